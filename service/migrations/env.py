@@ -1,0 +1,83 @@
+"""Alembic's environment: one migrator at a time, as the owning role, with a short wait for locks."""
+
+import asyncio
+import logging
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shop.core.configuration import load_settings
+from shop.core.database import SCHEMA, Base, connect_args, database_url
+from shop.core.schema import MigrationError
+from shop.products import models as products
+from shop.settings import MigrationSettings
+
+# A model that is not imported is a table that autogenerate would drop.
+MODELS = (products,)
+# Any constant will do, as long as every release uses the same: "shop" in ASCII.
+MIGRATION_LOCK = 0x73686F70
+WAIT_FOR_OTHER_MIGRATOR = "10s"
+LOCK_TIMEOUT = "2s"
+
+log = logging.getLogger("alembic.env")
+
+
+def _become_owner(connection: Connection, owner: str) -> None:
+    """What a migration creates belongs to `owner`, so that its default privileges apply to it."""
+    if not owner:
+        return
+    member = connection.scalar(
+        text("SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = :owner"),
+        {"owner": owner},
+    )
+    if not member:
+        reason = "does not exist" if member is None else "does not count the migrating role as its member"
+        raise MigrationError(f"the role {owner} {reason}: SHOP_DATABASE_OWNER names the schema's owner.")
+    connection.execute(text("SELECT set_config('role', :owner, false)"), {"owner": owner})
+
+
+def _require_schema(connection: Connection) -> None:
+    if connection.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": SCHEMA}) is None:
+        raise MigrationError(f"the schema {SCHEMA} does not exist: create it, owned by the owning role.")
+
+
+def _migrate(connection: Connection, settings: MigrationSettings) -> None:
+    connection.execute(
+        text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": WAIT_FOR_OTHER_MIGRATOR}
+    )
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": LOCK_TIMEOUT})
+    _require_schema(connection)
+    _become_owner(connection, settings.database_owner)
+    # These belong to the session and outlive this commit; from here the transactions are Alembic's.
+    connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_server_default=True,
+        transaction_per_migration=True,
+    )
+    context.config.attributes["origin"] = context.get_context().get_current_revision()
+    connection.commit()
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _run(settings: MigrationSettings) -> None:
+    engine = create_async_engine(
+        database_url(settings, settings.migrate_database_user, settings.migrate_database_password),
+        connect_args=connect_args(settings, {"application_name": f"shop-migrate/{settings.release}"}),
+        poolclass=pool.NullPool,
+        hide_parameters=True,
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate, settings)
+    finally:
+        await engine.dispose()
+
+
+if context.is_offline_mode():
+    raise MigrationError("SQL scripts (--sql) are not offered: a migration needs the database it changes.")
+asyncio.run(_run(context.config.attributes.get("settings") or load_settings(MigrationSettings)))

@@ -1,0 +1,109 @@
+"""Create products
+
+Revision ID: 5d2c8f1e9a40
+Revises:
+Created: 2026-11-22 17:00:00+00:00
+"""
+
+from decimal import Decimal
+from uuid import UUID
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "5d2c8f1e9a40"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+# "expand": releases that know only the previous revision keep working on this one. "contract": they do not.
+kind = "expand"
+
+# A fresh shop has something to show; the ids are fixed, so that probes and examples can name them.
+# Id, sku, name, category, price, stock.
+PRODUCTS = [
+    (
+        UUID("019b76da-a800-7000-8000-000000000001"),
+        "TEA-GREEN-100",
+        "Green tea, 100 g",
+        "tea",
+        Decimal("7.90"),
+        120,
+    ),
+    (
+        UUID("019b76da-a800-7000-8000-000000000002"),
+        "TEA-BLACK-100",
+        "Black tea, 100 g",
+        "tea",
+        Decimal("6.50"),
+        200,
+    ),
+    (
+        UUID("019b76da-a800-7000-8000-000000000003"),
+        "TEA-ROOIBOS-250",
+        "Rooibos, 250 g",
+        "tea",
+        Decimal("9.20"),
+        80,
+    ),
+    (
+        UUID("019b76da-a800-7000-8000-000000000004"),
+        "POT-800",
+        "Stoneware pot, 0.8 l",
+        "teaware",
+        Decimal("34.00"),
+        25,
+    ),
+    (
+        UUID("019b76da-a800-7000-8000-000000000005"),
+        "CUP-200",
+        "Stoneware cup, 0.2 l",
+        "teaware",
+        Decimal("11.50"),
+        150,
+    ),
+    (
+        UUID("019b76da-a800-7000-8000-000000000006"),
+        "KETTLE-1200",
+        "Steel kettle, 1.2 l",
+        "teaware",
+        Decimal("58.00"),
+        12,
+    ),
+]
+
+
+def upgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '2s'")
+    products = op.create_table(
+        "products",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("sku", sa.String(64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("category", sa.String(64), nullable=False),
+        sa.Column("price", sa.Numeric(12, 2), nullable=False),
+        sa.Column("stock", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_products"),
+        sa.UniqueConstraint("sku", name="uq_products_sku"),
+        sa.CheckConstraint("price >= 0", name=op.f("ck_products_price_not_negative")),
+        sa.CheckConstraint("stock >= 0", name=op.f("ck_products_stock_not_negative")),
+    )
+    # Room in each page keeps changes of stock heap-only updates.
+    op.execute("ALTER TABLE products SET (fillfactor = 80)")
+    op.create_index(
+        "ix_products_category_id",
+        "products",
+        ["category", sa.text("id DESC")],
+        postgresql_where=sa.text("is_active"),
+    )
+    columns = ("id", "sku", "name", "category", "price", "stock")
+    op.bulk_insert(products, [dict(zip(columns, product, strict=True)) for product in PRODUCTS])
+
+
+def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '2s'")
+    op.drop_table("products")

@@ -1,0 +1,1 @@
+"""The bundled service: a small shop on FastAPI and PostgreSQL."""

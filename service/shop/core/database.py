@@ -1,0 +1,165 @@
+"""The database: the declarative base, the engine and its connection settings, and connections for reading."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+from pydantic import SecretStr
+from sqlalchemy import URL, MetaData
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+from starlette.requests import Request
+
+from shop.core.errors import AppError
+from shop.settings import MigrationSettings, Settings
+
+SCHEMA = "shop"
+CONNECT_TIMEOUT = 3.0
+RETRY_AFTER = {"Retry-After": "1"}
+# Connection failures, too many connections, shutdown or start of the server; in PostgreSQL's error classes.
+UNREACHABLE_CLASSES = ("08", "28", "53", "57P")
+# lock_not_available and query_canceled: the server is there and did not get to it in time.
+TIMEOUT_STATES = ("55P03", "57014")
+# SQLAlchemy wraps what a statement raises, but not what asyncpg raises while it connects.
+DATABASE_ERRORS = (DBAPIError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
+
+log = structlog.get_logger("shop.database")
+
+
+class Base(DeclarativeBase):
+    """Every table's base: constraints have names, so that migrations and errors can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+        }
+    )
+
+
+def database_url(settings: MigrationSettings, user: str, password: SecretStr | None) -> URL:
+    """The address of the database for `user`; a socket directory goes into the query, where asyncpg looks."""
+    local = settings.database_is_local
+    return URL.create(
+        "postgresql+asyncpg",
+        username=user,
+        password=password.get_secret_value() if password else None,
+        host=None if local else settings.database_host,
+        port=None if local else settings.database_port,
+        database=settings.database_name,
+        query={"host": settings.database_host, "port": str(settings.database_port)} if local else {},
+    )
+
+
+def connect_args(settings: MigrationSettings, server_settings: dict[str, str]) -> dict[str, Any]:
+    """What asyncpg needs beside the address: TLS with the server's name checked, and session settings."""
+    local = settings.database_is_local
+    return {
+        "ssl": False if local else ssl.create_default_context(cafile=settings.database_ca),
+        "timeout": CONNECT_TIMEOUT,
+        # Without this asyncpg looks for a password file in a home directory that a service does not have.
+        "passfile": "/nonexistent",
+        "server_settings": {
+            "application_name": f"shop/{settings.release}",
+            "search_path": SCHEMA,
+            "timezone": "UTC",
+            **server_settings,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the lifespan opens: one pool, used by `reads` in autocommit and by `writes` in transactions."""
+
+    reads: AsyncEngine
+    writes: AsyncEngine
+
+
+def resources_of(request: Request) -> Resources:
+    """The resources of the application that serves `request`."""
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """The service's engine; it connects at first use, so that a missing database delays no start."""
+    return create_async_engine(
+        database_url(settings, settings.database_user, settings.database_password),
+        connect_args=connect_args(
+            settings,
+            {
+                "jit": "off",
+                "statement_timeout": f"{settings.database_statement_timeout}ms",
+                "lock_timeout": "2s",
+                "idle_in_transaction_session_timeout": "10s",
+            },
+        ),
+        # The pool's own default, not an option of each read: otherwise its ping adds a BEGIN and a ROLLBACK.
+        isolation_level="AUTOCOMMIT",
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=settings.database_pool_timeout,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        pool_recycle=1800,
+        hide_parameters=True,
+    )
+
+
+def sqlstate(error: Exception) -> str:
+    """PostgreSQL's five-character code of an error, "" when the server sent none."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+
+
+def is_unreachable(error: Exception) -> bool:
+    """True when the server is away, is full, or refuses the role: the statement itself is not at fault."""
+    return (
+        isinstance(error, OSError | asyncio.TimeoutError)
+        or getattr(error, "connection_invalidated", False)
+        or sqlstate(error).startswith(UNREACHABLE_CLASSES)
+    )
+
+
+def _unavailable(code: str, message: str, error: Exception) -> AppError:
+    log.warning(code, reason=str(getattr(error, "orig", error)))
+    return AppError(503, code, f"{message} Try again shortly.", headers=RETRY_AFTER)
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """The resources for the life of one worker; every connection is closed at its end."""
+    engine = create_engine(settings)
+    try:
+        yield Resources(reads=engine, writes=engine.execution_options(isolation_level="READ COMMITTED"))
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of `engine`: Resources.reads, whose autocommit saves a BEGIN and a ROLLBACK.
+
+    Raises AppError with status 503 when the database cannot be reached, is too busy or too slow.
+    """
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except PoolTimeout as error:
+        raise _unavailable("database_busy", "All database connections are in use.", error) from None
+    except DATABASE_ERRORS as error:
+        if sqlstate(error) in TIMEOUT_STATES:
+            raise _unavailable("database_timeout", "The database did not answer in time.", error) from None
+        if is_unreachable(error):
+            raise _unavailable("database_unreachable", "The database cannot be reached.", error) from None
+        raise

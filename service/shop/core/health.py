@@ -1,0 +1,124 @@
+"""Health: `/health/live` says that the process answers, `/health/ready` that it can do its work."""
+
+import time
+from dataclasses import dataclass
+
+import anyio
+import orjson
+import structlog
+from fastapi import APIRouter
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shop.core.database import RETRY_AFTER, reading, sqlstate
+from shop.core.errors import AppError, Problem
+from shop.core.schema import Revisions
+
+PROBE_TIMEOUT = 1.0
+CACHE_SECONDS = 1.0
+APPLIED = text("SELECT version_num FROM alembic_version")
+NO_STORE = {"Cache-Control": "no-store"}
+# undefined_table and invalid_schema_name; insufficient_privilege.
+MISSING_STATES = ("42P01", "3F000")
+FORBIDDEN_STATE = "42501"
+
+log = structlog.get_logger("shop.health")
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the service can work: `code` is "ready" or the reason why not, `message` the sentence."""
+
+    code: str
+    message: str
+    applied: str | None
+
+
+class Readiness:
+    """Asks the database at most once a second per worker, however many ask the service."""
+
+    def __init__(self, engine: AsyncEngine, revisions: Revisions, release: str) -> None:
+        self.engine = engine
+        self.revisions = revisions
+        self.release = release
+        self._flight = anyio.Lock()
+        self._verdict = Verdict("unknown", "Not asked yet.", None)
+        self._expires = 0.0
+
+    async def verdict(self) -> Verdict:
+        """The verdict, at most a second old; callers that come together share one question."""
+        async with self._flight:
+            if time.monotonic() >= self._expires:
+                verdict = await self._ask()
+                if verdict.code != self._verdict.code:
+                    log.info("readiness_changed", before=self._verdict.code, now=verdict.code)
+                self._verdict = verdict
+                self._expires = time.monotonic() + CACHE_SECONDS
+        return self._verdict
+
+    async def _ask(self) -> Verdict:
+        try:
+            with anyio.fail_after(PROBE_TIMEOUT):
+                async with reading(self.engine) as connection:
+                    applied = (await connection.execute(APPLIED)).scalars().all()
+        except TimeoutError:
+            message = f"The database did not answer within {PROBE_TIMEOUT:g} s."
+            return Verdict("database_timeout", message, None)
+        except AppError as error:
+            return Verdict(error.code, error.message, None)
+        except DBAPIError as error:
+            return self._unreadable(error)
+        return self._compare(applied[0] if applied else None)
+
+    def _unreadable(self, error: DBAPIError) -> Verdict:
+        state = sqlstate(error)
+        if state in MISSING_STATES:
+            return self._compare(None)
+        if state == FORBIDDEN_STATE:
+            message = "The service's role may not read alembic_version: grant it the schema's tables."
+            return Verdict("schema_forbidden", message, None)
+        log.error("readiness_failed", sqlstate=state, exc_info=error)
+        return Verdict("database_error", f"The database refused the question with SQLSTATE {state}.", None)
+
+    def _compare(self, applied: str | None) -> Verdict:
+        head = self.revisions.head
+        if applied == head:
+            return Verdict("ready", "The service is ready.", applied)
+        if applied is None:
+            code, state = "schema_missing", "has no schema"
+        elif applied in self.revisions.known:
+            code, state = "schema_behind", f"is on the earlier revision {applied}"
+        else:
+            code, state = "schema_unknown", f"is on revision {applied}, which this release does not know"
+        return Verdict(code, f"The database {state}; release {self.release} needs {head}.", applied)
+
+
+@router.get("/live")
+async def live(request: Request) -> Response:
+    """The process answers; nothing else is asked."""
+    release = request.app.state.readiness.release
+    return Response(
+        orjson.dumps({"status": "live", "release": release}), media_type="application/json", headers=NO_STORE
+    )
+
+
+@router.get("/ready", responses={503: {"model": Problem}})
+async def ready(request: Request) -> Response:
+    """The database answers and has the schema this release needs; otherwise 503 with the reason as `code`."""
+    readiness: Readiness = request.app.state.readiness
+    verdict = await readiness.verdict()
+    facts = {
+        "release": readiness.release,
+        "schema_required": readiness.revisions.head,
+        "schema_applied": verdict.applied,
+    }
+    if verdict.code != "ready":
+        headers = {**NO_STORE, **RETRY_AFTER}
+        raise AppError(503, verdict.code, verdict.message, headers=headers, extensions=facts)
+    return Response(
+        orjson.dumps({"status": "ready", **facts}), media_type="application/json", headers=NO_STORE
+    )

@@ -1,0 +1,62 @@
+"""The application: `create_app` for settings in hand, `application` for a process that reads its own."""
+
+import multiprocessing
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from shop.core import health
+from shop.core.configuration import ConfigurationError, load_settings
+from shop.core.database import open_resources
+from shop.core.errors import register_error_handlers
+from shop.core.health import Readiness
+from shop.core.logging import configure_logging
+from shop.core.middleware import RequestMiddleware
+from shop.core.schema import Revisions
+from shop.products import router as products
+from shop.settings import Settings
+
+EX_CONFIG = 78
+# The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
+UVICORN_STARTUP_FAILURE = 3
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with `settings`; connections open with its lifespan and close with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings) as resources:
+            app.state.resources = resources
+            app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
+            yield
+
+    documented = settings.environment in ("lab", "test")
+    app = FastAPI(
+        title="Shop",
+        version=settings.release,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url="/openapi.json" if documented else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(RequestMiddleware, release=settings.release)
+    register_error_handlers(app)
+    app.include_router(health.router)
+    app.include_router(products.router)
+    return app
+
+
+def application() -> FastAPI:
+    """The factory uvicorn is given; settings that cannot be used end the process, one sentence for each."""
+    try:
+        settings = load_settings(Settings)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr, flush=True)
+        is_worker = multiprocessing.parent_process() is not None
+        sys.exit(UVICORN_STARTUP_FAILURE if is_worker else EX_CONFIG)
+    configure_logging(settings.log_level, settings.release)
+    return create_app(settings)

@@ -1,0 +1,157 @@
+"""When the service calls itself alive and ready, and why not."""
+
+import anyio
+import httpx2
+import pytest
+
+from conftest import RELEASE, Database, Serve
+from shop.core import health
+from shop.core.schema import Revisions
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def without_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CACHE_SECONDS", 0.0)
+
+
+async def assert_not_ready(client: httpx2.AsyncClient, code: str) -> dict[str, object]:
+    response = await client.get("/health/ready")
+    assert response.status_code == 503, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["x-release"] == RELEASE
+    body: dict[str, object] = response.json()
+    assert body["code"] == code, body
+    assert body["release"] == RELEASE
+    assert body["schema_required"] == Revisions().head
+    return body
+
+
+async def test_a_migrated_database_makes_the_service_ready(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/health/ready")
+    assert response.status_code == 200, response.text
+    head = Revisions().head
+    assert response.json() == {
+        "status": "ready",
+        "release": RELEASE,
+        "schema_required": head,
+        "schema_applied": head,
+    }
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_without_the_schema_it_is_not_ready(empty_database: Database, serve: Serve) -> None:
+    async with serve(empty_database.settings()) as client:
+        body = await assert_not_ready(client, "schema_missing")
+        assert body["schema_applied"] is None
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_an_empty_version_table_is_a_missing_schema(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    await database.execute("DELETE FROM alembic_version")
+    await assert_not_ready(client, "schema_missing")
+
+
+async def test_a_revision_of_another_release_is_named(client: httpx2.AsyncClient, database: Database) -> None:
+    await database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    body = await assert_not_ready(client, "schema_unknown")
+    assert "ffffffffffff" in str(body["message"])
+    assert Revisions().head in str(body["message"])
+    assert body["schema_applied"] == "ffffffffffff"
+
+
+async def test_an_earlier_revision_is_named(
+    client: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # This release has one revision only, so the earlier one is written into what the service knows.
+    readiness = client._transport.app.state.readiness  # type: ignore[attr-defined]
+    monkeypatch.setattr(readiness.revisions, "known", frozenset({"000000000001", Revisions().head}))
+    await database.execute("UPDATE alembic_version SET version_num = '000000000001'")
+    body = await assert_not_ready(client, "schema_behind")
+    assert "000000000001" in str(body["message"])
+
+
+async def test_a_role_without_grants_is_told_apart(client: httpx2.AsyncClient, database: Database) -> None:
+    await database.execute("REVOKE ALL ON alembic_version FROM shop")
+    await assert_not_ready(client, "schema_forbidden")
+
+
+@pytest.mark.usefixtures("without_cache")
+async def test_a_stopped_database_is_a_503_until_it_is_back(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    assert (await client.get("/health/ready")).status_code == 200
+    await anyio.to_thread.run_sync(database.cluster.stop)
+    try:
+        await assert_not_ready(client, "database_unreachable")
+        response = await client.get("/api/v1/products")
+        assert response.status_code == 503, response.text
+        assert response.json()["code"] == "database_unreachable"
+        assert response.headers["retry-after"] == "1"
+        assert (await client.get("/health/live")).json() == {"status": "live", "release": RELEASE}
+    finally:
+        await anyio.to_thread.run_sync(database.cluster.start)
+    assert (await client.get("/health/ready")).status_code == 200
+    assert (await client.get("/api/v1/products")).status_code == 200
+
+
+async def test_a_wrong_password_is_unreachable_and_not_shown(database: Database, serve: Serve) -> None:
+    async with serve(database.settings(database_password="not-the-password")) as client:
+        body = await assert_not_ready(client, "database_unreachable")
+        assert "not-the-password" not in str(body)
+
+
+async def test_an_answer_is_given_within_its_time(
+    client: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PROBE_TIMEOUT", 0.3)
+    connection = await database.cluster.connect(database.name)
+    try:
+        await connection.execute("BEGIN; LOCK TABLE shop.alembic_version IN ACCESS EXCLUSIVE MODE")
+        with anyio.fail_after(1.5):
+            await assert_not_ready(client, "database_timeout")
+    finally:
+        await connection.close()
+
+
+async def test_many_probes_ask_the_database_once(client: httpx2.AsyncClient, database: Database) -> None:
+    count = "SELECT calls FROM probe_calls"
+    await database.execute(
+        "CREATE SEQUENCE probes",
+        "GRANT USAGE ON SEQUENCE probes TO shop",
+        "ALTER TABLE alembic_version RENAME TO applied",
+        "CREATE VIEW alembic_version AS SELECT version_num FROM applied WHERE nextval('probes') > 0",
+        "GRANT SELECT ON alembic_version TO shop",
+        "CREATE VIEW probe_calls AS SELECT last_value AS calls FROM probes WHERE is_called",
+    )
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(client.get, "/health/ready")
+    assert (await client.get("/health/ready")).status_code == 200
+    rows = await database.fetch(count.replace("probe_calls", "shop.probe_calls"))
+    assert [row["calls"] for row in rows] == [1]
+
+
+async def test_when_every_connection_is_taken_a_read_is_told_to_come_back(
+    database: Database, serve: Serve
+) -> None:
+    settings = database.settings(database_pool_size=1, database_max_overflow=0, database_pool_timeout=0.2)
+    connection = await database.cluster.connect(database.name)
+    try:
+        await connection.execute("BEGIN; LOCK TABLE shop.products IN ACCESS EXCLUSIVE MODE")
+        answers: list[httpx2.Response] = []
+
+        async def ask(client: httpx2.AsyncClient) -> None:
+            answers.append(await client.get("/api/v1/products"))
+
+        async with serve(settings) as client, anyio.create_task_group() as group:
+            group.start_soon(ask, client)
+            group.start_soon(ask, client)
+        assert sorted(answer.json()["code"] for answer in answers) == ["database_busy", "database_timeout"]
+        assert {answer.status_code for answer in answers} == {503}
+    finally:
+        await connection.close()

@@ -1,0 +1,248 @@
+"""Migrations: from nothing to head and back, by the right role, one at a time."""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import asyncpg
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from anyio import fail_after, to_thread
+from sqlalchemy.exc import DBAPIError
+
+from conftest import SERVICE, Database, run, run_shop
+from shop.core import schema
+from shop.core.schema import Revisions, alembic_config, upgrade
+
+# The key of migrations/env.py: every release must use the same.
+MIGRATION_LOCK = 0x73686F70
+
+OWNED = """
+SELECT c.relname, c.relkind::text, r.rolname AS owner, c.reloptions
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_roles AS r ON r.oid = c.relowner
+WHERE n.nspname = 'shop' AND c.relkind IN ('r', 'i', 'S')
+"""
+
+
+def tables(database: Database) -> set[str]:
+    return {row["relname"] for row in run(database.fetch, OWNED) if row["relkind"] == "r"}
+
+
+async def as_shop(database: Database, statement: str) -> None:
+    connection = await asyncpg.connect(
+        host=str(database.cluster.socket_directory),
+        port=database.cluster.port,
+        user="shop",
+        password=database.cluster.password,
+        database=database.name,
+        server_settings={"search_path": "shop"},
+    )
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def test_a_second_migration_changes_nothing(empty_database: Database, tmp_path: Path) -> None:
+    environ = empty_database.environ(tmp_path)
+    # A migration is not given the service's secret key.
+    (tmp_path / "secret_key").unlink()
+    head = Revisions().head
+    for origin in (None, head):
+        done = run_shop("migrate", environ)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"from": origin, "to": head}
+        for line in done.stderr.splitlines():
+            assert json.loads(line)["logger"].startswith("alembic"), line
+
+
+def test_the_head_is_named_without_settings_or_database() -> None:
+    done = run_shop("schema-head", {"PYTHONPATH": str(SERVICE)})
+    assert (done.returncode, done.stdout) == (0, Revisions().head + "\n"), done.stderr
+
+
+def test_up_down_and_up_again(empty_database: Database) -> None:
+    settings = empty_database.settings()
+    upgrade(settings)
+    assert tables(empty_database) == {"alembic_version", "products"}
+    command.downgrade(alembic_config(settings), "base")
+    assert tables(empty_database) == {"alembic_version"}
+    assert upgrade(settings).origin is None
+    assert tables(empty_database) == {"alembic_version", "products"}
+
+
+def test_models_and_migrations_agree(shared_database: Database) -> None:
+    command.check(alembic_config(shared_database.settings()))
+
+
+def test_everything_belongs_to_the_owner(shared_database: Database) -> None:
+    rows = run(shared_database.fetch, OWNED)
+    assert {row["relname"] for row in rows} >= {"products", "pk_products", "ix_products_category_id"}
+    assert {row["owner"] for row in rows} == {"shop_owner"}
+    (products,) = (row for row in rows if row["relname"] == "products")
+    assert products["reloptions"] == ["fillfactor=80"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id int)",
+        "ALTER TABLE products ADD COLUMN note text",
+        "DROP TABLE products",
+        "TRUNCATE products",
+        "CREATE INDEX mine ON products (name)",
+        "CREATE TABLE public.mine (id int)",
+        "SET ROLE shop_owner",
+    ],
+)
+def test_the_service_cannot_change_the_schema(shared_database: Database, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        run(as_shop, shared_database, statement)
+
+
+def test_the_service_can_change_rows(database: Database) -> None:
+    run(as_shop, database, "UPDATE products SET stock = stock - 1, version = version + 1")
+    run(as_shop, database, "DELETE FROM products WHERE sku = 'KETTLE-1200'")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "constraint"),
+    [
+        ("price", "-0.01", "ck_products_price_not_negative"),
+        ("stock", "-1", "ck_products_stock_not_negative"),
+        ("sku", "'TEA-GREEN-100'", "uq_products_sku"),
+    ],
+)
+def test_broken_rules_name_their_constraint(
+    shared_database: Database, column: str, value: str, constraint: str
+) -> None:
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        run(as_shop, shared_database, f"UPDATE products SET {column} = {value} WHERE sku = 'CUP-200'")
+    assert refused.value.constraint_name == constraint
+
+
+async def hold_until_two_wait(database: Database) -> None:
+    """Keep the migration lock until two migrators queue for it, so that they truly meet."""
+    connection = await database.cluster.connect(database.name)
+    try:
+        await connection.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        waiting = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database "
+            "WHERE locktype = 'advisory' AND NOT granted AND d.datname = current_database()"
+        )
+        with fail_after(30):
+            while await connection.fetchval(waiting) < 2:
+                await connection.execute("SELECT pg_sleep(0.05)")
+    finally:
+        await connection.close()
+
+
+def test_two_migrators_at_once_do_the_work_once(empty_database: Database, tmp_path: Path) -> None:
+    environ = empty_database.environ(tmp_path)
+    with ThreadPoolExecutor() as threads:
+        holding = threads.submit(run, hold_until_two_wait, empty_database)
+        migrating = [threads.submit(run_shop, "migrate", environ) for _ in range(2)]
+        done = [future.result() for future in migrating]
+        holding.result()
+    assert [process.returncode for process in done] == [0, 0], [process.stderr for process in done]
+    origins = [json.loads(process.stdout)["from"] for process in done]
+    assert sorted(origins, key=str) == sorted([None, Revisions().head], key=str)
+
+
+def test_a_lock_that_is_not_free_is_tried_again_then_given_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = database.settings()
+    command.stamp(alembic_config(settings), "base")
+    run(database.execute, "DROP TABLE products")
+    pauses: list[float] = []
+
+    async def with_version_table_locked() -> None:
+        connection = await database.cluster.connect(database.name)
+        try:
+            await connection.execute("BEGIN; LOCK TABLE shop.alembic_version IN SHARE MODE")
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                await to_thread.run_sync(upgrade, settings)
+        finally:
+            await connection.close()
+
+    monkeypatch.setattr(schema, "LOCK_ATTEMPTS", 2)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    run(with_version_table_locked)
+    assert len(pauses) == 1
+    assert tables(database) == {"alembic_version"}, "a revision that was given up left something behind"
+    upgrade(settings)
+    assert tables(database) == {"alembic_version", "products"}
+
+
+@pytest.mark.parametrize(
+    ("preparation", "changes", "status", "words"),
+    [
+        ("DROP SCHEMA shop CASCADE", {}, 1, "the schema shop does not exist"),
+        ("SELECT 1", {"SHOP_DATABASE_OWNER": "nobody_here"}, 1, "the role nobody_here does not exist"),
+        ("SELECT 1", {"SHOP_DATABASE_OWNER": "shop"}, 1, "the role shop does not count"),
+        ("SELECT 1", {"SHOP_DATABASE_PORT": "1"}, 69, "cannot be reached"),
+        ("SELECT 1", {"SHOP_MIGRATE_DATABASE_USER": "shop"}, 69, "refuses the role"),
+        ("CREATE TABLE products (id int)", {}, 1, "SQLSTATE 42P07"),
+    ],
+)
+def test_a_migration_that_cannot_be_done_says_why(
+    empty_database: Database,
+    tmp_path: Path,
+    preparation: str,
+    changes: dict[str, str],
+    status: int,
+    words: str,
+) -> None:
+    run(empty_database.execute, preparation)
+    before = tables(empty_database)
+    done = run_shop("migrate", empty_database.environ(tmp_path, **changes))
+    assert done.returncode == status, done
+    assert words in done.stderr, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert empty_database.cluster.migrate_password not in done.stderr
+    assert tables(empty_database) - {"alembic_version"} == before
+
+
+def test_without_an_owner_the_objects_stay_with_the_migrating_role(empty_database: Database) -> None:
+    run(empty_database.execute, "GRANT CREATE, USAGE ON SCHEMA shop TO shop_migrate")
+    upgrade(empty_database.settings(database_owner=""))
+    assert {row["owner"] for row in run(empty_database.fetch, OWNED)} == {"shop_migrate"}
+
+
+def test_there_is_one_head_and_every_revision_says_its_kind() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+    assert len(script.get_heads()) == 1
+    for revision in script.walk_revisions():
+        assert revision.module.kind in ("expand", "contract"), revision.path
+        assert re.fullmatch(r"\d{4}_\d\d_\d\d_\d{4}_[a-z0-9_]+\.py", Path(revision.path).name), revision.path
+        source = Path(revision.path).read_text(encoding="utf-8")
+        assert source.count("SET LOCAL lock_timeout = '2s'") == 2, f"{revision.path} does not limit its waits"
+
+
+def test_the_alembic_command_makes_a_revision_in_our_form(tmp_path: Path) -> None:
+    shutil.copytree(SERVICE / "migrations", tmp_path / "migrations")
+    shutil.copy(SERVICE / "pyproject.toml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "revision", "-m", "Add a thing"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SERVICE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = (tmp_path / "migrations" / "versions").glob("*_add_a_thing.py")
+    assert re.match(r"\d{4}_\d\d_\d\d_\d{4}_", path.name)
+    made = runpy.run_path(str(path))
+    assert (made["kind"], made["down_revision"]) == ("expand", Revisions().head)

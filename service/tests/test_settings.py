@@ -1,0 +1,224 @@
+"""Settings: what is refused, in which words, and that no secret is repeated."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import trustme
+
+from conftest import RELEASE, SECRET_KEY, SERVICE, Database, run_shop
+from shop import cli
+from shop.core.configuration import ConfigurationError, load_settings
+from shop.settings import PREFIX, SECRETS, MigrationSettings, Settings
+
+VALID = {"SHOP_ENVIRONMENT": "production", "SHOP_RELEASE": RELEASE}
+
+
+class Process:
+    """What a process would be started with: variables and credential files."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, credentials: Path) -> None:
+        self.monkeypatch = monkeypatch
+        self.credentials = credentials
+        self.monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+        self.credential("secret_key", SECRET_KEY)
+        self.environ(VALID)
+
+    def environ(self, variables: dict[str, str]) -> None:
+        for name, value in variables.items():
+            self.monkeypatch.setenv(name, value)
+
+    def credential(self, name: str, value: str) -> None:
+        (self.credentials / name).write_text(value)
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Process:
+    return Process(monkeypatch, tmp_path)
+
+
+def refusal(model: type[MigrationSettings] = Settings) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(model)
+    return refused.value.sentences
+
+
+@pytest.mark.usefixtures("process")
+def test_the_defaults_fit_a_host_with_its_own_database() -> None:
+    settings = load_settings(Settings)
+    assert settings.database_host == "/var/run/postgresql"
+    assert settings.database_is_local
+    assert (settings.database_user, settings.migrate_database_user) == ("shop", "shop_migrate")
+    assert settings.database_owner == "shop_owner"
+    assert settings.connections == 2 * (10 + 5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SHOP_ENVIRONMENT", "prod"),
+        ("SHOP_ENVIRONMENT", ""),
+        ("SHOP_RELEASE", "a\nb"),
+        ("SHOP_RELEASE", "r" * 59),
+        ("SHOP_DATABASE_HOST", ""),
+        ("SHOP_DATABASE_HOST", "db host"),
+        ("SHOP_DATABASE_HOST", "/" + "d" * 91),
+        ("SHOP_DATABASE_PORT", "0"),
+        ("SHOP_DATABASE_PORT", "65536"),
+        ("SHOP_DATABASE_PORT", "postgres"),
+        ("SHOP_DATABASE_NAME", "Shop"),
+        ("SHOP_DATABASE_NAME", ""),
+        ("SHOP_DATABASE_USER", "shop; DROP ROLE shop"),
+        ("SHOP_DATABASE_CA", "/nonexistent/ca.pem"),
+        ("SHOP_DATABASE_CA", "ca.pem"),
+        ("SHOP_DATABASE_CA", "/etc/passwd"),
+        ("SHOP_DATABASE_POOL_SIZE", "0"),
+        ("SHOP_DATABASE_MAX_OVERFLOW", "-1"),
+        ("SHOP_DATABASE_POOL_TIMEOUT", "0"),
+        ("SHOP_DATABASE_POOL_TIMEOUT", "nan"),
+        ("SHOP_DATABASE_POOL_TIMEOUT", "31"),
+        ("SHOP_DATABASE_STATEMENT_TIMEOUT", "5s"),
+        ("SHOP_DATABASE_STATEMENT_TIMEOUT", "99"),
+        ("SHOP_WORKERS", "0"),
+        ("SHOP_WORKERS", "1.5"),
+        ("SHOP_LOG_LEVEL", "loud"),
+        ("SHOP_MIGRATE_DATABASE_USER", ""),
+        ("SHOP_DATABASE_OWNER", "shop owner"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_one_sentence(
+    process: Process, variable: str, value: str
+) -> None:
+    process.environ({variable: value})
+    (sentence,) = refusal()
+    rule = Settings.model_fields[variable.removeprefix(PREFIX).lower()].description
+    assert sentence == f"{variable} is {value!r}: it must be {rule}."
+
+
+def test_every_fault_is_told_at_once(process: Process) -> None:
+    process.environ({"SHOP_WORKERS": "none", "SHOP_DATABASE_PORT": "none", "SHOP_COLOUR": "blue"})
+    sentences = refusal()
+    assert [sentence.split()[0] for sentence in sentences] == [
+        "SHOP_COLOUR",
+        "SHOP_DATABASE_PORT",
+        "SHOP_WORKERS",
+    ]
+
+
+def test_a_variable_nobody_knows_is_refused(process: Process) -> None:
+    process.environ({"SHOP_DATABSE_PORT": "5432"})
+    assert refusal() == [
+        "SHOP_DATABSE_PORT is not a setting of this release: remove it, or correct its name."
+    ]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_in_the_environment_is_refused_and_not_repeated(process: Process, secret: str) -> None:
+    variable = PREFIX + secret.upper()
+    process.environ({variable: "correct horse battery staple and more"})
+    (sentence,) = refusal()
+    assert sentence.startswith(f"{variable} is set in the environment")
+    assert "horse" not in sentence
+
+
+def test_a_missing_secret_key_is_named(process: Process) -> None:
+    (process.credentials / "secret_key").unlink()
+    (sentence,) = refusal()
+    assert sentence.startswith("The credential secret_key is not set")
+    assert load_settings(MigrationSettings).migrate_database_user == "shop_migrate"
+
+
+@pytest.mark.parametrize("environment", ["lab", "test", "staging", "production"])
+def test_a_short_secret_key_is_refused_everywhere(process: Process, environment: str) -> None:
+    process.environ({"SHOP_ENVIRONMENT": environment})
+    process.credential("secret_key", SECRET_KEY[:31])
+    (sentence,) = refusal()
+    assert sentence.startswith("The credential secret_key cannot be used: it must be at least 32")
+    assert SECRET_KEY[:31] not in sentence
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "changeme" * 4,
+        "secret-secret-secret-secret-secret",
+        "0" * 40,
+        "abcabcabc" * 5,
+        "CHANGE_ME_please_7Jx2mVd9RkT4wZb8NcY5",
+        "this-is-an-example-7Jx2mVd9RkT4wZb8N",
+    ],
+)
+def test_a_placeholder_key_is_refused_where_it_matters(process: Process, key: str) -> None:
+    process.credential("secret_key", key)
+    for environment in ("staging", "production"):
+        process.environ({"SHOP_ENVIRONMENT": environment})
+        (sentence,) = refusal()
+        assert "looks like a placeholder" in sentence
+        assert key not in sentence
+    process.environ({"SHOP_ENVIRONMENT": "lab"})
+    load_settings(Settings)
+
+
+def test_a_remote_database_needs_tls_and_a_password(process: Process, tmp_path: Path) -> None:
+    process.environ({"SHOP_DATABASE_HOST": "db.example.net"})
+    (sentence,) = refusal()
+    assert sentence.startswith("SHOP_DATABASE_CA is not set and SHOP_DATABASE_HOST is the host name")
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(authority))
+    process.environ({"SHOP_DATABASE_CA": str(authority)})
+    (sentence,) = refusal()
+    assert sentence.startswith("The credential database_password is not set")
+    process.credential("database_password", "scram")
+    load_settings(Settings)
+    (sentence,) = refusal(MigrationSettings)
+    assert sentence.startswith("The credential migrate_database_password is not set")
+
+
+def test_credentials_that_cannot_be_read_are_told(process: Process) -> None:
+    (process.credentials / "secret_key").write_bytes(b"\xff" * 40)
+    assert "cannot be read" in refusal()[0]
+    process.environ({"CREDENTIALS_DIRECTORY": "/nonexistent"})
+    assert "CREDENTIALS_DIRECTORY is '/nonexistent'" in refusal()[0]
+
+
+@pytest.mark.usefixtures("process")
+def test_settings_do_not_change_and_do_not_show_secrets() -> None:
+    settings = load_settings(Settings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.workers = 3  # type: ignore[misc]
+    assert SECRET_KEY not in repr(settings)
+
+
+def test_check_config_shows_what_is_in_force(process: Process, capsys: pytest.CaptureFixture[str]) -> None:
+    process.environ({"SHOP_WORKERS": "3", "SHOP_DATABASE_OWNER": ""})
+    assert cli.main(["check-config"]) == 0
+    output = capsys.readouterr().out
+    shown = json.loads(output)
+    assert shown["workers"] == 3
+    assert shown["connections"] == 45
+    assert shown["database_owner"] == ""
+    assert shown["secret_key"] == "set"
+    assert shown["database_password"] == "not set"
+    assert SECRET_KEY not in output
+
+
+def test_a_refused_configuration_exits_78_without_a_traceback(database: Database, tmp_path: Path) -> None:
+    environ = database.environ(tmp_path, SHOP_WORKERS="many", SHOP_LOG_LEVEL="loud")
+    for command in ("check-config", "migrate"):
+        done = run_shop(command, environ)
+        assert done.returncode == 78, done
+        assert done.stdout == ""
+        lines = done.stderr.splitlines()
+        assert [line.split()[0] for line in lines] == ["SHOP_WORKERS", "SHOP_LOG_LEVEL"], done.stderr
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    readme = (SERVICE / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Za-z_]+)` \| ([^|]*) \|", readme, flags=re.MULTILINE))
+    expected = {}
+    for name, field in Settings.model_fields.items():
+        default = field.get_default()
+        shown = "required" if field.is_required() else "not set" if default is None else f"`{default}`"
+        expected[name if name in SECRETS else PREFIX + name.upper()] = shown
+    assert rows == expected
