@@ -1,0 +1,163 @@
+"""Render a role's part of templates/ and state it on the host in one round trip.
+
+Every template's first line is a Jinja comment that says who owns the file and with which mode:
+
+    {# owner=root group=root mode=0644 #}          add the word `secret` to keep contents out of diffs
+
+The path below templates/ is the path on the host. It may hold Jinja itself, as a folder named
+`{{ postgresql_version }}` does. A template that renders to nothing but white space is a file this
+host does not get. The host's side is plugins/modules/host_files.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+HEADER = re.compile(
+    r"\A\{# owner=(?P<owner>\S+) group=(?P<group>\S+) mode=(?P<mode>0[0-7]{3,4})(?P<secret> secret)? #\}\n"
+)
+ARGUMENTS = frozenset(
+    {"name", "trees", "directories", "files", "links", "checks", "watch", "has_handler", "in_force"}
+)
+NOT_RENDERED = "(a secret: written on the host alone)\n"
+
+
+class ActionModule(ActionBase):
+    """Arguments: name (whose files), trees (paths below templates/), directories, files (each with `content` or,
+    for bytes, `source`), links, checks, watch (foreign files whose change counts), has_handler, in_force."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result, or what was rendered when `slipway_render_to` names a folder."""
+        super().run(tmp, task_vars)
+        variables = dict(task_vars or {})
+        unknown = set(self._task.args) - ARGUMENTS
+        if unknown:
+            raise AnsibleActionFail(f"host_files does not know {', '.join(sorted(unknown))}.")
+        name = self._task.args.get("name")
+        if not name or not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
+            raise AnsibleActionFail("host_files needs a name (lower case): whose files these are.")
+        payload = {
+            "name": str(name),
+            "files": self._rendered(variables) + [self._literal(entry) for entry in self._entries("files")],
+            "directories": [dict(entry) for entry in self._entries("directories")],
+            "links": [dict(entry) for entry in self._entries("links")],
+            "checks": [dict(entry) for entry in self._entries("checks")],
+            "watch": [str(path) for path in self._entries("watch")],
+            "has_handler": boolean(self._task.args.get("has_handler", False)),
+            "in_force": boolean(self._task.args.get("in_force", False)),
+        }
+        render_to = variables.get("slipway_render_to")
+        if render_to:
+            return self._write_tree(Path(str(self._templar.template(render_to))), payload)
+        packed = base64.b64encode(zlib.compress(json.dumps(payload, default=str).encode())).decode()
+        return self._execute_module(
+            module_name="host_files", module_args={"payload": packed}, task_vars=task_vars
+        )
+
+    def _entries(self, argument: str) -> list[dict[str, Any]]:
+        entries = self._task.args.get(argument) or []
+        if not isinstance(entries, list):
+            raise AnsibleActionFail(f"host_files: {argument} is a list, not {entries}.")
+        return entries
+
+    def _rendered(self, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        root = self._templates_root(variables)
+        sources: list[Path] = []
+        for tree in self._task.args.get("trees") or []:
+            start = root / str(tree)
+            found = sorted(start.rglob("*.j2")) if start.is_dir() else [start.with_name(start.name + ".j2")]
+            if not found or not all(source.is_file() for source in found):
+                raise AnsibleActionFail(f"host_files: there is no template below templates/{tree}.")
+            sources += [source for source in found if not source.name.startswith("_")]
+        rendered = (self._render(root, source, variables) for source in sources)
+        return [entry for entry in rendered if entry is not None]
+
+    @staticmethod
+    def _templates_root(variables: dict[str, Any]) -> Path:
+        start = Path(__file__).resolve().parent.parent.parent / "templates"
+        override = variables.get("slipway_templates_root")
+        return Path(str(override)) if override else start
+
+    def _render(self, root: Path, source: Path, variables: dict[str, Any]) -> dict[str, Any] | None:
+        relative = source.relative_to(root)
+        text = source.read_text(encoding="utf-8")
+        header = HEADER.match(text)
+        if header is None:
+            raise AnsibleActionFail(
+                f"templates/{relative} does not begin with its header line. "
+                "Give it one: {# owner=root group=root mode=0644 #}"
+            )
+        managed = (
+            f"Written by Slipway (role {self._task.args['name']}) from templates/{relative}.\n"
+            "A change made here is undone by the next run; change the inventory or the template."
+        )
+        templar = self._templar.copy_with_new_env(
+            searchpath=[str(source.parent), str(root)],
+            available_variables={**variables, "slipway_managed": managed},
+        )
+        overrides = {"trim_blocks": True, "lstrip_blocks": True}
+        body = templar.template(
+            trust_as_template(text[header.end() :]), escape_backslashes=False, overrides=overrides
+        )
+        content = "" if body is None else str(body)
+        if not content.strip():
+            return None
+        path = "/" + str(templar.template(trust_as_template(str(relative)[: -len(".j2")])))
+        return self._file(
+            path, content.encode(), header["owner"], header["group"], header["mode"], bool(header["secret"])
+        )
+
+    def _literal(self, entry: dict[str, Any]) -> dict[str, Any]:
+        missing = {"path", "owner", "group", "mode"} - set(entry)
+        if missing or ("content" in entry) == ("source" in entry):
+            raise AnsibleActionFail(
+                f"host_files: a file needs path, owner, group, mode, and content or source: {sorted(entry)}."
+            )
+        content = (
+            Path(self._loader.get_real_file(str(entry["source"]))).read_bytes()
+            if "source" in entry
+            else str(entry["content"]).encode()
+        )
+        return self._file(
+            str(entry["path"]), content, entry["owner"], entry["group"], entry["mode"],
+            bool(entry.get("secret", False)),
+        )  # fmt: skip
+
+    @staticmethod
+    def _file(path: str, content: bytes, owner: Any, group: Any, mode: Any, secret: bool) -> dict[str, Any]:
+        if not path.startswith("/") or os.path.normpath(path) != path:
+            raise AnsibleActionFail(f"host_files: {path} is not an absolute, plain path.")
+        return {
+            "path": path,
+            "content": base64.b64encode(content).decode(),
+            "owner": str(owner),
+            "group": str(group),
+            "mode": str(mode),
+            "secret": secret,
+        }
+
+    def _write_tree(self, folder: Path, payload: dict[str, Any]) -> dict[str, Any]:
+        """Write the set below `folder` on the controller; secrets are named, never written."""
+        written = []
+        for entry in payload["files"]:
+            target = folder / entry["path"].lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = base64.b64decode(entry["content"])
+            target.write_bytes(NOT_RENDERED.encode() if entry["secret"] else content)
+            target.chmod(int(entry["mode"], 8))
+            written.append(entry["path"])
+        return {"changed": False, "rendered": written, "folder": str(folder)}

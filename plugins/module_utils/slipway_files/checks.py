@@ -1,0 +1,118 @@
+"""Run the daemons' own checkers on the set before it goes live.
+
+The new files are laid over /etc by a read-only overlay in a private mount namespace, so a checker sees
+the host exactly as it will be, while every other process sees it as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from typing import Any
+
+from ansible.module_utils.slipway_files.compare import Difference
+from ansible.module_utils.slipway_files.errors import HostFilesError
+from ansible.module_utils.slipway_files.write import original
+
+SECONDS = 60
+
+
+def run(wanted: list[dict[str, Any]], difference: Difference) -> list[str]:
+    """Run every check that can run; return a sentence for each that cannot yet. Raises with the checker's words."""
+    unchecked = []
+    ready = []
+    for check in wanted:
+        will_exist = {change.path for change in difference.changes}
+        missing = [
+            path for path in check.get("needs", []) if not os.path.exists(path) and path not in will_exist
+        ]
+        if missing:
+            unchecked.append(
+                f"{' '.join(check['argv'])} was not run: {', '.join(missing)} does not exist yet."
+            )
+        else:
+            ready.append(check)
+    if ready:
+        staging = tempfile.mkdtemp(prefix="slipway-check-")
+        try:
+            try:
+                _stage(staging, difference)
+            except OSError as error:
+                raise HostFilesError(
+                    f"The new files could not be laid out in {staging} to be checked: {error.strerror}. "
+                    "Nothing was changed on this host; make room there and run again."
+                ) from error
+            for check in ready:
+                _check(check["argv"], staging)
+        finally:
+            shutil.rmtree(staging)
+    return unchecked
+
+
+def _stage(staging: str, difference: Difference) -> None:
+    os.chmod(staging, 0o755)
+    os.mkdir(os.path.join(staging, "etc"), 0o755)
+    for change in difference.changes:
+        if not change.path.startswith("/etc/"):
+            continue
+        target = staging + change.path
+        if change.kind == "directory":
+            _parents(staging, change.path)
+            os.makedirs(target, exist_ok=True)
+        elif change.kind == "link":
+            _parents(staging, os.path.dirname(change.path))
+            os.symlink(change.content.decode(), target)
+        else:
+            _parents(staging, os.path.dirname(change.path))
+            with open(target, "wb") as stream:
+                stream.write(change.content)
+        if change.kind != "link":
+            if change.owner >= 0 and change.group >= 0:
+                os.chown(target, change.owner, change.group)
+            os.chmod(target, change.mode)
+    for path in difference.removed:
+        if path.startswith("/etc/"):
+            _parents(staging, os.path.dirname(path))
+            if os.path.lexists(original(path)):
+                shutil.copy2(original(path), staging + path, follow_symlinks=False)
+            else:
+                # How an overlay says that a file of the layer below is gone.
+                os.mknod(staging + path, stat.S_IFCHR | 0o000, os.makedev(0, 0))
+
+
+def _parents(staging: str, folder: str) -> None:
+    """Make `folder` below staging with the modes the real one has: the overlay shows the topmost directory's."""
+    current = ""
+    for part in folder.strip("/").split("/"):
+        current += "/" + part
+        target = staging + current
+        if os.path.isdir(target):
+            continue
+        os.mkdir(target, 0o755)
+        if os.path.isdir(current):
+            shutil.copystat(current, target)
+            found = os.stat(current)
+            os.chown(target, found.st_uid, found.st_gid)
+
+
+def _check(argv: list[str], staging: str) -> None:
+    overlay = 'mount -t overlay overlay -o "ro,lowerdir=$0/etc:/etc" /etc && exec "$@"'
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", overlay, staging, *argv]
+    try:
+        outcome = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise HostFilesError(
+            f"{' '.join(argv)} did not answer within {SECONDS} s. Nothing was changed on this host."
+        ) from None
+    if outcome.returncode != 0:
+        said = outcome.stdout.decode("utf-8", errors="replace").strip()
+        raise HostFilesError(
+            f"{' '.join(argv)} refuses the new files. Nothing was changed on this host; "
+            f"mend the inventory or the template and run again. It said:\n{said}"
+        )

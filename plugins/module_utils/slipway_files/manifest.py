@@ -1,0 +1,77 @@
+"""What each named set has written and watched, and whether its handler has run since.
+
+One JSON file a set below /var/lib/slipway/files: only paths named there are ever removed, and a run that
+dies between writing and reloading leaves `pending`, so that the next run reloads.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import os
+from typing import Any
+
+from ansible.module_utils.slipway_files.errors import HostFilesError
+
+STATE = "/var/lib/slipway"
+
+
+@dataclasses.dataclass
+class Manifest:
+    """`files` and `watched` are {path: sha256}; `pending` means written, but not yet in force."""
+
+    files: dict[str, str]
+    watched: dict[str, str]
+    pending: bool
+
+
+def read(name: str) -> Manifest:
+    """The set's manifest; an empty one for a set never written."""
+    try:
+        with open(_path(name), encoding="utf-8") as stream:
+            return Manifest(**json.load(stream))
+    except FileNotFoundError:
+        return Manifest({}, {}, False)
+
+
+def write(name: str, manifest: Manifest) -> None:
+    """Replace the set's manifest, on disk before this returns."""
+    path = _path(name)
+    temporary = path + ".new"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8", opener=_private) as stream:
+            json.dump(dataclasses.asdict(manifest), stream, indent=1, sort_keys=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(temporary, path)
+    except OSError as error:
+        raise HostFilesError(
+            f"The record of what Slipway has written ({path}) could not be written: {error.strerror}. "
+            "Every file is whole, old or new; make room or mend the disk and run again."
+        ) from error
+
+
+def digests(files: list[dict[str, Any]]) -> dict[str, str]:
+    """{path: sha256} of a wanted set's files."""
+    return {entry["path"]: hashlib.sha256(base64.b64decode(entry["content"])).hexdigest() for entry in files}
+
+
+def watched(paths: list[str]) -> dict[str, str]:
+    """{path: sha256} of the watched files that exist now."""
+    found = {}
+    for path in paths:
+        if os.path.isfile(path):
+            with open(path, "rb") as stream:
+                found[path] = hashlib.sha256(stream.read()).hexdigest()
+    return found
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _path(name: str) -> str:
+    return os.path.join(STATE, "files", name + ".json")

@@ -1,0 +1,143 @@
+"""Put a checked difference in place: everything is on disk under other names before the first rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from ansible.module_utils.slipway_files.compare import Change, Difference
+from ansible.module_utils.slipway_files.errors import HostFilesError
+from ansible.module_utils.slipway_files.manifest import STATE
+
+SUFFIX = ".slipway-new"
+
+
+def keep_originals(paths: list[str]) -> None:
+    """Copy what stands at paths that Slipway never wrote, each once, before the first of them is recorded as ours."""
+    for path in paths:
+        try:
+            _keep_original(path)
+        except OSError as error:
+            raise HostFilesError(
+                f"What stands at {path} could not be kept below {STATE}/originals: {error.strerror}. "
+                "No live file was changed; make room or mend the disk and run again."
+            ) from error
+
+
+def apply(difference: Difference) -> None:
+    """Write, rename, give back or remove. A full disk is met before any live file has changed."""
+    directories = [change for change in difference.changes if change.kind == "directory"]
+    files = [change for change in difference.changes if change.kind != "directory"]
+    prepared: list[tuple[str, str]] = []
+    path = ""
+    try:
+        for change in directories:
+            path = change.path
+            os.makedirs(path, exist_ok=True)
+            _own(change.path, change)
+        for change in files:
+            path = change.path
+            if change.content_differs:
+                prepared.append((_prepare(change), path))
+        for path in difference.removed:
+            if os.path.lexists(original(path)):
+                prepared.append((_copy(original(path), _beside(path)), path))
+    except OSError as error:
+        for temporary, _ in prepared:
+            os.unlink(temporary)
+        raise HostFilesError(
+            f"{path} could not be written: {error.strerror}. "
+            "No live file was changed; make room or mend the disk and run again."
+        ) from error
+    for change in files:
+        if not change.content_differs:
+            _own(change.path, change)
+    for temporary, path in prepared:
+        os.rename(temporary, path)
+    for path in difference.removed:
+        if not os.path.lexists(original(path)):
+            os.unlink(path)
+    for folder in {
+        os.path.dirname(path) for path in [*(change.path for change in files), *difference.removed]
+    }:
+        _sync(folder)
+
+
+def _prepare(change: Change) -> str:
+    os.makedirs(os.path.dirname(change.path), mode=0o755, exist_ok=True)
+    temporary = _beside(change.path)
+    if change.kind == "link":
+        os.symlink(change.content.decode(), temporary)
+        return temporary
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        try:
+            stream.write(change.content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            _own(temporary, change)
+        except OSError:
+            os.unlink(temporary)
+            raise
+    return temporary
+
+
+def _beside(path: str) -> str:
+    """A name in the same folder, free of what an earlier run left there: daemons' patterns skip a leading dot."""
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, "." + name + SUFFIX)
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    return temporary
+
+
+def _own(path: str, change: Change) -> None:
+    os.chown(path, change.owner, change.group, follow_symlinks=False)
+    os.chmod(path, change.mode)
+
+
+def forget_originals(paths: list[str]) -> None:
+    """Drop the copies of what was given back; only once the set's record no longer claims those paths."""
+    for path in paths:
+        if os.path.lexists(original(path)):
+            os.unlink(original(path))
+
+
+def original(path: str) -> str:
+    """Where what stood at path before Slipway's first write is kept, when something did."""
+    return os.path.join(STATE, "originals", path.lstrip("/"))
+
+
+def _keep_original(path: str) -> None:
+    if not (os.path.islink(path) or os.path.isfile(path)) or os.path.lexists(original(path)):
+        return
+    # Out of other users' reach, whatever the modes of what is kept there.
+    os.makedirs(os.path.join(STATE, "originals"), mode=0o700, exist_ok=True)
+    os.makedirs(os.path.dirname(original(path)), mode=0o700, exist_ok=True)
+    os.rename(_copy(path, _beside(original(path))), original(path))
+
+
+def _copy(source: str, temporary: str) -> str:
+    """Copy a file or link with owner, mode and times, on disk before this returns; nothing is left when it fails."""
+    try:
+        found = os.lstat(source)
+        if not os.path.islink(source):
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        shutil.copy2(source, temporary, follow_symlinks=False)
+        os.chown(temporary, found.st_uid, found.st_gid, follow_symlinks=False)
+        if not os.path.islink(temporary):
+            os.chmod(temporary, found.st_mode & 0o7777)
+            _sync(temporary)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""What the PostgreSQL modules share. Standard library only."""

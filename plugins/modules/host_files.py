@@ -1,0 +1,113 @@
+"""Compare a set of files with the host's, check the set as a whole, and write it. See DOCUMENTATION."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import zlib
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.slipway_files import checks, compare, errors, manifest, write
+
+DOCUMENTATION = r"""
+---
+module: host_files
+short_description: States a named set of files, directories and links on a host
+description:
+  - The action plugin of the same name renders templates and calls this module with everything in one payload.
+  - The whole set is compared, checked by the daemons' own checkers in a private view of C(/etc) that shows the
+    new set in place, and only then written, each file by a rename. A failing check leaves the host as it was.
+  - A set that C(has_handler) stays pending, and so changed, until the handler confirms it with C(in_force): a run
+    that dies between the two is made up for by the next.
+  - A file the set wrote earlier and no longer holds is removed. Nothing else is ever removed.
+  - What a file held before Slipway first wrote it is kept once below C(/var/lib/slipway/originals).
+options:
+  payload:
+    description: The set as base64 of zlib-compressed JSON, so that no content is logged.
+    type: str
+    required: true
+author: Slipway
+"""
+EXAMPLES = r"""
+- name: State nginx's files
+  host_files:
+    name: nginx
+    trees: [etc/nginx]
+    checks:
+      - argv: [nginx, -t]
+        needs: [/usr/sbin/nginx]
+"""
+RETURN = r"""
+written: {description: paths whose content, owner or mode changed, type: list, returned: always}
+removed: {description: paths of the set that are gone, type: list, returned: always}
+renewed: {description: watched paths whose content changed since the last run, type: list, returned: always}
+unchecked: {description: why a check could not run yet, type: list, returned: always}
+"""
+
+
+def main() -> None:
+    """Entry point; fails with a sentence and the checker's output when the set would not be accepted."""
+    module = AnsibleModule(
+        argument_spec={"payload": {"type": "str", "required": True, "no_log": True}},
+        supports_check_mode=True,
+    )
+    wanted = json.loads(zlib.decompress(base64.b64decode(module.params["payload"])))
+    try:
+        known = manifest.read(wanted["name"])
+        if wanted["in_force"]:
+            module.exit_json(**confirm(wanted["name"], known, module.check_mode))
+        module.exit_json(**state(wanted, known, module.check_mode))
+    except errors.HostFilesError as error:
+        module.fail_json(msg=str(error))
+
+
+def confirm(name: str, known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:
+    """Record that the daemon now runs with what was written."""
+    if known.pending and not check_mode:
+        manifest.write(name, dataclasses.replace(known, pending=False))
+    return {"changed": known.pending}
+
+
+def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:
+    """Compare, check and write the set; the result says what changed and what could not be checked yet."""
+    difference = compare.difference(wanted, known.files, check_mode)
+    seen = manifest.watched(wanted["watch"])
+    renewed = [path for path in wanted["watch"] if path in seen and known.watched.get(path) != seen[path]]
+    unchecked = checks.run(wanted["checks"], difference) if difference.changed or renewed else []
+    after = manifest.Manifest(manifest.digests(wanted["files"]), seen, False)
+    after.pending = wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
+    if not check_mode and (difference.changed or after != known):
+        # Recorded before they are written, so that a run that dies in between leaves nothing unknown behind.
+        during = manifest.Manifest({**known.files, **after.files}, known.watched, after.pending)
+        linked = [change.path for change in difference.changes if change.kind == "link"]
+        write.keep_originals([path for path in [*after.files, *linked] if path not in known.files])
+        manifest.write(wanted["name"], during)
+        write.apply(difference)
+        manifest.write(wanted["name"], after)
+        write.forget_originals(difference.removed)
+    diff = difference.as_diff()
+    diff += [
+        {"before_header": path, "before": "", "after": "renewed since the last run\n"} for path in renewed
+    ]
+    if known.pending and not diff:
+        diff = [
+            {
+                "before_header": wanted["name"],
+                "before": "written by an earlier run, not in force\n",
+                "after": "",
+            }
+        ]
+    return {
+        "changed": difference.changed or bool(renewed) or known.pending,
+        "written": [change.path for change in difference.changes],
+        "removed": difference.removed,
+        "renewed": renewed,
+        "unchecked": unchecked,
+        "diff": diff,
+    }
+
+
+if __name__ == "__main__":
+    main()
