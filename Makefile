@@ -1,0 +1,87 @@
+# Every command an engineer needs. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+INVENTORY ?= inventory/lab
+ENVIRONMENT := $(notdir $(patsubst %/,%,$(INVENTORY)))
+BIN := $(CURDIR)/.venv/bin
+LAB := $(BIN)/python -m tests.lab
+# The service's suite runs on the hosts' Python and on the controller's.
+SERVICE_PYTHONS ?= 3.10 3.11
+export PATH := $(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: requirements/controller.lock
+	@python=$$(for candidate in python3.12 python3.13 python3.11 python3; do \
+	  $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done); \
+	  [ -n "$$python" ] || { echo "Slipway's controller needs Python 3.11 or newer; none was found on PATH."; exit 1; }; \
+	  $$python -m venv --clear .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/controller.lock
+	@touch $@
+
+.PHONY: up
+up: .venv/installed ## Boot the lab's host, configure it from nothing, and say where it serves
+	@$(LAB) install
+	@$(LAB) up --inventory $(INVENTORY)
+	@ansible-playbook --inventory $(INVENTORY) site.yml
+	@echo "url: https://$$($(LAB) address edge --inventory $(INVENTORY))"
+	@echo "ca: $(CURDIR)/.lab/generated/$(ENVIRONMENT)/pki/ca.pem"
+
+.PHONY: down
+down: .venv/installed ## Remove the lab's hosts
+	@$(LAB) down --inventory $(INVENTORY)
+
+.PHONY: test
+test: lint unit service-test e2e ## Everything: linters, unit tests, the service's suite, real hosts
+
+.PHONY: lint
+lint: .venv/installed ## Formatters, linters and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@yamllint --strict .
+	@ansible-lint --offline
+
+.PHONY: unit
+unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
+	@$(LAB) install
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest tests/unit tests/templates
+
+.PHONY: service-test
+service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS
+	@$(LAB) install
+	@binaries=$$($(LAB) packages --bin); \
+	for version in $(SERVICE_PYTHONS); do \
+	  SHOP_TEST_POSTGRESQL_BIN=$$binaries service/run-tests $$version; \
+	done
+
+.PHONY: e2e
+e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
+	@$(LAB) install
+	@pytest tests/lab tests/e2e
+
+.PHONY: render
+render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host
+	@ansible-playbook --inventory $(INVENTORY) playbooks/render.yml
+
+.PHONY: bench
+bench: .venv/installed ## Measure: bare host to serving, nothing to change, four hosts against one
+	@$(LAB) install
+	@$(BIN)/python -m tests.bench
+
+.PHONY: secrets
+secrets: .venv/installed ## Make the encrypted secrets of INVENTORY, once
+	@$(BIN)/python -m fabfile.vault $(INVENTORY)
+
+.PHONY: lock
+lock: ## Lock the controller's packages anew (needs pip-tools; see requirements/README.md)
+	@pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --upgrade --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --output-file requirements/controller.lock requirements/controller.in

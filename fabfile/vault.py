@@ -1,0 +1,78 @@
+"""The encrypted secrets of an inventory, made once: python -m fabfile.vault inventory/production
+
+The vault's passphrase is read from the file that ANSIBLE_VAULT_PASSWORD_FILE names, or asked for twice.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from ansible.parsing.vault import VaultLib, VaultSecret
+
+from fabfile.errors import BuildError
+
+# Secret and its length in bytes before encoding; roles/app says what each is for.
+SECRETS = {"vault_secret_key": 48, "vault_database_password": 24, "vault_migrate_database_password": 24}
+LEAST_PASSPHRASE = 12
+
+
+def create(inventory: Path, passphrase: str) -> Path:
+    """Write group_vars/all/vault.yml, encrypted, and return its path. Raises BuildError; never overwrites."""
+    folder = inventory / "group_vars" / "all"
+    path = folder / "vault.yml"
+    if not folder.is_dir():
+        raise BuildError(
+            f"{inventory} is no inventory: it has no folder group_vars/all. Nothing was written."
+        )
+    if len(passphrase) < LEAST_PASSPHRASE:
+        raise BuildError(
+            f"The passphrase is shorter than {LEAST_PASSPHRASE} characters. Nothing was written."
+        )
+    plain = "---\n" + "".join(f"{name}: {secrets.token_urlsafe(size)}\n" for name, size in SECRETS.items())
+    encrypted = VaultLib().encrypt(plain, VaultSecret(passphrase.encode()))
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise BuildError(
+            f"{path} exists already; nothing was written. Edit it with: ansible-vault edit {path}. "
+            "Or move it away to make new secrets."
+        ) from None
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(encrypted)
+    return path
+
+
+def passphrase() -> str:
+    """Read the passphrase from where Ansible would, or ask for it twice."""
+    named = os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE")
+    if named:
+        return Path(named).expanduser().read_text(encoding="utf-8").strip()
+    first = getpass.getpass("A passphrase for the vault (keep it in your password manager): ")
+    if first != getpass.getpass("The same again: "):
+        raise BuildError("The two passphrases differ. Nothing was written.")
+    return first
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point; exit 2 with a sentence when nothing could be made."""
+    if len(arguments) != 1:
+        print("usage: python -m fabfile.vault inventory/<environment>", file=sys.stderr)
+        return 2
+    try:
+        path = create(Path(arguments[0]), passphrase())
+    except (BuildError, OSError) as failure:
+        print(failure, file=sys.stderr)
+        return 2
+    print(
+        f"{path} holds new secrets, encrypted: commit it. Run site.yml with --ask-vault-pass, or with "
+        "ANSIBLE_VAULT_PASSWORD_FILE set."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

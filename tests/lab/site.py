@@ -1,0 +1,85 @@
+"""The lab of one inventory in one checkout: where its state is, its network, its keys."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from tests.lab import archive, image, mirror
+from tests.lab.commands import run
+from tests.lab.errors import LabError
+from tests.lab.inventory import Inventory
+from tests.lab.mirror import Mirrors
+from tests.lab.network import Network
+from tests.lab.registry import Registry
+from tests.lab.ssh import Access
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all hosts of an inventory share."""
+
+    inventory: Path
+    network: Network
+    registry: Registry = field(default_factory=Registry)
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> "Site":
+        """Return the site of an inventory."""
+        registry = Registry()
+        return cls(
+            inventory.folder, Network(inventory.bridge_address, inventory.packages_port, registry), registry
+        )
+
+    @property
+    def state(self) -> Path:
+        """The checkout's folder for all that the lab keeps, ignored by git."""
+        return self.inventory.parent.parent / ".lab"
+
+    @property
+    def hosts(self) -> Path:
+        """The folder of this inventory's hosts; another inventory may use the same names."""
+        return self.state / "hosts" / self.inventory.name
+
+    @property
+    def access(self) -> Access:
+        """How to reach the hosts."""
+        return Access(self.state / "ssh", self.registry.control)
+
+    @cached_property
+    def mirrors(self) -> Mirrors:
+        """Where this machine gets Debian from."""
+        return mirror.read()
+
+    def prepare(self) -> None:
+        """Make the state's folders, and refuse a file system on which no host can live."""
+        self.registry.prepare()
+        self.hosts.mkdir(parents=True, exist_ok=True)
+        kind = run(
+            ["findmnt", "-n", "-o", "FSTYPE", "--target", self.hosts], purpose="find the kind of file system"
+        )
+        if kind.split()[-1] == "overlay":
+            raise LabError(
+                f"{self.state} is on an overlay file system, on which another overlay cannot write; no host was made. "
+                "Put the checkout on a real one (ext4, xfs, btrfs) or mount a tmpfs there."
+            )
+        self.access.ensure_key()
+
+    def ready(self) -> None:
+        """Bring up the network, its package cache and the archive. The caller holds the bridge's lock."""
+        self.network.ensure(self.mirrors)
+        built = archive.ensure()
+        self.network.publish(built.repository)
+        (self.state / "archive-key.asc").write_text(built.key.read_text())
+
+    def image(self) -> Path:
+        """Return the image's folder, building it through the network's package cache when there is none."""
+        return image.ensure(self.network.sources(self.mirrors))
+
+    def write_known_hosts(self) -> None:
+        """Write the keys of every host of the checkout, whichever inventory it is in."""
+        keys = []
+        for path in (self.state / "hosts").glob("*/*/host.json"):
+            about = json.loads(path.read_text())
+            keys.append((path.parent.name, about["address"], about["host_key"]))
+        self.access.write_known_hosts(keys)
