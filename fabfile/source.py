@@ -1,0 +1,125 @@
+"""The service's source as git has it: which commit, what was changed since, and the files themselves."""
+
+from __future__ import annotations
+
+import ast
+import io
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fabfile.errors import BuildError
+
+
+@dataclass(frozen=True)
+class Commit:
+    """sha: 40 digits. committed_at: UTC. branch: None when the ref is not a branch."""
+
+    sha: str
+    committed_at: datetime
+    branch: str | None
+
+
+def commit(service: Path, ref: str = "HEAD") -> Commit:
+    """The commit that ref names in the repository of service."""
+    found = _run_git(service, "rev-parse", "--git-dir")
+    if found.returncode:
+        raise BuildError(
+            f"{service} is not in a git repository, and a release is named after its commit. "
+            f"Build in a clone of the repository. git said: {found.stderr.strip()}"
+        )
+    shown = _git(service, "show", "--no-patch", "--format=%H %ct", f"{ref}^{{commit}}")
+    if shown is None:
+        missing = "the repository has no commit yet" if ref == "HEAD" else f"git knows no commit {ref!r}"
+        raise BuildError(f"Cannot build a release: {missing}. Commit first, or name a commit with --ref.")
+    sha, seconds = shown.split()
+    branch = _git(service, "rev-parse", "--symbolic-full-name", "--abbrev-ref", ref)
+    named = branch.strip() if branch else ""
+    return Commit(
+        sha, datetime.fromtimestamp(int(seconds), UTC), named if named not in ("", "HEAD") else None
+    )
+
+
+def changes(service: Path) -> list[str]:
+    """The files under service that differ from the last commit, new ones included."""
+    listed = _git(service, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    return [line[3:] for line in (listed or "").splitlines()]
+
+
+def export(service: Path, source: Commit, destination: Path) -> None:
+    """Writes service as the commit has it into destination, a new directory."""
+    archive = subprocess.run(
+        ["git", "-C", str(service), "archive", "--format=tar", source.sha], capture_output=True
+    )
+    if archive.returncode:
+        said = archive.stderr.decode("utf-8", "replace").strip()
+        raise BuildError(f"Commit {source.sha[:7]} has no {service.name}/: {said}")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(destination, filter="data")
+
+
+def copy_changed(service: Path, destination: Path) -> None:
+    """Writes service as it is now, without what git ignores, into destination, a new directory."""
+    listed = _git(service, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+    for name in filter(None, (listed or "").split("\0")):
+        if (service / name).is_file():
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(service / name, destination / name)
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    """The output of a git command, or None when it failed."""
+    done = _run_git(directory, *arguments)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _run_git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["git", "-C", str(directory), *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise BuildError("git is not installed, and a release is named after its commit.") from None
+
+
+def schema_head(service: Path) -> str:
+    """The one alembic revision no other follows, read from the files without running them."""
+    parents: dict[str, set[str]] = {}
+    folder = service / "migrations" / "versions"
+    for path in sorted(folder.glob("*.py")):
+        names = _module_values(path)
+        for revision in _texts(names.get("revision"), path):
+            parents[revision] = _texts(names.get("down_revision"), path)
+    unknown = set().union(*parents.values()) - parents.keys() if parents else set()
+    if unknown:
+        raise BuildError(f"A migration in {folder} follows {', '.join(sorted(unknown))}, which is not there.")
+    heads = sorted(parents.keys() - set().union(*parents.values())) if parents else []
+    if len(heads) != 1:
+        found = f"{len(heads)} heads ({', '.join(heads)})" if heads else "no migration"
+        raise BuildError(
+            f"{folder} has {found}; a release needs exactly one schema head. "
+            "Type: alembic heads; then give the younger revision the older one as its down_revision."
+        )
+    return heads[0]
+
+
+def _module_values(path: Path) -> dict[str, ast.expr]:
+    values: dict[str, ast.expr] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        if isinstance(node, ast.Assign):
+            values |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            values[node.target.id] = node.value
+    return values
+
+
+def _texts(value: ast.expr | None, path: Path) -> set[str]:
+    """The revision, revisions or none that an assignment gives."""
+    try:
+        literal = ast.literal_eval(value) if value is not None else None
+    except ValueError:
+        raise BuildError(f"{path} computes its revision; write it as a plain string.") from None
+    if literal is None:
+        return set()
+    return {literal} if isinstance(literal, str) else set(literal)

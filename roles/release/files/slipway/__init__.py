@@ -1,0 +1,3 @@
+"""slipway: the program that owns a host's releases, their pointer and their journal."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,59 @@
+"""File operations that are whole or absent after a power cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Writes a file that must not exist yet and flushes it to the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replaces path by a rename in its own directory: readers see the old content or the new."""
+    temporary = path.with_name(f".{path.name}.next")
+    temporary.unlink(missing_ok=True)
+    create_file(temporary, data, mode)
+    os.replace(temporary, path)
+    fsync_directory(path.parent)
+
+
+def replace_symlink(link: Path, target: str) -> None:
+    """Points link at target by a rename: whoever follows it meets the old target or the new."""
+    temporary = link.with_name(f".{link.name}.next")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+    fsync_directory(link.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link (never what it points at) or a directory tree; absent is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def tree_size(path: Path) -> int:
+    """Bytes that path takes on the disk, links not followed."""
+    total = 0
+    for directory, names, files in os.walk(path):
+        for name in [*names, *files]:
+            total += os.lstat(os.path.join(directory, name)).st_blocks * 512
+    return total

@@ -1,0 +1,97 @@
+"""Asking a release, on its own socket, whether it may take traffic."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.systemd import Systemd, UnitState
+
+READY = "/health/ready"
+PROBE_SECONDS = 5.0
+PAUSE_SECONDS = 0.2
+CONSECUTIVE = 3
+BODY_BYTES = 4000
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One answer of the service: HTTP status, its X-Release header and body, or why there was no answer."""
+
+    status: int | None = None
+    release: str | None = None
+    body: str = ""
+    error: str = ""
+
+    def ready(self, release: str) -> bool:
+        return self.status == 200 and self.release == release
+
+    def describe(self) -> str:
+        if self.status is None:
+            return f"no answer: {self.error}"
+        return (
+            f"HTTP {self.status}, X-Release {self.release or 'missing'}, body: {self.body.strip() or 'empty'}"
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """passed, or the reason why not; probe is the last answer, unit what systemd said last."""
+
+    passed: bool
+    reason: str
+    probe: Probe
+    unit: UnitState
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def probe(path: Path, seconds: float = PROBE_SECONDS) -> Probe:
+    """One GET /health/ready over the unix socket at path."""
+    connection = _UnixConnection(path, seconds)
+    try:
+        connection.request("GET", READY, headers={"User-Agent": "slipway", "Accept": "application/json"})
+        answer = connection.getresponse()
+        body = answer.read(BODY_BYTES).decode("utf-8", "replace")
+        return Probe(answer.status, answer.getheader("X-Release"), body)
+    except (OSError, http.client.HTTPException) as failure:
+        return Probe(error=f"{path}: {failure or type(failure).__name__}")
+    finally:
+        connection.close()
+
+
+def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float) -> Verdict:
+    """Waits until release is ready CONSECUTIVE times in a row, its unit breaks, or seconds have passed."""
+    unit_name = systemd.host.unit(release)
+    deadline = time.monotonic() + seconds
+    restarts = systemd.state(unit_name).restarts
+    passed = 0
+    last = Probe(error="not asked yet")
+    while True:
+        unit = systemd.state(unit_name)
+        if unit.broken or unit.restarts > restarts:
+            return Verdict(
+                False, f"{unit_name} ended (result {unit.result}, status {unit.exit_status})", last, unit
+            )
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            return Verdict(
+                False, f"it was not ready {CONSECUTIVE} times in a row within {seconds:g} s", last, unit
+            )
+        last = probe(path, min(PROBE_SECONDS, remaining))
+        passed = passed + 1 if last.ready(release) else 0
+        if passed == CONSECUTIVE:
+            return Verdict(True, "", last, unit)
+        time.sleep(min(PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))

@@ -1,0 +1,105 @@
+"""Every name and path slipway uses on a host, in one place."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.errors import RefusedError
+
+APP = "shop"
+# [0-9], because \d also matches digits of other scripts.
+RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
+
+
+def check_release_id(text: str) -> str:
+    """Returns text when it is a release id; a path may be formed from nothing else."""
+    if not RELEASE_ID.fullmatch(text):
+        raise RefusedError(
+            "release-id",
+            f"{text!r} is not a release id; one looks like 20261122T160501Z-3f2a9c1.",
+            "`slipway list` shows those on this host.",
+        )
+    return text
+
+
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(path).free
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where things are. root is `/` on a host; tests give a directory and commands of their own."""
+
+    root: Path = Path("/")
+    systemctl: str = "/usr/bin/systemctl"
+    journalctl: str = "/usr/bin/journalctl"
+    python: str = sys.executable
+    free_bytes: Callable[[Path], int] = _free_bytes
+
+    def path(self, absolute: str) -> Path:
+        return self.root / absolute.lstrip("/")
+
+    @property
+    def releases(self) -> Path:
+        return self.path(f"/srv/{APP}/releases")
+
+    @property
+    def current(self) -> Path:
+        return self.path(f"/srv/{APP}/current")
+
+    @property
+    def state(self) -> Path:
+        return self.path(f"/var/lib/slipway/{APP}")
+
+    @property
+    def journal(self) -> Path:
+        return self.state / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"
+
+    @property
+    def incoming(self) -> Path:
+        return self.state / "incoming"
+
+    @property
+    def staging(self) -> Path:
+        return self.state / "staging"
+
+    def release(self, release: str) -> Path:
+        return self.releases / check_release_id(release)
+
+    def runtime_socket(self, release: str) -> Path:
+        return self.path(f"/run/{APP}/{check_release_id(release)}/http.sock")
+
+    def unit(self, release: str) -> str:
+        return f"{APP}@{check_release_id(release)}.service"
+
+    def migration_unit(self, release: str) -> str:
+        return f"{APP}-migrate@{check_release_id(release)}.service"
+
+    def python_version(self) -> str:
+        """The X.Y of the Python a release's virtual environment is built with."""
+        return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    def machine(self) -> str:
+        return os.uname().machine
+
+    def ensure_layout(self) -> None:
+        """Creates the directories slipway owns; existing ones are left as they are."""
+        for directory, mode in (
+            (self.releases, 0o755),
+            (self.state, 0o750),
+            (self.incoming, 0o700),
+            (self.staging, 0o700),
+        ):
+            if not directory.is_dir():
+                directory.mkdir(parents=True, exist_ok=True)
+                directory.chmod(mode)

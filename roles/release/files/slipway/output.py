@@ -1,0 +1,104 @@
+"""What slipway says: one JSON object for programs, sentences and tables for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from slipway.errors import SlipwayError
+from slipway.session import Report
+
+SCHEMA = 1
+
+
+def show_report(command: str, report: Report, as_json: bool) -> None:
+    if as_json:
+        _print_json({"command": command, "changed": report.changed, "result": report.result})
+    elif command == "list":
+        print(_table(report.result["releases"]))
+    elif command == "status":
+        print(_status(report.result))
+    else:
+        print(report.message)
+
+
+def show_error(failure: SlipwayError, as_json: bool) -> None:
+    if as_json:
+        error = {"code": failure.code, "message": failure.message, "details": failure.details}
+        _print_json({"error": error})
+    else:
+        print(f"slipway: {failure.message}", file=sys.stderr)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps({"schema": SCHEMA, **content}, sort_keys=True), flush=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "No release on this host yet. `fab deploy` brings one."
+    lines = [["RELEASE", "STATE", "UNIT", "COMMIT", "SCHEMA", "BUILT", "MB"]]
+    for row in rows:
+        commit = (row["git_sha"] or "-")[:7] + (" (dirty)" if row["dirty"] else "")
+        unit = row["unit"] + (", at boot" if row["enabled"] else "")
+        size = f"{row['size'] / 1e6:.0f}"
+        lines.append(
+            [
+                row["release"],
+                row["state"],
+                unit,
+                commit,
+                row["schema_head"] or "-",
+                row["built_at"] or "-",
+                size,
+            ]
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _status(result: dict[str, Any]) -> str:
+    live, problems = result["live"], _problems(result)
+    if live is None:
+        lines = ["live      none: no release is live on this host yet"]
+    else:
+        unit = live["unit"] or {"active": "unknown", "sub": "unknown", "enabled": False}
+        boot = "starts at boot" if unit["enabled"] else "does NOT start at boot"
+        lines = [
+            f"live      {live['release']}  commit {(live['git_sha'] or '-')[:7]}  built {live['built_at']}",
+            f"unit      {unit['active']} ({unit['sub']}), {boot}",
+            f"socket    {_socket(live['socket'])}",
+            f"schema    needs {live['schema_head']}, the database has {live['schema_applied'] or 'not said'}",
+        ]
+    lines.append(f"previous  {result['previous'] or 'none'}")
+    lines.append(f"running   {', '.join(result['running']) or 'none'}")
+    lines += [f"!         {problem}" for problem in problems]
+    return "\n".join(lines)
+
+
+def _socket(answer: dict[str, Any]) -> str:
+    if answer["status"] is None:
+        return f"no answer: {answer['error']}"
+    word = "ready" if answer["ready"] else "NOT READY"
+    return f"{word}: HTTP {answer['status']}, X-Release {answer['release']}, {json.dumps(answer['body'])}"
+
+
+def _problems(result: dict[str, Any]) -> list[str]:
+    found = []
+    if holder := result["lock"]:
+        found.append(f"locked by process {holder['pid']}: {holder['command']}, since {holder['since']}")
+    else:
+        found += [
+            f"{entry['step']} of {entry.get('release')} ({entry['time']}) never ended; run it again"
+            for entry in result["unfinished"]
+        ]
+    found += [f"half-built: {name}; the next stage sweeps it" for name in result["half_built"]]
+    found += [f"left behind: {name}; the next stage sweeps it" for name in result["leftovers"]]
+    found += [f"torn line in the journal: {text[:60]!r}" for text in result["journal_torn"]]
+    if result["live"] and result["live"]["problem"]:
+        found.append(result["live"]["problem"])
+    return found

@@ -1,0 +1,89 @@
+"""The releases on this host: which are there, which is live, what each says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import RefusedError, StepError
+from slipway.files import replace_symlink
+from slipway.host import APP, RELEASE_ID, Host
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release's directory. manifest is None when it is half-built: manifest.json is written last."""
+
+    id: str
+    manifest: dict[str, Any] | None
+
+
+def installed(host: Host) -> list[Release]:
+    """All releases on this host, oldest first."""
+    if not host.releases.is_dir():
+        return []
+    names = sorted(entry.name for entry in host.releases.iterdir() if RELEASE_ID.fullmatch(entry.name))
+    return [find(host, name) for name in names]
+
+
+def find(host: Host, release: str) -> Release:
+    path = host.release(release) / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return Release(release, None)
+    except ValueError:
+        raise StepError(
+            "manifest-damaged",
+            f"{path} is not JSON any more. It was written whole, so the disk or a hand changed it. "
+            f"If {release} is not live, remove {path} and stage the release again.",
+        ) from None
+    return Release(release, manifest)
+
+
+def require_staged(host: Host, release: str) -> dict[str, Any]:
+    """The manifest of a complete release. Raises RefusedError when it is absent or half-built."""
+    found = find(host, release).manifest
+    if found is None:
+        state = "only half-built" if host.release(release).exists() else "not"
+        raise RefusedError(
+            "not-staged",
+            f"Release {release} is {state} on this host.",
+            f"Stage it first: slipway stage --bundle {APP}-{release}.tar.gz --sha256 HEX. "
+            "`slipway list` shows what is here.",
+        )
+    return found
+
+
+def live(host: Host) -> str | None:
+    """The release `current` points to, or None when nothing is live yet."""
+    try:
+        target = os.readlink(host.current)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise _foreign(host, "is not a symbolic link") from None
+    directory, _, name = target.rpartition("/")
+    if directory not in ("releases", str(host.releases)) or not RELEASE_ID.fullmatch(name):
+        raise _foreign(host, f"points to {target}, which is not a release")
+    return name
+
+
+def _foreign(host: Host, what: str) -> RefusedError:
+    return RefusedError(
+        "current-foreign",
+        f"{host.current} {what}; slipway did not write it and leaves it alone.",
+        f"Look with `ls -l {host.current.parent}`, put it right or move it away, and run this again.",
+    )
+
+
+def point_to(host: Host, release: str | None) -> None:
+    """Moves `current`, and with it the traffic, in one rename; None takes it away."""
+    if release is None:
+        host.current.unlink(missing_ok=True)
+    else:
+        replace_symlink(host.current, f"releases/{release}")

@@ -1,0 +1,82 @@
+"""What every command works with: the host, its journal, its units and, for a change, its lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from slipway import lock
+from slipway.errors import NeedsRootError, StepError
+from slipway.host import Host
+from slipway.journal import Journal
+from slipway.systemd import Systemd
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Session:
+    """lock_descriptor: the held lock's file descriptor; -1 for a command that only reads."""
+
+    host: Host
+    journal: Journal
+    systemd: Systemd
+    lock_descriptor: int = -1
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command did. result: JSON-serialisable. message: the same in a sentence, for a terminal."""
+
+    changed: bool
+    result: dict[str, Any]
+    message: str = ""
+
+
+def caller() -> str:
+    """Who typed the command, through sudo or not."""
+    return os.environ.get("SUDO_USER") or "root"
+
+
+def reading(host: Host, command: str) -> Session:
+    check_root(host, command)
+    return Session(host, Journal(host.journal, caller()), Systemd(host))
+
+
+@contextmanager
+def changing(host: Host, command: str, wait: float) -> Iterator[Session]:
+    """Holds the host's lock. A request to end (SIGTERM, a cut connection) ends the running step in order."""
+    check_root(host, command)
+    # Readable by the app and writable by root alone, whatever the caller's umask.
+    os.umask(0o022)
+    host.ensure_layout()
+    handlers = {number: signal.signal(number, _interrupt) for number in ENDING}
+    try:
+        with lock.held(host.lock, command, caller(), wait) as descriptor:
+            yield Session(host, Journal(host.journal, caller()), Systemd(host), descriptor)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def check_root(host: Host, command: str) -> None:
+    if os.geteuid() != 0 and str(host.root) == "/":
+        raise NeedsRootError("needs-root", f"`{command}` needs root.", f"Type: sudo {command}")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Undoing is bounded in time; a second request must not stop it half way.
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    name = signal.Signals(number).name
+    raise StepError(
+        "interrupted",
+        f"Interrupted by {name}; the running step was ended and undone. `slipway status` shows the state; "
+        "the same command again goes on from there.",
+        signal=name,
+    )

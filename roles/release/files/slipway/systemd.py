@@ -1,0 +1,117 @@
+"""The units of the releases, asked and told through systemctl, each call bounded in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from slipway.errors import StepError
+from slipway.host import APP, RELEASE_ID, Host
+from slipway.processes import Outcome, run
+
+PROPERTIES = (
+    "Id",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "Result",
+    "NRestarts",
+    "ExecMainStatus",
+)
+QUERY_SECONDS = 10.0
+# Longer than the units' own TimeoutStartSec and TimeoutStopSec.
+CHANGE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """What systemd says of one unit."""
+
+    active: str
+    sub: str
+    enabled: bool
+    result: str
+    restarts: int
+    exit_status: int
+
+    @property
+    def running(self) -> bool:
+        return self.active in ("active", "reloading")
+
+    @property
+    def broken(self) -> bool:
+        """It ended or is between two attempts: waiting for it to answer is of no use."""
+        return self.active in ("failed", "inactive", "deactivating") or self.sub == "auto-restart"
+
+
+class Systemd:
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def _systemctl(self, *arguments: str, seconds: float = QUERY_SECONDS) -> Outcome:
+        return run([self.host.systemctl, *arguments], seconds)
+
+    def state(self, unit: str) -> UnitState:
+        return self._show(unit)[unit]
+
+    def instances(self, releases: Iterable[str]) -> dict[str, UnitState]:
+        """The state of each given release's unit, and of every other loaded instance, by release id."""
+        found = {}
+        for unit, state in self._show(*map(self.host.unit, releases), f"{APP}@*.service").items():
+            release = unit.removeprefix(f"{APP}@").removesuffix(".service")
+            if RELEASE_ID.fullmatch(release):
+                found[release] = state
+        return found
+
+    def _show(self, *units: str) -> dict[str, UnitState]:
+        outcome = self._systemctl("show", f"--property={','.join(PROPERTIES)}", "--", *units)
+        if not outcome.ok:
+            said = outcome.tail(3) or "no answer"
+            raise StepError(
+                "systemd",
+                f"systemctl could not say in which state {' '.join(units)} is: {said}. "
+                "Is systemd running on this host? `systemctl status` shows.",
+            )
+        return dict(_parse(block) for block in outcome.output.strip().split("\n\n") if block.strip())
+
+    def start(self, unit: str, seconds: float = CHANGE_SECONDS) -> Outcome:
+        """Starts unit; a start limit reached by earlier attempts does not count against this one."""
+        if self.state(unit).active == "failed":
+            self._systemctl("reset-failed", "--", unit)
+        return self._systemctl("start", "--", unit, seconds=seconds)
+
+    def stop(self, unit: str) -> None:
+        self._change("stop", unit)
+
+    def enable(self, unit: str) -> None:
+        self._change("enable", unit)
+
+    def disable(self, unit: str) -> None:
+        self._change("disable", unit)
+
+    def _change(self, verb: str, unit: str) -> None:
+        outcome = self._systemctl(verb, "--", unit, seconds=CHANGE_SECONDS)
+        if not outcome.ok:
+            happened = outcome.tail(5) or f"no answer within {CHANGE_SECONDS:g} s"
+            raise StepError("unit-failed", f"systemctl {verb} {unit} failed: {happened}", unit=unit)
+
+    def journal(self, unit: str, since: float | None = None, lines: int = 50) -> list[str]:
+        """The last lines of the unit's journal. since: seconds since 1970, to leave out earlier runs."""
+        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]
+        command += [f"--since=@{int(since)}"] if since is not None else []
+        # What a unit said last may not be written yet when it has just ended.
+        run([self.host.journalctl, "--sync"], QUERY_SECONDS)
+        outcome = run(command, QUERY_SECONDS)
+        return outcome.output.splitlines() if outcome.ok else [f"journalctl failed: {outcome.tail(3)}"]
+
+
+def _parse(block: str) -> tuple[str, UnitState]:
+    values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    return values.get("Id", ""), UnitState(
+        active=values.get("ActiveState", "unknown"),
+        sub=values.get("SubState", "unknown"),
+        enabled=values.get("UnitFileState") == "enabled",
+        result=values.get("Result", ""),
+        restarts=int(values.get("NRestarts") or 0),
+        exit_status=int(values.get("ExecMainStatus") or 0),
+    )

@@ -1,0 +1,54 @@
+"""A release's server for the unit tests: SOCKET RELEASE BEHAVIOUR.
+
+BEHAVIOUR: ready, never (503), wrong (answers for another release), crash (ends at once); others are ready.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socketserver
+import sys
+from pathlib import Path
+
+OTHER_RELEASE = "20200101T000000Z-0000000"
+
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    release = ""
+    behaviour = ""
+
+    def do_GET(self) -> None:
+        ready = self.behaviour != "never" and self.path == "/health/ready"
+        body = json.dumps(
+            {"status": "ready" if ready else "database is not reachable", "schema_applied": "0001"}
+        ).encode()
+        self.send_response(200 if ready else 503)
+        self.send_header("X-Release", OTHER_RELEASE if self.behaviour == "wrong" else self.release)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+def main(socket: str, release: str, behaviour: str) -> int:
+    Ready.release, Ready.behaviour = release, behaviour
+    print(f"starting {release}", flush=True)
+    if behaviour == "crash":
+        print("cannot import shop.main", flush=True)
+        return 1
+    path = Path(socket)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    Server(socket, Ready).serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
