@@ -1,0 +1,53 @@
+"""Every inventory rendered once for all tests, and what the daemons find beside the rendered files."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.templates.rendering import CASES, HostTree, render
+from tests.unit.ansible_run import load_plugin
+
+RELEASE = "20261122T160501Z-3f2a9c1"
+
+Trees = dict[tuple[str, str], HostTree]
+
+
+@pytest.fixture(scope="session")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
+    """{(case, host): its tree} of every inventory on every platform."""
+    folder = tmp_path_factory.mktemp("rendered")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda case: render(case, folder / case.name), CASES))
+    return {
+        (case.name, host): HostTree(case, host, folder / case.name / host)
+        for case in CASES
+        for host in case.hosts
+    }
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layer with /etc/ssl/slipway, issued by the plugin that issues a lab's."""
+    plugin = load_plugin("action/private_certificate")
+    layer = tmp_path_factory.mktemp("certificates")
+    folder = layer / "etc/ssl/slipway"
+    folder.mkdir(parents=True)
+    authority = plugin.ensure_authority(folder)
+    plugin.ensure_certificate(folder, authority, name="host", names=["host"], addresses=[], days=90)
+    (folder / "ca.key").unlink()
+    return layer
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layer with the programs that a release's units start."""
+    layer = tmp_path_factory.mktemp("release")
+    programs = layer / "srv/shop/releases" / RELEASE / "venv/bin"
+    programs.mkdir(parents=True)
+    for name in ("uvicorn", "shop"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    return layer

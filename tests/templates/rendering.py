@@ -1,0 +1,127 @@
+"""What each host of an inventory would get, rendered by the playbook that `make render` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.unit.ansible_run import ANSIBLE_PLAYBOOK, REPOSITORY
+
+INVENTORIES = ("lab", "fleet", "production")
+# Each platform with the Debian suite whose programs stand for its own.
+SUITES = {"Ubuntu-22": "bullseye", "Debian-12": "bookworm"}
+# What an inventory can say beyond the defaults, all at once.
+EVERYTHING: dict[str, Any] = {
+    "apt_sources_mirrors": ["http://near.example/archive", "https://far.example/archive"],
+    "apt_sources_fallback": "http://own.example/archive",
+    "apt_sources_security_mirror": "http://security.example/archive",
+    "apt_sources_archives": [
+        {
+            "name": "pgdg",
+            "uri": "http://pgdg.example/pgdg",
+            "suite": "pgdg",
+            "components": ["main", "14"],
+            "key_file": "/dev/null",
+        }
+    ],
+    "apt_sources_lock_timeout": 77,
+    "app_log_level": "debug",
+    "app_memory_max": "2G",
+    "app_workers": 1,
+    "base_deploy_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITest engineer@laptop"],
+    "base_time_servers": ["192.0.2.123", "time.example"],
+    "base_timezone": "Europe/Berlin",
+    "base_unattended_upgrades": False,
+    "base_unattended_upgrades_held": ["^postgresql-", "^nginx"],
+    "locale_default": "de_DE.UTF-8",
+    "locale_generate": ["en_US.UTF-8", "de_DE.UTF-8"],
+    "nginx_body_limit": "5m",
+    "nginx_hsts_max_age": 0,
+    "nginx_server_names": ["shop.example", "*.shop.example", "192.0.2.10"],
+    "postgresql_listen_address": "192.0.2.31",
+    "postgresql_passwords": {"shop": "stand-in", "shop_migrate": "stand-in"},
+    "postgresql_remote_clients": ["192.0.2.21", "2001:db8::21", "198.51.100.0/24"],
+    "postgresql_settings": {"work_mem": "16MB", "log_line_prefix": "it's %m "},
+    "rsyslog_journal_disk": "2G",
+    "rsyslog_rotate_count": 30,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of the playbook: an inventory on a platform, with further variables."""
+
+    inventory: str
+    platform: str
+    everything: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.inventory}-{self.platform}{'-everything' if self.everything else ''}"
+
+    @property
+    def suite(self) -> str:
+        return SUITES[self.platform]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The inventory's hosts, sorted."""
+        path = REPOSITORY / "inventory" / self.inventory / "hosts.yml"
+        found: set[str] = set()
+
+        def walk(node: Any) -> None:
+            for name, inner in (node or {}).items():
+                found.update(inner) if name == "hosts" else walk(inner)
+
+        walk(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return sorted(found)
+
+
+CASES = [Case(inventory, platform) for inventory in INVENTORIES for platform in SUITES]
+CASES += [Case("lab", platform, everything=True) for platform in SUITES]
+
+
+@dataclass(frozen=True)
+class HostTree:
+    """The files of one host, below `root` at the paths they have on it."""
+
+    case: Case
+    host: str
+    root: Path = field(repr=False)
+
+    def has(self, path: str) -> bool:
+        return (self.root / path).is_file()
+
+    def text(self, path: str) -> str:
+        assert self.has(path), f"{self.host} of {self.case.name} gets no /{path}: {self.paths()}"
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def paths(self) -> list[str]:
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+
+
+def render(case: Case, folder: Path) -> None:
+    """Write every host's tree to folder/<host>; fails with what Ansible printed."""
+    variables: dict[str, Any] = {
+        "render_platform": case.platform,
+        "slipway_render_to": f"{folder}/{{{{ inventory_hostname }}}}",
+        **(EVERYTHING if case.everything else {}),
+    }
+    done = subprocess.run(
+        [
+            ANSIBLE_PLAYBOOK, "--inventory", f"inventory/{case.inventory}",
+            "--extra-vars", json.dumps(variables), "playbooks/render.yml",
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{case.name} does not render:\n{done.stdout[-4000:]}\n{done.stderr[-2000:]}"

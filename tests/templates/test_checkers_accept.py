@@ -1,0 +1,210 @@
+"""What a host gets is accepted by the daemons that read it, in the versions of its platform."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.templates import checkers
+from tests.templates.conftest import RELEASE, Trees
+from tests.templates.rendering import CASES, HostTree
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root mounts the view in which the checkers run"
+)
+
+HOSTS = [(case.name, host) for case in CASES for host in case.hosts]
+every_host = pytest.mark.parametrize(("case", "host"), HOSTS, ids=["/".join(pair) for pair in HOSTS])
+
+NGINX = ("nginx", "-t")
+RSYSLOG = ("rsyslogd", "-N1")
+SUDO = ("visudo", "-c")
+LOGROTATE = ("logrotate", "--debug", "/etc/logrotate.d/shop")
+UNITS = tuple(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in ("shop", "shop-migrate"))
+SYSTEMD = ("systemd-analyze", "verify", "--man=no", *UNITS)
+
+
+def check(suite: str, layers: list[Path], *command: str) -> subprocess.CompletedProcess[str]:
+    """checkers.check, or a skip that says why a platform's own versions cannot be had here."""
+    if reason := checkers.unavailable(suite):
+        pytest.skip(reason)
+    return checkers.check(suite, layers, *command)
+
+
+def accepted(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether the checker took the files; systemd ends well and names the lines that it ignores."""
+    return done.returncode == 0 and "/etc/systemd/system/shop" not in done.stdout
+
+
+@every_host
+def test_nginx_takes_its_files(trees: Trees, certificates: Path, case: str, host: str) -> None:
+    tree = trees[case, host]
+    if not tree.has("etc/nginx/nginx.conf"):
+        assert re.search("db|logs", host), f"{host} answers HTTP and gets no nginx"
+        return
+    done = check(tree.case.suite, [tree.root, certificates], *NGINX)
+
+    assert done.returncode == 0, done.stdout
+    assert "test is successful" in done.stdout
+    assert "[warn]" not in done.stdout, done.stdout
+
+
+@every_host
+def test_rsyslog_takes_its_files(trees: Trees, certificates: Path, case: str, host: str) -> None:
+    tree = trees[case, host]
+
+    done = check(tree.case.suite, [tree.root, certificates], *RSYSLOG)
+
+    assert done.returncode == 0, done.stdout
+    assert not re.search(r"\b(error|warning)\b", done.stdout, re.IGNORECASE), done.stdout
+
+
+@every_host
+def test_sudo_takes_its_rule_and_gives_deploy_one_program(trees: Trees, case: str, host: str) -> None:
+    tree = trees[case, host]
+
+    done = check(tree.case.suite, [tree.root], *SUDO)
+    listed = check(tree.case.suite, [tree.root], "sudo", "-l", "-U", "deploy")
+
+    assert done.returncode == 0, done.stdout
+    assert "/etc/sudoers.d/slipway: parsed OK" in done.stdout
+    assert re.findall(r"^ +\(.*", listed.stdout, re.MULTILINE) == [
+        "    (root) NOPASSWD: /usr/local/sbin/slipway"
+    ], listed.stdout
+
+
+@every_host
+def test_systemd_takes_the_units_word_for_word(trees: Trees, release: Path, case: str, host: str) -> None:
+    tree = trees[case, host]
+    if not tree.has("etc/systemd/system/shop@.service"):
+        assert re.search("db|logs|edge", host), f"{host} runs the service and gets no unit"
+        return
+    done = check(tree.case.suite, [tree.root, release], *SYSTEMD)
+
+    assert accepted(done), done.stdout
+
+
+@every_host
+def test_logrotate_takes_its_rule(trees: Trees, case: str, host: str) -> None:
+    tree = trees[case, host]
+
+    done = check(tree.case.suite, [tree.root], *LOGROTATE)
+
+    assert done.returncode == 0, done.stdout
+    assert "error" not in done.stdout, done.stdout
+
+
+@every_host
+def test_apt_takes_its_settings_and_sources(trees: Trees, case: str, host: str) -> None:
+    tree = trees[case, host]
+
+    settings = check(tree.case.suite, [tree.root], "apt-config", "dump")
+    sources = check(tree.case.suite, [tree.root], "apt-get", "--print-uris", "update")
+
+    assert settings.returncode == 0, settings.stdout
+    assert f'DPkg::Lock::Timeout "{77 if tree.case.everything else 120}";' in settings.stdout
+    assert sources.returncode == 0, sources.stdout
+    assert not re.search(r"^[EW]:", settings.stdout + sources.stdout, re.MULTILINE), sources.stdout
+    # Debian's own sources are the image's, and stay where no mirror is given.
+    stated = tree.case.platform.startswith("Ubuntu") or tree.case.inventory != "production"
+    assert ("/InRelease'" in sources.stdout) == stated, sources.stdout
+
+
+@every_host
+def test_the_hosts_own_name_and_its_neighbours_resolve_without_a_resolver(
+    trees: Trees, case: str, host: str
+) -> None:
+    tree = trees[case, host]
+
+    for name in (*tree.case.hosts, "localhost"):
+        done = check(tree.case.suite, [tree.root], "getent", "-s", "files", "hosts", name)
+        assert done.returncode == 0, f"{name} does not resolve with\n{tree.text('etc/hosts')}"
+
+
+@every_host
+def test_locales_and_timezone_exist(trees: Trees, case: str, host: str) -> None:
+    tree = trees[case, host]
+    supported = check(tree.case.suite, [tree.root], "cat", "/usr/share/i18n/SUPPORTED").stdout.splitlines()
+    wanted = [line for line in tree.text("etc/locale.gen").splitlines() if line and not line.startswith("#")]
+    zone = tree.text("etc/timezone").strip()
+
+    assert set(wanted) <= set(supported), wanted
+    assert check(tree.case.suite, [tree.root], "test", "-f", f"/usr/share/zoneinfo/{zone}").returncode == 0, (
+        zone
+    )
+
+
+@every_host
+def test_every_script_is_a_script(trees: Trees, case: str, host: str) -> None:
+    tree = trees[case, host]
+    scripts = [path for path in tree.paths() if tree.text(path).startswith("#!/bin/sh\n")]
+
+    for path in scripts:
+        done = check(tree.case.suite, [tree.root], "sh", "-n", f"/{path}")
+        assert done.returncode == 0, f"/{path}: {done.stdout}"
+        assert (tree.root / path).stat().st_mode & 0o111, f"/{path} is not executable"
+    assert scripts == (["usr/local/lib/slipway/check-postgresql-access"] if has_database(tree) else [])
+
+
+def has_database(tree: HostTree) -> bool:
+    return any(path.startswith("etc/postgresql/") for path in tree.paths())
+
+
+Spoil = Callable[[str], str]
+# For each checker: a file, and an error in it that a wrong template could make.
+SPOILED: dict[str, tuple[str, Spoil, tuple[str, ...]]] = {
+    "nginx": (
+        "etc/nginx/conf.d/shop.conf",
+        lambda text: text.replace("limit_req_status", "limit_reqs"),
+        NGINX,
+    ),
+    "nginx's certificate": (
+        "etc/nginx/snippets/slipway-tls.conf",
+        lambda text: text + "ssl_dhparam /no;\n",
+        NGINX,
+    ),
+    "rsyslog": (
+        "etc/rsyslog.d/10-shop.conf",
+        lambda text: text.replace('type="omfile"', 'type="omfiles"'),
+        RSYSLOG,
+    ),
+    "sudo": ("etc/sudoers.d/slipway", lambda text: text + "deploy ALL=(root) NOPASSWD ; /bin/sh\n", SUDO),
+    "logrotate": ("etc/logrotate.d/shop", lambda text: text.replace("rotate 14", "rotate many"), LOGROTATE),
+    "apt": ("etc/apt/apt.conf.d/90slipway", lambda text: text + 'Broken { "', ("apt-config", "dump")),
+    "apt's sources": (
+        "etc/apt/sources.list",
+        lambda text: text + "deb [ nowhere\n",
+        ("apt-get", "indextargets"),
+    ),
+    "systemd": (
+        "etc/systemd/system/shop@.service",
+        lambda text: text.replace("Type=exec", "Type=executive"),
+        SYSTEMD,
+    ),
+}
+
+
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm"])
+@pytest.mark.parametrize("checker", SPOILED)
+def test_every_checker_reads_the_rendered_files(
+    trees: Trees, certificates: Path, release: Path, tmp_path: Path, suite: str, checker: str
+) -> None:
+    path, spoil, command = SPOILED[checker]
+    tree = trees["lab-Ubuntu-22", "shop-1"]
+    spoiled = spoil(tree.text(path))
+    assert spoiled != tree.text(path)
+    (tmp_path / path).parent.mkdir(parents=True)
+    shutil.copy2(tree.root / path, tmp_path / path)
+    (tmp_path / path).write_text(spoiled, encoding="utf-8")
+
+    layers = [tree.root, certificates, release]
+    assert accepted(check(suite, layers, *command))
+    done = check(suite, [tmp_path, *layers], *command)
+
+    assert not accepted(done), f"{checker} was content with a spoiled {path}:\n{done.stdout}"

@@ -1,0 +1,172 @@
+"""A directive is there where it is asked for, and only there: each fact in pairs of hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.templates.conftest import Trees
+
+SINGLE = ("lab-Ubuntu-22", "shop-1")
+EVERYTHING = ("lab-Ubuntu-22-everything", "shop-1")
+DEBIAN = ("lab-Debian-12", "shop-1")
+DEBIAN_EVERYTHING = ("lab-Debian-12-everything", "shop-1")
+EDGE = ("production-Ubuntu-22", "production-edge-1")
+APP = ("production-Ubuntu-22", "production-app-1")
+DATABASE = ("production-Ubuntu-22", "production-db-1")
+LOGS = ("production-Ubuntu-22", "production-logs-1")
+DEBIAN_APP = ("production-Debian-12", "production-app-1")
+
+Host = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`text` stands in `path` on the host `on`, and not on the host `off` (which may lack the file)."""
+
+    path: str
+    text: str
+    on: Host
+    off: Host
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text[:40]}".replace("\n", " ")
+
+
+SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/app.conf"
+HEADERS, UNIT = "etc/nginx/snippets/slipway-headers.conf", "etc/systemd/system/shop@.service"
+MIGRATION = "etc/systemd/system/shop-migrate@.service"
+SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources"
+UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
+CLUSTER = "etc/postgresql/14/main"
+SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.conf"
+UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
+
+PAIRS = [
+    # One host answers from its socket; several are asked over TLS, and only then connections are kept open.
+    Pair(SHOP_CONF, UPSTREAM, on=SINGLE, off=EDGE),
+    Pair(SHOP_CONF, "    server 192.0.2.21:8443 max_fails=1", on=EDGE, off=SINGLE),
+    Pair(SHOP_CONF, "    server 192.0.2.22:8443 max_fails=1", on=EDGE, off=SINGLE),
+    Pair(SHOP_CONF, "    keepalive 32;", on=EDGE, off=SINGLE),
+    Pair(SHOP_CONF, "proxy_ssl_verify on;", on=EDGE, off=SINGLE),
+    Pair(SHOP_CONF, "proxy_next_upstream off;", on=SINGLE, off=EDGE),
+    Pair(SHOP_CONF, "return 308 https://$host$request_uri;", on=EDGE, off=APP),
+    Pair(SHOP_CONF, "server_name shop.example *.shop.example 192.0.2.10;", on=EVERYTHING, off=SINGLE),
+    Pair(APP_CONF, "listen 192.0.2.21:8443 ssl default_server;", on=APP, off=SINGLE),
+    Pair(APP_CONF, "    192.0.2.10 1;", on=APP, off=EDGE),
+    Pair(APP_CONF, UPSTREAM, on=APP, off=EDGE),
+    Pair(HEADERS, "Strict-Transport-Security", on=SINGLE, off=EVERYTHING),
+    Pair("etc/nginx/nginx.conf", "client_max_body_size 5m;", on=EVERYTHING, off=SINGLE),
+    Pair("etc/nginx/nginx.conf", "worker_processes auto;", on=APP, off=DATABASE),
+    # The service beside its database needs no network and no password; elsewhere it has its own credential only.
+    Pair(UNIT, "PrivateNetwork=yes", on=SINGLE, off=APP),
+    Pair(UNIT, "After=postgresql@14-main.service", on=SINGLE, off=APP),
+    Pair(UNIT, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", on=APP, off=SINGLE),
+    Pair(UNIT, "LoadCredential=database_password:", on=APP, off=SINGLE),
+    Pair(UNIT, "MemoryMax=2G", on=EVERYTHING, off=SINGLE),
+    Pair("etc/shop/shop.env", "SHOP_WORKERS=1\n", on=EVERYTHING, off=SINGLE),
+    Pair(MIGRATION, "LoadCredential=migrate_database_password:", on=APP, off=SINGLE),
+    Pair("etc/shop/shop.env", "SHOP_DATABASE_HOST=/var/run/postgresql", on=SINGLE, off=APP),
+    Pair("etc/shop/shop.env", "SHOP_DATABASE_CA=/etc/ssl/slipway/ca.pem", on=APP, off=SINGLE),
+    Pair("etc/shop/shop.env", "SHOP_LOG_LEVEL=debug", on=EVERYTHING, off=SINGLE),
+    Pair("etc/shop/shop.env", "SHOP_ENVIRONMENT=production", on=APP, off=SINGLE),
+    Pair("etc/shop/credentials/database_password", "(a secret", on=APP, off=SINGLE),
+    Pair("etc/shop/credentials/secret_key", "(a secret", on=APP, off=DATABASE),
+    # Only a database with clients elsewhere listens, and to them alone.
+    Pair(
+        f"{CLUSTER}/pg_hba.conf", "hostssl  shop  shop,shop_migrate  192.0.2.21/32", on=DATABASE, off=SINGLE
+    ),
+    Pair(
+        f"{CLUSTER}/pg_hba.conf",
+        "hostssl  shop  shop,shop_migrate  2001:db8::21/128",
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
+    Pair(
+        f"{CLUSTER}/pg_hba.conf",
+        "hostssl  shop  shop,shop_migrate  198.51.100.0/24 ",
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "listen_addresses = '192.0.2.31'", on=DATABASE, off=SINGLE),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "listen_addresses = ''", on=SINGLE, off=DATABASE),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "ssl = 'on'", on=DATABASE, off=SINGLE),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "work_mem = '16MB'", on=EVERYTHING, off=SINGLE),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "log_line_prefix = 'it''s %m '", on=EVERYTHING, off=SINGLE),
+    Pair("etc/systemd/system/postgresql@.service.d/slipway.conf", "network-online", on=DATABASE, off=SINGLE),
+    Pair("etc/postgresql-common/createcluster.conf", "create_main_cluster = false", on=DATABASE, off=APP),
+    # The service's lines go to the collector from app hosts alone; the collector alone listens.
+    Pair(SENDER, 'module(load="omrelp")', on=APP, off=SINGLE),
+    Pair(SENDER, 'target="192.0.2.41" port="2514"', on=APP, off=DATABASE),
+    Pair(COLLECTOR, 'module(load="imrelp"', on=LOGS, off=APP),
+    Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
+    Pair("etc/logrotate.d/shop", "rotate 30\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/systemd/journald.conf.d/slipway.conf", "SystemMaxUse=2G", on=EVERYTHING, off=SINGLE),
+    # Package sources in the platform's own form, mirrors only when they are given.
+    Pair(SOURCES, "deb mirror+file:/etc/apt/mirrors/slipway.list jammy main", on=EVERYTHING, off=SINGLE),
+    Pair(SOURCES, " jammy-security main restricted", on=SINGLE, off=DEBIAN),
+    Pair(SOURCES, "deb http://security.example/archive jammy-security", on=EVERYTHING, off=SINGLE),
+    Pair(DEB822, "URIs: mirror+file:/etc/apt/mirrors/slipway.list", on=DEBIAN_EVERYTHING, off=DEBIAN),
+    Pair(DEB822, "URIs: http://security.example/archive", on=DEBIAN_EVERYTHING, off=EVERYTHING),
+    Pair(
+        "etc/apt/mirrors/slipway.list", "http://near.example/archive\tpriority:1\n", on=EVERYTHING, off=SINGLE
+    ),
+    Pair(
+        "etc/apt/mirrors/slipway.list", "http://own.example/archive\tpriority:3\n", on=EVERYTHING, off=SINGLE
+    ),
+    Pair(
+        "etc/apt/sources.list.d/slipway.list",
+        "http://pgdg.example/pgdg pgdg main 14",
+        on=EVERYTHING,
+        off=DEBIAN,
+    ),
+    Pair("etc/apt/sources.list.d/slipway.sources", "Suites: pgdg", on=DEBIAN_EVERYTHING, off=EVERYTHING),
+    Pair("etc/apt/sources.list.d/slipway.sources", "bookworm-lab", on=DEBIAN, off=DEBIAN_APP),
+    Pair(UPGRADES, '"origin=Ubuntu,archive=${distro_codename}-security";', on=SINGLE, off=DEBIAN),
+    Pair(UPGRADES, '  "^nginx";', on=EVERYTHING, off=SINGLE),
+    Pair(PERIODIC, 'Unattended-Upgrade "1";', on=SINGLE, off=EVERYTHING),
+    Pair(
+        "etc/systemd/timesyncd.conf.d/slipway.conf", "NTP=192.0.2.123 time.example", on=EVERYTHING, off=SINGLE
+    ),
+    Pair("etc/timezone", "Europe/Berlin\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/locale.gen", "de_DE.UTF-8 UTF-8\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/default/locale", "LANG=de_DE.UTF-8\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/hosts", "192.0.2.31\tproduction-db-1\n", on=APP, off=SINGLE),
+    Pair("home/deploy/.ssh/authorized_keys", "engineer@laptop", on=EVERYTHING, off=APP),
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
+def test_it_is_there_where_it_is_asked_for_and_only_there(trees: Trees, pair: Pair) -> None:
+    on, off = trees[pair.on], trees[pair.off]
+
+    assert pair.text in on.text(pair.path), f"missing on {pair.on}:\n{on.text(pair.path)}"
+    if off.has(pair.path):
+        assert pair.text not in off.text(pair.path), f"not asked for on {pair.off}:\n{off.text(pair.path)}"
+
+
+def test_no_secret_is_ever_rendered(trees: Trees) -> None:
+    for tree in trees.values():
+        for path in tree.paths():
+            assert "stand-in" not in tree.text(path), (
+                f"/{path} of {tree.host} ({tree.case.name}) holds a secret"
+            )
+
+
+def test_every_file_says_who_wrote_it_and_ends_with_a_newline(trees: Trees) -> None:
+    for tree in trees.values():
+        for path in tree.paths():
+            if path.startswith("etc/apt/keyrings/"):
+                continue  # a key is the inventory's, byte by byte
+            text = tree.text(path)
+            assert text.endswith("\n"), f"/{path} of {tree.host} does not end with a newline"
+            silent = path in ("etc/timezone",) or path.startswith(
+                ("etc/shop/credentials/", "etc/apt/keyrings/")
+            )
+            assert silent or "Written by Slipway (role " in text, (
+                f"/{path} of {tree.host} does not say who wrote it"
+            )
+            # The path of the template, which the second line names, may itself hold Jinja.
+            rendered = [line for line in text.splitlines() if "Written by Slipway" not in line]
+            assert not [line for line in rendered if "{{" in line or "{%" in line], f"/{path} is not rendered"

@@ -1,0 +1,1 @@
+"""What every role, template, playbook and module of this repository keeps to."""
