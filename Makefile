@@ -52,6 +52,7 @@ lint: .venv/installed ## Formatters, linters and types
 .PHONY: unit
 unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
 	@$(LAB) install
+	@$(BIN)/python -m tests.templates.checkers install
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest tests/unit tests/templates
 
 .PHONY: service-test
@@ -69,7 +70,7 @@ e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 
 .PHONY: render
 render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host
-	@ansible-playbook --inventory $(INVENTORY) playbooks/render.yml
+	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
 
 .PHONY: bench
 bench: .venv/installed ## Measure: bare host to serving, nothing to change, four hosts against one
@@ -78,6 +79,7 @@ bench: .venv/installed ## Measure: bare host to serving, nothing to change, four
 
 .PHONY: secrets
 secrets: .venv/installed ## Make the encrypted secrets of INVENTORY, once
+	@[ "$(origin INVENTORY)" != file ] || { echo "Say for which inventory: make secrets INVENTORY=inventory/production"; exit 2; }
 	@$(BIN)/python -m fabfile.vault $(INVENTORY)
 
 .PHONY: lock

@@ -127,15 +127,19 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"host_files: a file needs path, owner, group, mode, and content or source: {sorted(entry)}."
             )
-        content = (
-            Path(self._loader.get_real_file(str(entry["source"]))).read_bytes()
-            if "source" in entry
-            else str(entry["content"]).encode()
-        )
+        content = self._source(str(entry["source"])) if "source" in entry else str(entry["content"]).encode()
         return self._file(
             str(entry["path"]), content, entry["owner"], entry["group"], entry["mode"],
             bool(entry.get("secret", False)),
         )  # fmt: skip
+
+    def _source(self, path: str) -> bytes:
+        """The bytes of a controller's file; a vault-encrypted one is decrypted, and no copy of it stays behind."""
+        readable = self._loader.get_real_file(path)
+        try:
+            return Path(readable).read_bytes()
+        finally:
+            self._loader.cleanup_tmp_file(readable)
 
     @staticmethod
     def _file(path: str, content: bytes, owner: Any, group: Any, mode: Any, secret: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import os
 import zlib
 from typing import Any
 
@@ -54,11 +55,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = json.loads(zlib.decompress(base64.b64decode(module.params["payload"])))
+    # A folder made on the way to a file is for everyone to enter, whatever this host's default is.
+    os.umask(0o022)
     try:
-        known = manifest.read(wanted["name"])
-        if wanted["in_force"]:
-            module.exit_json(**confirm(wanted["name"], known, module.check_mode))
-        module.exit_json(**state(wanted, known, module.check_mode))
+        with manifest.lock(module.check_mode):
+            known = manifest.read(wanted["name"])
+            if wanted["in_force"]:
+                result = confirm(wanted["name"], known, module.check_mode)
+            else:
+                result = state(wanted, known, module.check_mode)
+        module.exit_json(**result)
     except errors.HostFilesError as error:
         module.fail_json(msg=str(error))
 
@@ -76,6 +82,11 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
     seen = manifest.watched(wanted["watch"])
     renewed = [path for path in wanted["watch"] if path in seen and known.watched.get(path) != seen[path]]
     unchecked = checks.run(wanted["checks"], difference) if difference.changed or renewed else []
+    if unchecked and not check_mode:
+        raise errors.HostFilesError(
+            f"{' '.join(unchecked)} Nothing was changed on this host: files that nothing has checked do not go live. "
+            "Run the playbooks that come before this one (site.yml runs all, in order)."
+        )
     after = manifest.Manifest(manifest.digests(wanted["files"]), seen, False)
     after.pending = wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
     if not check_mode and (difference.changed or after != known):

@@ -99,14 +99,23 @@ def test_a_check_runs_in_check_mode_too(files_host: FilesHost, under_etc: Path) 
     assert "refuses the new files" in sentence
 
 
-def test_a_check_whose_program_is_not_installed_yet_is_named_and_not_run(files_host: FilesHost) -> None:
+def test_a_check_of_a_bare_host_names_what_cannot_be_checked_yet(files_host: FilesHost) -> None:
     absent = str(files_host.path("usr/sbin/daemon"))
     check = {"argv": [absent, "-t"], "needs": [absent]}
 
-    answer = files_host.state(files_host.file("site.conf", "new\n"), checks=[check])
+    answer = files_host.state(files_host.file("site.conf", "new\n"), checks=[check], check=True)
 
     assert answer["unchecked"] == [f"{absent} -t was not run: {absent} does not exist yet."]
-    assert files_host.path("site.conf").exists()
+
+
+def test_files_that_nothing_has_checked_do_not_go_live(files_host: FilesHost) -> None:
+    absent = str(files_host.path("usr/sbin/daemon"))
+    check = {"argv": [absent, "-t"], "needs": [absent]}
+
+    sentence = files_host.refusal(files_host.file("site.conf", "new\n"), checks=[check])
+
+    assert "does not exist yet. Nothing was changed on this host" in sentence
+    assert not files_host.path("site.conf").exists()
 
 
 def test_a_check_does_not_run_when_nothing_changes(files_host: FilesHost, under_etc: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import grp
+import hashlib
 import os
 import pwd
 import stat
@@ -168,7 +169,12 @@ def _shown(path: str, secret: bool) -> str:
 
 
 def _text(content: bytes, secret: bool) -> str:
-    return HIDDEN if secret else content.decode("utf-8", errors="replace")
+    if secret:
+        return HIDDEN
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"(no text: {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()})\n"
 
 
 def _user(uid: int) -> str:

@@ -7,15 +7,19 @@ dies between writing and reloading leaves `pending`, so that the next run reload
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.slipway_files.errors import HostFilesError
 
 STATE = "/var/lib/slipway"
+LOCK = "/run/slipway-files.lock"
 
 
 @dataclasses.dataclass
@@ -25,6 +29,21 @@ class Manifest:
     files: dict[str, str]
     watched: dict[str, str]
     pending: bool
+
+
+@contextlib.contextmanager
+def lock(check_mode: bool) -> Iterator[None]:
+    """Keep other runs from stating files until the block ends; a check only looks, and waits for nobody."""
+    if check_mode:
+        yield
+        return
+    try:
+        stream = open(LOCK, "w", encoding="utf-8")  # noqa: SIM115  (closed below: opening alone may fail)
+    except OSError as error:
+        raise HostFilesError(f"{LOCK} could not be opened: {error.strerror}. Nothing was changed.") from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def read(name: str) -> Manifest:
