@@ -23,7 +23,7 @@ help: ## List the commands
 	  $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done); \
 	  [ -n "$$python" ] || { echo "Slipway's controller needs Python 3.11 or newer; none was found on PATH."; exit 1; }; \
 	  $$python -m venv --clear .venv
-	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/controller.lock
+	@.venv/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement requirements/controller.lock
 	@touch $@
 
 .PHONY: up
