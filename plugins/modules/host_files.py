@@ -20,7 +20,7 @@ description:
   - The action plugin of the same name renders templates and calls this module with everything in one payload.
   - The whole set is compared, checked by the daemons' own checkers in a private view of C(/etc) that shows the
     new set in place, and only then written, each file by a rename. A failing check leaves the host as it was.
-  - A set that C(has_handler) stays pending, and so changed, until the handler confirms it with C(in_force): a run
+  - A set that C(has_handler) stays pending, and so changed, until the handler confirms it with C(in_force); a run
     that dies between the two is made up for by the next.
   - A file the set wrote earlier and no longer holds is removed. Nothing else is ever removed.
   - What a file held before Slipway first wrote it is kept once below C(/var/lib/slipway/originals).
