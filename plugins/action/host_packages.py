@@ -63,6 +63,7 @@ class ActionModule(ActionBase):
                 "state": "present",
                 "install_recommends": False,
                 "cache_valid_time": 86400,
+                "update_cache_retries": 1,
                 "lock_timeout": int(self._task.args.get("lock_timeout", 120)),
                 "dpkg_options": "force-confdef,force-confold",
             },
