@@ -1,0 +1,148 @@
+"""One host that is everything and a fleet of five: booted from nothing, configured once, gone at the end.
+
+SLIPWAY_E2E_LAB and SLIPWAY_E2E_FLEET name other inventories than inventory/lab and inventory/fleet. With
+SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for working on one test.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e import hosts
+from tests.e2e.ansible_runs import ROOT, Playbooks, Run
+from tests.e2e.web import Site
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+KEPT = os.environ.get("SLIPWAY_E2E_KEEP") == "1"
+# Seconds from the first answer of sshd: a host that has booted serves without a hand.
+BOOT_TO_SERVING = 15
+# What a run that changes nothing leaves as it is.
+CONFIGURATION = ("/etc", "/usr/local", "/home", "/srv", "/root", "/var/lib/slipway", "/var/lib/dpkg/status")
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The host after its first boot, and the files it then had."""
+
+    host: Host
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A run in check mode on the bare host, and what it changed there, a line for each path."""
+
+    run: Run
+    changes: str
+
+
+def boot(variable: str, default: str) -> Iterator[Lab]:
+    """Boot the hosts of an inventory from nothing; end them with the tests."""
+    lab = Lab(ROOT / os.environ.get(variable, default))
+    if not KEPT:
+        lab.down()
+    lab.up()
+    yield lab
+    if not KEPT:
+        lab.down()
+
+
+def site_of(lab: Lab) -> Site:
+    """Return the public site of an inventory, whose authority the first run makes."""
+    name = lab.site.inventory.name
+    return Site(lab.address("edge"), lab.site.state / "generated" / name / "pki/ca.pem")
+
+
+def secrets_of(lab: Lab) -> dict[str, str]:
+    """Return the secrets that the lab made for an inventory on its first run, by name."""
+    folder = lab.site.state / "generated" / lab.site.inventory.name
+    names = ("secret_key", "database_password", "migrate_database_password")
+    return {name: (folder / name).read_text().split()[0] for name in names}
+
+
+def serving(host: Host, site: Site) -> None:
+    """Wait until the service answers; fail with the journal when it does not."""
+    hosts.until(
+        f"{host.name} serves",
+        site.ready,
+        seconds=BOOT_TO_SERVING,
+        show=lambda: f"{host.run('systemctl --failed; slipway status').stdout}\n{hosts.journal(host)}",
+    )
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The lab of one host."""
+    yield from boot("SLIPWAY_E2E_LAB", "inventory/lab")
+
+
+@pytest.fixture(scope="session")
+def playbooks(lab: Lab) -> Playbooks:
+    """The playbooks on the one host."""
+    return Playbooks(lab.site.inventory)
+
+
+@pytest.fixture(scope="session")
+def site(lab: Lab) -> Site:
+    """The one host's public site."""
+    return site_of(lab)
+
+
+@pytest.fixture(scope="session")
+def bare(lab: Lab) -> Bare:
+    """The one host, as it is after its first boot."""
+    (host,) = lab.hosts.values()
+    if "bare" in host.snapshots():
+        host.restore("bare")
+    else:
+        host.snapshot("bare")
+    return Bare(host, hosts.files(host, *CONFIGURATION))
+
+
+@pytest.fixture(scope="session")
+def rehearsal(bare: Bare, playbooks: Playbooks) -> Rehearsal:
+    """site.yml in check mode on the bare host."""
+    run = playbooks.run("site.yml", "--check", "--diff")
+    return Rehearsal(run, hosts.differences(bare.files, hosts.files(bare.host, *CONFIGURATION)))
+
+
+@pytest.fixture(scope="session")
+def first_run(rehearsal: Rehearsal, playbooks: Playbooks) -> Run:
+    """site.yml on the bare host."""
+    return playbooks.run("site.yml").succeeded()
+
+
+@pytest.fixture(scope="session")
+def second_run(first_run: Run, playbooks: Playbooks) -> Run:
+    """site.yml on the host it has just configured."""
+    return playbooks.run("site.yml").succeeded()
+
+
+@pytest.fixture(scope="session")
+def configured(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Host:
+    """The one host, serving, with a snapshot of that."""
+    (host,) = lab.hosts.values()
+    if "serving" in host.snapshots():
+        host.restore("serving")
+    else:
+        request.getfixturevalue("second_run")
+        host.snapshot("serving")
+    serving(host, site)
+    return host
+
+
+@pytest.fixture
+def host(configured: Host) -> Host:
+    """The serving host, for a test that leaves it as it found it."""
+    return configured
+
+
+@pytest.fixture(scope="module")
+def spoilt(configured: Host, site: Site) -> Iterator[Host]:
+    """The serving host, for tests of one module that spoil it; it is put back after the last."""
+    yield configured
+    configured.restore("serving")
+    serving(configured, site)

@@ -1,0 +1,80 @@
+"""Who may do what on the host, and what listens there."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.e2e import hosts
+from tests.lab.host import Host
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+
+def as_deploy(host: Host, command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command over SSH as the user who deploys, with an engineer's key."""
+    *ssh, root = host.site.access.command(host.address)
+    return subprocess.run(
+        [*ssh, root.replace("root@", "deploy@"), command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def listening(host: Host, protocol: str) -> set[tuple[str, str]]:
+    """Return address and port of all that listens, of tcp or udp."""
+    lines = hosts.output(host, f"ss --no-header --listening --numeric --{protocol}").splitlines()
+    pairs = (line.split()[3].rpartition(":") for line in lines)
+    return {(address.partition("%")[0], port) for address, _, port in pairs}
+
+
+def test_nothing_listens_but_ssh_and_the_web(host: Host) -> None:
+    assert listening(host, "tcp") == {
+        (address, port) for address in ("0.0.0.0", "[::]") for port in ("22", "80", "443")
+    }
+    assert listening(host, "udp") == set()
+
+
+def test_an_engineers_key_opens_the_deploy_account(host: Host) -> None:
+    done = as_deploy(host, "sudo -n /usr/local/sbin/slipway status --json")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)["result"]
+    assert status["live"]["release"] == hosts.live_release(host)
+    assert status["live"]["socket"]["ready"], status
+
+
+def test_the_deploy_account_may_run_slipway_as_root_and_nothing_else(host: Host) -> None:
+    allowed = as_deploy(host, "sudo -n -l").stdout.partition("may run the following commands")[2]
+    assert [line.strip() for line in allowed.splitlines()[1:]] == ["(root) NOPASSWD: /usr/local/sbin/slipway"]
+    for command in (
+        "id",
+        "/bin/sh -c id",
+        "-u shop id",
+        "/usr/local/sbin/slipwayx",
+        "systemctl restart nginx",
+    ):
+        done = as_deploy(host, f"sudo -n {command}")
+        assert done.returncode != 0, f"sudo {command} worked: {done.stdout}"
+        assert "password is required" in done.stderr, done.stderr
+
+
+def test_the_deploy_account_reads_the_services_journal(host: Host) -> None:
+    done = as_deploy(host, f"journalctl --quiet --lines=1 --unit='{hosts.live_unit(host)}'")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout, "no line of the service's journal is shown"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/shop/credentials/secret_key", "/etc/ssl/slipway/host.key", "/etc/shop/shop.env", "/root"]
+)
+def test_the_deploy_account_reads_no_secret(host: Host, path: str) -> None:
+    done = as_deploy(host, f"cat {path}")
+    assert done.returncode != 0, f"{path} can be read"
+    assert "Permission denied" in done.stderr
+
+
+def test_no_password_opens_an_account(host: Host) -> None:
+    hashes = hosts.output(host, "cut --delimiter=: --fields=1,2 /etc/shadow").splitlines()
+    with_password = [line for line in hashes if line.split(":")[1] not in ("*", "!", "!*", "!!")]
+    assert not with_password

@@ -1,0 +1,87 @@
+"""Mirrors that fail: apt goes on with the next, and what no archive offers is named before anything is installed."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e import hosts
+from tests.e2e.ansible_runs import Playbooks
+from tests.e2e.conftest import Bare
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+STATUS = "/var/lib/dpkg/status"
+# An archive of one package, older than what is wanted; nothing is ever fetched from it.
+STALE = """\
+Package: postgresql-14
+Version: 13.99-1
+Architecture: amd64
+Maintainer: Nobody <nobody@example.org>
+Filename: ./postgresql-14_13.99-1_amd64.deb
+Size: 1000
+SHA256: @SHA256@
+Description: what a stale mirror still has
+
+""".replace("@SHA256@", "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def fresh(spoilt: Host, bare: Bare) -> Host:
+    """The host as it was after its first boot, for the tests of this module one after the other."""
+    spoilt.restore("bare")
+    return spoilt
+
+
+@pytest.fixture(scope="module")
+def mirrors(lab: Lab) -> dict[str, Any]:
+    """A mirror that nobody answers for, and the lab's package cache behind it."""
+    network = lab.site.network
+    return {
+        "apt_sources_mirrors": ["http://127.0.0.1:9/debian"],
+        "apt_sources_fallback": f"{network.url}/debian",
+        "apt_sources_security_mirror": f"{network.url}/debian-security",
+        "apt_sources_archives": [],
+    }
+
+
+def test_a_mirror_that_is_down_is_named_and_the_next_one_serves(
+    fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
+) -> None:
+    run = playbooks.run("playbooks/base.yml", "--tags", "apt_sources", **mirrors).succeeded()
+    (down,) = mirrors["apt_sources_mirrors"]
+    run.says(
+        f"{down} does not serve bookworm",
+        f"apt falls back to the next mirror, and at last to {mirrors['apt_sources_fallback']}",
+    )
+    said = hosts.output(fresh, "cd /tmp && apt-get download tzdata 2>&1 && ls")
+    assert "tzdata_" in said, said
+    assert "mirror+file:/etc/apt/mirrors/slipway.list" in hosts.output(fresh, "apt-cache policy tzdata")
+
+
+def test_an_archive_without_the_database_is_named_before_anything_is_installed(
+    fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
+) -> None:
+    before = hosts.files(fresh, STATUS)
+    run = playbooks.run("playbooks/database.yml", **mirrors).refused()
+    run.says(
+        "postgresql-14 14.* is expected, but no archive of this host offers it. Asked: ",
+        "Nothing was installed.",
+    )
+    run.says("bookworm/main", "add an archive that carries it (apt_sources_archives), then run again")
+    assert hosts.files(fresh, STATUS) == before
+
+
+def test_an_archive_with_another_version_is_named_before_anything_is_installed(
+    fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
+) -> None:
+    hosts.output(fresh, "mkdir --parents /opt/stale && cat > /opt/stale/Packages", stdin=STALE)
+    hosts.output(fresh, "echo 'deb [trusted=yes] file:/opt/stale ./' > /etc/apt/sources.list.d/stale.list")
+    hosts.output(fresh, "apt-get update --quiet")
+    before = hosts.files(fresh, STATUS)
+    run = playbooks.run("playbooks/database.yml", **mirrors).refused()
+    run.says(
+        "postgresql-14 14.* is expected, but", "file:/opt/stale", "offers 13.99-1.", "Nothing was installed."
+    )
+    assert hosts.files(fresh, STATUS) == before
