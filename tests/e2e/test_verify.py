@@ -1,0 +1,68 @@
+"""`ansible-playbook playbooks/verify.yml`: an operator is told all that is wrong, and nothing is changed."""
+
+import pytest
+
+from tests.e2e import hosts
+from tests.e2e.ansible_runs import Playbooks
+from tests.e2e.conftest import CONFIGURATION
+from tests.lab.host import Host
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+
+AS_SUPERUSER = "runuser --user=postgres -- psql --quiet --no-psqlrc --dbname=shop --command"
+ENDS_SOON = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 20 -subj /CN=soon "
+    "-keyout /dev/null -out /etc/ssl/slipway/host.pem 2>/dev/null"
+)
+FAULTS = {
+    "systemctl stop rsyslog syslog.socket": "rsyslog is inactive: systemctl start rsyslog",
+    "systemctl disable --quiet nginx": "nginx does not start at boot: run site.yml",
+    "systemd-run --quiet --unit=broken --service-type=oneshot false || test $? = 1": "broken.service has failed",
+    ENDS_SOON: "/etc/ssl/slipway/host.pem ends within 21 days: renew it and run site.yml",
+    f"{AS_SUPERUSER} \"ALTER SYSTEM SET work_mem = '64kB'\" --command 'SELECT pg_reload_conf()'": (
+        "PostgreSQL: work_mem is 64kB because of /var/lib/postgresql/14/main/postgresql.auto.conf"
+    ),
+    f"{AS_SUPERUSER} 'ALTER SYSTEM SET max_connections = 60' --command 'SELECT pg_reload_conf()'": (
+        "PostgreSQL: max_connections waits for a restart"
+    ),
+    "systemctl stop 'shop@*'": "is not ready (",
+    "true": "the edge answers HTTP/1.1 502 Bad Gateway for",
+}
+
+
+def test_it_finds_nothing_wrong_with_a_serving_host(host: Host, playbooks: Playbooks) -> None:
+    before = hosts.files(host, *CONFIGURATION)
+    run = playbooks.run("playbooks/verify.yml").succeeded()
+    run.says(f"{host.name}: nothing is wrong.")
+    assert run.changed == 0
+    changes = hosts.differences(before, hosts.files(host, *CONFIGURATION))
+    assert not changes, changes
+
+
+def test_it_names_everything_that_is_wrong_at_once(spoilt: Host, playbooks: Playbooks) -> None:
+    for fault in FAULTS:
+        hosts.output(spoilt, fault)
+    run = playbooks.run("playbooks/verify.yml").refused()
+    run.says(*FAULTS.values())
+    assert run.changed == 0
+
+
+def test_it_says_so_when_the_database_is_down(spoilt: Host, playbooks: Playbooks) -> None:
+    hosts.output(spoilt, "systemctl stop postgresql@14-main")
+    run = playbooks.run("playbooks/verify.yml").refused()
+    run.says(
+        "postgresql@14-main is inactive: systemctl start postgresql@14-main", "PostgreSQL does not answer ("
+    )
+
+
+def test_it_says_so_when_the_certificate_is_not_the_authoritys(spoilt: Host, playbooks: Playbooks) -> None:
+    hosts.output(
+        spoilt,
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=other "
+        f"-addext 'subjectAltName=IP:{spoilt.address}' -keyout /etc/ssl/slipway/host.key -out /etc/ssl/slipway/host.pem"
+        " 2>/dev/null && systemctl reload nginx",
+    )
+    run = playbooks.run("playbooks/verify.yml").refused()
+    run.says(
+        "the edge does not answer for", "over TLS (", "verify error", "docs/runbooks/host-does-not-serve.md"
+    )
