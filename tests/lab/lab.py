@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tests.lab import commands, network
+from tests.lab import commands, kernel, network
 from tests.lab import inventory as inventories
 from tests.lab.errors import LabError
 from tests.lab.host import Host
@@ -46,6 +46,7 @@ class Lab:
         hosts = self.select(names)
         commands.require_root()
         commands.require()
+        kernel.make_room()
         self.site.prepare()
         network.sweep(self.site.registry)
         for host in hosts:
