@@ -21,6 +21,8 @@ KEPT = os.environ.get("SLIPWAY_E2E_KEEP") == "1"
 BOOT_TO_SERVING = 15
 # What a run that changes nothing leaves as it is.
 CONFIGURATION = ("/etc", "/usr/local", "/home", "/srv", "/root", "/var/lib/slipway", "/var/lib/dpkg/status")
+# All that shells, SQL, YAML and files of settings make something of.
+HOSTILE = """'";$(touch /hostile)`id`\\\\n %s %% #ü€ &|<>*? !{"""
 
 
 @dataclass(frozen=True)
@@ -146,3 +148,39 @@ def spoilt(configured: Host, site: Site) -> Iterator[Host]:
     yield configured
     configured.restore("serving")
     serving(configured, site)
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Lab]:
+    """The lab of five hosts: an edge, two for the service, a database, a collector of logs."""
+    yield from boot("SLIPWAY_E2E_FLEET", "inventory/fleet")
+
+
+@pytest.fixture(scope="session")
+def fleet_playbooks(fleet: Lab) -> Playbooks:
+    """The playbooks on the fleet."""
+    return Playbooks(fleet.site.inventory)
+
+
+@pytest.fixture(scope="session")
+def fleet_secrets() -> dict[str, str]:
+    """Passwords that would be found out wherever they are not quoted well; each begins with a word of ten letters."""
+    return {
+        "vault_database_password": f"Marker4Q8r{HOSTILE}shop",
+        "vault_migrate_database_password": f"Marker7T2w{HOSTILE}migrate",
+    }
+
+
+@pytest.fixture(scope="session")
+def fleet_run(fleet: Lab, fleet_playbooks: Playbooks, fleet_secrets: dict[str, str]) -> Run:
+    """site.yml on five bare hosts, saying all there is to say: no secret may be in it."""
+    late = fleet.host(fleet.groups["app"][-1])
+    if "bare" not in late.snapshots():
+        late.snapshot("bare")
+    return fleet_playbooks.run("site.yml", "-vvv", "--diff", **fleet_secrets).succeeded()
+
+
+@pytest.fixture
+def fleet_site(fleet: Lab, fleet_run: Run) -> Site:
+    """The fleet's public site, serving."""
+    return site_of(fleet)

@@ -25,9 +25,9 @@ def refused(host: Host, command: str) -> str:
     return done.stdout + done.stderr
 
 
-def python(host: Host, script: str, **arguments: Any) -> Any:
+def python(host: Host, script: str, *, interpreter: str = "python3", **arguments: Any) -> Any:
     """Run tests/e2e/on_host/<script> on a host, as root, with arguments; return the JSON it wrote."""
-    command = f"python3 - {shlex.quote(json.dumps(arguments))}"
+    command = f"{interpreter} - {shlex.quote(json.dumps(arguments))}"
     return json.loads(output(host, command, stdin=(ON_HOST / script).read_text()))
 
 
@@ -52,6 +52,13 @@ def journal(host: Host, *units: str, lines: int = 30) -> str:
     """Return the last lines of the journal, of these units or of all."""
     chosen = " ".join(f"--unit='{unit}'" for unit in units)
     return host.run(f"journalctl --no-pager --lines={lines} {chosen}").stdout
+
+
+def listening(host: Host, protocol: str) -> set[tuple[str, str]]:
+    """Return address and port of all that listens, of tcp or udp."""
+    lines = output(host, f"ss --no-header --listening --numeric --{protocol}").splitlines()
+    pairs = (line.split()[3].rpartition(":") for line in lines)
+    return {(address.partition("%")[0], port) for address, _, port in pairs}
 
 
 def files(host: Host, *folders: str) -> dict[str, str]:

@@ -22,18 +22,11 @@ def as_deploy(host: Host, command: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def listening(host: Host, protocol: str) -> set[tuple[str, str]]:
-    """Return address and port of all that listens, of tcp or udp."""
-    lines = hosts.output(host, f"ss --no-header --listening --numeric --{protocol}").splitlines()
-    pairs = (line.split()[3].rpartition(":") for line in lines)
-    return {(address.partition("%")[0], port) for address, _, port in pairs}
-
-
 def test_nothing_listens_but_ssh_and_the_web(host: Host) -> None:
-    assert listening(host, "tcp") == {
+    assert hosts.listening(host, "tcp") == {
         (address, port) for address in ("0.0.0.0", "[::]") for port in ("22", "80", "443")
     }
-    assert listening(host, "udp") == set()
+    assert hosts.listening(host, "udp") == set()
 
 
 def test_an_engineers_key_opens_the_deploy_account(host: Host) -> None:

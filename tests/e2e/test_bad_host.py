@@ -18,8 +18,9 @@ VERSION_15 = (
     "apt-get update --quiet && DEBIAN_FRONTEND=noninteractive "
     "apt-get install --quiet --yes --no-install-recommends postgresql-15"
 )
+# The host has only just booted: systemd may still be starting the cluster that is dropped here.
 LOCALE_C = (
-    "systemctl stop 'shop@*' && pg_dropcluster --stop 14 main"
+    "systemctl stop 'shop@*' && systemctl start postgresql@14-main && pg_dropcluster --stop 14 main"
     " && pg_createcluster 14 main --start --locale=C --encoding=UTF8"
 )
 

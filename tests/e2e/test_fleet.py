@@ -1,226 +1,188 @@
-"""Five hosts, one service: edge, two app hosts, database and logs, configured by the same playbook."""
+"""Five hosts, one service: an edge, two app hosts, a database and a collector of logs, by the same playbook."""
 
 import json
-import shlex
-from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import Playbooks, Run
-from tests.e2e.conftest import boot, secrets_of, site_of
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200), pytest.mark.usefixtures("fleet_run")]
 
-# What each group's hosts listen on for others, beside ssh.
-LISTENERS = {"edge": {"80", "443"}, "app": {"8443"}, "db": {"5432"}, "logs": {"2514"}}
-
-
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[Lab]:
-    """The fleet, bare."""
-    yield from boot("SLIPWAY_E2E_FLEET", "inventory/fleet")
-
-
-@pytest.fixture(scope="module")
-def playbooks(fleet: Lab) -> Playbooks:
-    """The playbooks on the fleet."""
-    return Playbooks(fleet.site.inventory)
-
-
-@pytest.fixture(scope="module")
-def first_run(fleet: Lab, playbooks: Playbooks) -> Run:
-    """site.yml on five bare hosts."""
-    return playbooks.run("site.yml").succeeded()
-
-
-@pytest.fixture
-def site(fleet: Lab, first_run: Run) -> Site:
-    """The fleet's public site."""
-    return site_of(fleet)
+ANY = ("0.0.0.0", "[::]")
 
 
 def in_group(fleet: Lab, group: str) -> list[Host]:
-    """The hosts of a group, in the inventory's order."""
+    """Return the hosts of a group, in the inventory's order."""
     return [fleet.host(name) for name in fleet.groups[group]]
 
 
-def test_a_request_goes_from_the_edge_to_an_app_host_to_the_database(fleet: Lab, site: Site) -> None:
-    (database,) = in_group(fleet, "db")
+@pytest.fixture
+def database(fleet: Lab) -> Host:
+    """The host of the database."""
+    return in_group(fleet, "db")[0]
+
+
+@pytest.fixture
+def collector(fleet: Lab) -> Host:
+    """The host that collects the logs."""
+    return in_group(fleet, "logs")[0]
+
+
+def test_a_request_goes_from_the_edge_to_an_app_host_to_the_database(
+    fleet: Lab, fleet_site: Site, database: Host
+) -> None:
+    product = "gen_random_uuid(), 'FLEET-1', 'Of the fleet', 'fleet', 1, 1"
     hosts.sql(
-        database,
-        "INSERT INTO shop.products (id, sku, name, category, price, stock) "
-        "VALUES (gen_random_uuid(), 'FLEET-1', 'Fleet', 'proof', 1, 1)",
+        database, f"INSERT INTO shop.products (id, sku, name, category, price, stock) VALUES ({product})"
     )
+    try:
+        response = fleet_site.get("/api/v1/products?category=fleet")
+    finally:
+        hosts.sql(database, "DELETE FROM shop.products WHERE sku = 'FLEET-1'")
+    assert [item["sku"] for item in response.json()["items"]] == ["FLEET-1"], response
+    assert response.headers["X-Release"] == hosts.live_release(in_group(fleet, "app")[0])
 
-    answer = site.get("/api/v1/products?category=proof")
 
-    assert [product["sku"] for product in answer.json()["items"]] == ["FLEET-1"], answer
-    assert answer.headers["X-Release"] == hosts.live_release(in_group(fleet, "app")[0])
-
-
-def test_both_app_hosts_serve_the_same_release(fleet: Lab, site: Site) -> None:
+def test_all_app_hosts_serve_the_same_release(fleet: Lab) -> None:
     assert len({hosts.live_release(host) for host in in_group(fleet, "app")}) == 1
 
 
-def test_the_database_is_reached_by_tls_alone(fleet: Lab, site: Site) -> None:
-    (database,) = in_group(fleet, "db")
-    for _ in range(4):
-        site.get("/api/v1/products")
-
-    versions = hosts.sql(
-        database,
-        "SELECT DISTINCT coalesce(version, 'none') FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
-        "WHERE usename = 'shop'",
-    )
-
-    assert set(versions.splitlines()) <= {"TLSv1.2", "TLSv1.3"}
-    assert versions, "no app host is connected"
-
-
-def test_the_database_refuses_plain_text_wrong_passwords_and_other_hosts(fleet: Lab, site: Site) -> None:
-    (database,) = in_group(fleet, "db")
-    app, edge = in_group(fleet, "app")[0], in_group(fleet, "edge")[0]
-    # The app hosts have no psql: the service's own driver asks.
-    program = (
-        "import asyncio, asyncpg, ssl, sys\n"
-        "context = ssl.create_default_context(cafile='/etc/ssl/slipway/ca.pem') if sys.argv[2] == 'tls' else False\n"
-        "asyncio.run(asyncpg.connect(host=sys.argv[1], user='shop', database='shop', password=sys.stdin.read(),"
-        " ssl=context))\n"
-    )
-    folder = "/srv/shop/current/venv/bin/python"
-    password = secrets_of(fleet)["database_password"]
-
-    def connect(tls: str, secret: str) -> str:
-        done = app.run(f"{folder} -c {shlex.quote(program)} {database.name} {tls}", stdin=secret)
-        return "connected" if done.returncode == 0 else done.stderr.splitlines()[-1]
-
-    assert connect("tls", password) == "connected"
-    assert "rejects connection" in connect("plain", password) or "no encryption" in connect("plain", password)
-    assert "password authentication failed" in connect("tls", "wrong")
-    script = (
-        f"python3 -c \"import socket; socket.create_connection(('{database.address}', 5432), 3).close()\""
-    )
-    assert edge.run(script).returncode == 0, "the port is open; who may come in is pg_hba's to say"
-    rules = hosts.sql(database, f"SELECT count(*) FROM pg_hba_file_rules WHERE address = '{edge.address}'")
-    assert rules == "0"
-
-
-def test_the_private_port_answers_the_edge_alone(fleet: Lab, site: Site) -> None:
-    first, second = in_group(fleet, "app")
-    script = (
-        "import ssl, urllib.request, urllib.error\n"
-        "context = ssl._create_unverified_context()\n"
-        "try:\n"
-        f"    print(urllib.request.urlopen('https://{first.address}:8443/health/live', context=context).status)\n"
-        "except urllib.error.HTTPError as error:\n"
-        "    print(error.code)\n"
-    )
-
-    assert hosts.output(second, "python3 -", stdin=script) == "403"
-    assert hosts.output(in_group(fleet, "edge")[0], "python3 -", stdin=script) == "200"
-
-
-def test_log_lines_of_both_app_hosts_are_on_the_logs_host_as_json(fleet: Lab, site: Site) -> None:
-    (collector,) = in_group(fleet, "logs")
-    for number in range(12):
-        site.get("/api/v1/products", X_Request_ID=f"fleet-{number}")
-    for app in in_group(fleet, "app"):
-        path = f"/var/log/remote/{app.name}/shop.log"
-
-        def filed(path: str = path) -> bool:
-            return "fleet-" in collector.run(f"cat {path}").stdout
-
-        def why(app: Host = app) -> str:
-            return hosts.journal(app, "rsyslog.service")
-
-        hosts.until(
-            f"lines of {app.name} are on {collector.name}",
-            filed,
-            seconds=20,
-            show=why,
-        )
-        lines = hosts.output(collector, f"cat {path}").splitlines()
-        assert all(isinstance(json.loads(line), dict) for line in lines)
-
-
-def test_lines_wait_while_the_logs_host_is_away(fleet: Lab, site: Site) -> None:
-    (collector,) = in_group(fleet, "logs")
-    hosts.output(collector, "systemctl stop rsyslog.service syslog.socket")
-    try:
-        for number in range(20):
-            site.get("/api/v1/products", X_Request_ID=f"waiting-{number}")
-    finally:
-        hosts.output(collector, "systemctl start rsyslog.service")
-
-    def arrived() -> bool:
-        text = collector.run("cat /var/log/remote/*/shop.log").stdout
-        return all(f'"waiting-{number}"' in text for number in range(20))
-
-    hosts.until("every line that waited is filed", arrived, seconds=90, show=lambda: hosts.journal(collector))
-
-
-def test_nothing_listens_that_should_not(fleet: Lab, site: Site) -> None:
-    for group, expected in LISTENERS.items():
-        for host in in_group(fleet, group):
-            open_ports = set(
-                hosts.output(
-                    host, "ss -Htln | awk '{print $4}' | grep -v '^127\\.\\|^\\[::1\\]' | sed 's/.*://'"
-                ).split()
-            )
-            assert open_ports == {"22"} | expected, f"{host.name} listens on {sorted(open_ports)}"
-
-
-def test_a_second_run_changes_nothing(fleet: Lab, site: Site, playbooks: Playbooks) -> None:
-    run = playbooks.run("site.yml").succeeded()
-
+def test_a_second_run_changes_nothing(fleet_playbooks: Playbooks, fleet_secrets: dict[str, str]) -> None:
+    run = fleet_playbooks.run("site.yml", **fleet_secrets).succeeded()
     assert run.changed == 0, run
 
 
-def test_verify_finds_nothing_wrong_and_changes_nothing(fleet: Lab, site: Site, playbooks: Playbooks) -> None:
-    assert playbooks.run("playbooks/verify.yml").succeeded().changed == 0
+def test_no_secret_is_said_by_a_run_that_says_all(fleet_run: Run, fleet_secrets: dict[str, str]) -> None:
+    assert "invocation:" in fleet_run.output, "the run did not say all"
+    for secret in fleet_secrets.values():
+        assert secret[:10] not in fleet_run.output, fleet_run.log
 
 
-def test_verify_names_the_app_host_that_does_not_serve(fleet: Lab, site: Site, playbooks: Playbooks) -> None:
+def test_no_secret_is_in_a_journal_a_log_or_a_process(fleet: Lab, fleet_secrets: dict[str, str]) -> None:
+    for host in fleet.hosts.values():
+        for place in (
+            "journalctl --no-pager --output=json --all",
+            "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ",
+        ):
+            said = host.run(f"{place} 2>/dev/null | tr '\\0' '\\n'").stdout
+            assert len(said) > 1000, f"{place} on {host.name} says nothing"
+            assert not [secret for secret in fleet_secrets.values() if secret[:10] in said], host.name
+        logs = host.run(
+            f"grep --recursive --files-with-matches {secret_words(fleet_secrets)} /var/log /run 2>/dev/null"
+        )
+        assert set(logs.stdout.split()) <= credentials_of(host), logs.stdout
+
+
+def secret_words(secrets: dict[str, str]) -> str:
+    """Return the options of grep that look for the words of the secrets; the words alone open nothing."""
+    return " ".join(f"--regexp={secret[:10]}" for secret in secrets.values())
+
+
+def credentials_of(host: Host) -> set[str]:
+    """Return the files in which systemd gives a unit its secrets."""
+    return set(host.run("find /run/credentials -type f").stdout.split())
+
+
+def test_a_password_is_never_a_command(fleet: Lab) -> None:
+    for host in fleet.hosts.values():
+        assert host.run("ls /hostile").returncode != 0, f"a password was run by a shell on {host.name}"
+
+
+def test_the_service_reaches_its_database_by_tls_alone(fleet: Lab, fleet_site: Site, database: Host) -> None:
+    for _ in range(10):
+        fleet_site.get("/api/v1/products")
+    connected = hosts.sql(
+        database,
+        "SELECT client_addr, ssl, version FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'shop'",
+    ).splitlines()
+    assert {line.split("|")[0] for line in connected} == {host.address for host in in_group(fleet, "app")}
+    assert {line.partition("|")[2] for line in connected} <= {"t|TLSv1.2", "t|TLSv1.3"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answer"),
+    [
+        ({}, "connected"),
+        ({"tls": False}, "rejects connection"),
+        ({"more": "x"}, 'password authentication failed for user "shop"'),
+        ({"user": "postgres"}, "rejects connection"),
+        ({"user": "shop_migrate"}, 'password authentication failed for user "shop_migrate"'),
+    ],
+    ids=["as the service", "without TLS", "with a wrong password", "as superuser", "with another's password"],
+)
+def test_the_database_lets_the_service_in_and_nobody_else(
+    fleet: Lab, database: Host, wrong: dict[str, object], answer: str
+) -> None:
+    asked = {
+        "server": database.name,
+        "user": "shop",
+        "tls": True,
+        "more": "",
+        "password_file": "/etc/shop/credentials/database_password",
+        **wrong,
+    }
+    python = "/srv/shop/current/venv/bin/python"
+    assert answer in hosts.python(in_group(fleet, "app")[0], "connect.py", interpreter=python, **asked)
+
+
+def test_the_database_has_no_rule_for_hosts_that_do_not_serve(fleet: Lab, database: Host) -> None:
+    rules = hosts.sql(
+        database, "SELECT DISTINCT address FROM pg_hba_file_rules WHERE auth_method <> 'reject'"
+    )
+    assert set(rules.split()) == {host.address for host in in_group(fleet, "app")}
+
+
+def test_the_private_port_answers_the_edge_alone(fleet: Lab) -> None:
+    first, second = in_group(fleet, "app")
+    (edge,) = in_group(fleet, "edge")
+    ask = {"address": first.address, "path": "/health/live"}
+    assert hosts.python(edge, "fetch.py", **ask) == 200
+    assert hosts.python(second, "fetch.py", **ask) == 403
+
+
+def test_nothing_listens_that_should_not(fleet: Lab) -> None:
+    for group, ports in {"edge": {"80", "443"}, "app": set(), "db": set(), "logs": {"2514"}}.items():
+        for host in in_group(fleet, group):
+            private = {"app": {(host.address, "8443")}, "db": {(host.address, "5432")}}.get(group, set())
+            allowed = {(address, port) for address in ANY for port in {"22"} | ports} | private
+            assert hosts.listening(host, "tcp") == allowed, host.name
+            assert hosts.listening(host, "udp") == set(), host.name
+
+
+def test_lines_of_all_app_hosts_are_on_the_collector_as_json(
+    fleet: Lab, fleet_site: Site, collector: Host
+) -> None:
+    for number in range(20):
+        fleet_site.get("/api/v1/products", X_Request_ID=f"fleet-{number}")
+    for app in in_group(fleet, "app"):
+        log = f"/var/log/remote/{app.name}/shop.log"
+        hosts.until(
+            f"requests that {app.name} answered are in {log}",
+            lambda log=log: collector.run(f"grep '\"fleet-[0-9]*\"' {log}").stdout,  # type: ignore[misc]
+            seconds=20,
+            show=lambda app=app: hosts.journal(app, "rsyslog.service"),  # type: ignore[misc]
+        )
+        for line in hosts.output(collector, f"cat {log}").splitlines():
+            assert isinstance(json.loads(line), dict), line
+
+
+def test_verify_finds_nothing_wrong_and_changes_nothing(fleet: Lab, fleet_playbooks: Playbooks) -> None:
+    run = fleet_playbooks.run("playbooks/verify.yml").succeeded()
+    run.says(*(f"{name}: nothing is wrong." for name in fleet.hosts))
+    assert run.changed == 0
+
+
+def test_verify_names_the_host_that_does_not_serve(fleet: Lab, fleet_playbooks: Playbooks) -> None:
     app = in_group(fleet, "app")[1]
     unit = hosts.live_unit(app)
     hosts.output(app, f"systemctl stop '{unit}'")
     try:
-        run = playbooks.run("playbooks/verify.yml").refused()
-        run.says(f"{app.name}: the release {hosts.live_release(app)} is not ready")
+        run = fleet_playbooks.run("playbooks/verify.yml").refused()
     finally:
         hosts.output(app, f"systemctl start '{unit}'")
-
-
-def test_the_public_is_served_while_an_app_host_is_down(fleet: Lab, site: Site) -> None:
-    app = in_group(fleet, "app")[1]
-    app.kill()
-    try:
-        statuses = [site.get("/api/v1/products").status for _ in range(40)]
-    finally:
-        fleet.up([app.name])
-
-    assert statuses == [200] * 40
-    hosts.until(f"{app.name} serves again", lambda: _answers(in_group(fleet, "edge")[0], app), seconds=30)
-
-
-def _answers(edge: Host, app: Host) -> bool:
-    """Whether an app host's private port answers the edge."""
-    script = (
-        "import ssl, urllib.request\n"
-        f"print(urllib.request.urlopen('https://{app.address}:8443/health/ready', timeout=3,"
-        " context=ssl._create_unverified_context()).status)\n"
-    )
-    return edge.run("python3 -", stdin=script).stdout.strip() == "200"
-
-
-def test_the_edge_and_the_database_come_back_by_themselves_after_a_reboot(fleet: Lab, site: Site) -> None:
-    (database,) = in_group(fleet, "db")
-    (edge,) = in_group(fleet, "edge")
-    database.reboot()
-    edge.reboot()
-
-    hosts.until("the service answers", site.ready, seconds=20, show=lambda: hosts.journal(database))
+    run.says(f"{app.name}: the release {hosts.live_release(app)} is not ready")
+    assert [name for name, counts in run.recap.items() if counts["failed"]] == [app.name]
