@@ -7,14 +7,19 @@ from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from shop.accounts import models as accounts
+from shop.auth import models as auth
+from shop.core import idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import SCHEMA, Base, connect_args, database_url
 from shop.core.schema import MigrationError
+from shop.orders import models as orders
 from shop.products import models as products
 from shop.settings import MigrationSettings
+from shop.users import models as users
 
 # A model that is not imported is a table that autogenerate would drop.
-MODELS = (products,)
+MODELS = (accounts, auth, idempotency, orders, outbox, products, users)
 # Any constant will do, as long as every release uses the same: "shop" in ASCII.
 MIGRATION_LOCK = 0x73686F70
 WAIT_FOR_OTHER_MIGRATOR = "10s"

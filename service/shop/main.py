@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from shop.core import health
 from shop.core.configuration import ConfigurationError, load_settings
 from shop.core.database import open_resources
-from shop.core.errors import register_error_handlers
+from shop.core.errors import Constraints, register_error_handlers
 from shop.core.health import Readiness
 from shop.core.logging import configure_logging
 from shop.core.middleware import RequestMiddleware
@@ -19,6 +19,8 @@ from shop.products import router as products
 from shop.settings import Settings
 
 EX_CONFIG = 78
+# What each domain says of its constraints in the database.
+CONSTRAINTS: Constraints = {}
 # The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
 UVICORN_STARTUP_FAILURE = 3
 
@@ -44,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(RequestMiddleware, release=settings.release)
-    register_error_handlers(app)
+    register_error_handlers(app, CONSTRAINTS)
     app.include_router(health.router)
     app.include_router(products.router)
     return app

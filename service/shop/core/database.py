@@ -8,29 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-import structlog
 from pydantic import SecretStr
 from sqlalchemy import URL, MetaData
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from starlette.requests import Request
 
-from shop.core.errors import AppError
 from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
 CONNECT_TIMEOUT = 3.0
-RETRY_AFTER = {"Retry-After": "1"}
 # Connection failures, too many connections, shutdown or start of the server; in PostgreSQL's error classes.
 UNREACHABLE_CLASSES = ("08", "28", "53", "57P")
-# lock_not_available and query_canceled: the server is there and did not get to it in time.
-TIMEOUT_STATES = ("55P03", "57014")
 # SQLAlchemy wraps what a statement raises, but not what asyncpg raises while it connects.
 DATABASE_ERRORS = (DBAPIError, asyncpg.PostgresError, OSError, asyncio.TimeoutError)
-
-log = structlog.get_logger("shop.database")
 
 
 class Base(DeclarativeBase):
@@ -131,11 +123,6 @@ def is_unreachable(error: Exception) -> bool:
     )
 
 
-def _unavailable(code: str, message: str, error: Exception) -> AppError:
-    log.warning(code, reason=str(getattr(error, "orig", error)))
-    return AppError(503, code, f"{message} Try again shortly.", headers=RETRY_AFTER)
-
-
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """The resources for the life of one worker; every connection is closed at its end."""
@@ -144,22 +131,3 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         yield Resources(reads=engine, writes=engine.execution_options(isolation_level="READ COMMITTED"))
     finally:
         await engine.dispose()
-
-
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection of `engine`: Resources.reads, whose autocommit saves a BEGIN and a ROLLBACK.
-
-    Raises AppError with status 503 when the database cannot be reached, is too busy or too slow.
-    """
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    except PoolTimeout as error:
-        raise _unavailable("database_busy", "All database connections are in use.", error) from None
-    except DATABASE_ERRORS as error:
-        if sqlstate(error) in TIMEOUT_STATES:
-            raise _unavailable("database_timeout", "The database did not answer in time.", error) from None
-        if is_unreachable(error):
-            raise _unavailable("database_unreachable", "The database cannot be reached.", error) from None
-        raise

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+RETRY_AFTER = {"Retry-After": "1"}
 CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request", 500: "internal_error"}
 MESSAGES = {
     404: "Nothing is found at this address.",
@@ -57,6 +58,19 @@ class AppError(Exception):
         self.extensions = extensions or {}
 
 
+class ConstraintError(Exception):
+    """A write that a constraint of the database refused: `name` is the constraint's, "" when not said."""
+
+    def __init__(self, name: str, sqlstate: str) -> None:
+        super().__init__(f"constraint {name or 'unknown'} refused the write (SQLSTATE {sqlstate})")
+        self.name = name
+        self.sqlstate = sqlstate
+
+
+# What a domain says of its constraints: name -> (status, code, message).
+Constraints = Mapping[str, tuple[int, str, str]]
+
+
 def problem_response(request: Request, error: AppError) -> Response:
     """Answer `error` in the one shape; the request middleware has put the id into the request's state."""
     body = {
@@ -96,8 +110,14 @@ def _invalid(error: RequestValidationError) -> AppError:
     return AppError(422, CODES[422], MESSAGES[422], details=details)
 
 
-def register_error_handlers(app: FastAPI) -> None:
+def register_error_handlers(app: FastAPI, constraints: Constraints) -> None:
     """Make every error of `app` a problem; exceptions nobody expects are the request middleware's."""
+
+    @app.exception_handler(ConstraintError)
+    async def constraint_error(request: Request, error: ConstraintError) -> Response:
+        if error.name not in constraints:
+            raise error
+        return problem_response(request, AppError(*constraints[error.name]))
 
     @app.exception_handler(AppError)
     async def app_error(request: Request, error: AppError) -> Response:

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shop.core.database import RETRY_AFTER, reading, sqlstate
-from shop.core.errors import AppError, Problem
+from shop.core.database import sqlstate
+from shop.core.errors import RETRY_AFTER, AppError, Problem
 from shop.core.schema import Revisions
+from shop.core.transactions import reading
 
 PROBE_TIMEOUT = 1.0
 CACHE_SECONDS = 1.0

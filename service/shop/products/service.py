@@ -4,8 +4,8 @@ import uuid
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shop.core.database import reading
 from shop.core.errors import AppError
+from shop.core.transactions import reading
 from shop.products import repository
 from shop.products.schemas import ProductRead
 

@@ -1,7 +1,6 @@
-"""Settings: `SHOP_` variables for what may be read, files of the credentials directory for what may not."""
+"""What a migration needs: the database, both of its roles, the log."""
 
 import os
-import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,14 +14,6 @@ from pydantic_settings import (
 )
 
 PREFIX = "SHOP_"
-SECRETS = ("database_password", "migrate_database_password", "secret_key")
-SECRET_KEY_LENGTH = 32
-PLACEHOLDER = re.compile(
-    r"change.?me|change.?this|replace.?me|placeholder|example|default|dummy|secret|password", re.IGNORECASE
-)
-# Fewer distinct characters than this in 32 is a pattern somebody typed, not a generated key.
-SECRET_KEY_DISTINCT_CHARACTERS = 10
-
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_$-]{0,62}$")]
 IDENTIFIER = "a PostgreSQL name: lower case, 63 characters at most"
 
@@ -144,32 +135,3 @@ class MigrationSettings(BaseSettings):
         directory = os.environ.get("CREDENTIALS_DIRECTORY") or None
         credentials = SecretsSettingsSource(settings_cls, secrets_dir=directory, env_prefix="")
         return init_settings, env_settings, credentials
-
-
-def _check_secret_key(value: SecretStr) -> SecretStr:
-    key = value.get_secret_value()
-    if len(key) < SECRET_KEY_LENGTH:
-        raise ValueError("too short")
-    return value
-
-
-class Settings(MigrationSettings):
-    """All that the service needs. Built once at start and never changed: new values mean a restart."""
-
-    credential: ClassVar[str] = "database_password"
-
-    secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)] = Field(
-        description=f"at least {SECRET_KEY_LENGTH} generated characters, "
-        "for example the output of: openssl rand -base64 48"
-    )
-
-    @model_validator(mode="after")
-    def _refuse_placeholder_key(self) -> "Settings":
-        key = self.secret_key.get_secret_value()
-        guessable = PLACEHOLDER.search(key) or len(set(key)) < SECRET_KEY_DISTINCT_CHARACTERS
-        if self.environment in ("staging", "production") and guessable:
-            raise ValueError(
-                "The credential secret_key looks like a placeholder, and SHOP_ENVIRONMENT is "
-                f"{self.environment}: replace it with the output of: openssl rand -base64 48"
-            )
-        return self

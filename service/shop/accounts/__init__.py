@@ -1,0 +1,1 @@
+"""Accounts: who orders, and who may order for whom."""

@@ -1,0 +1,50 @@
+"""Who is asking: the principal of a request, and the dependencies that demand one."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+from fastapi import Depends
+from fastapi.security import OAuth2PasswordBearer
+from starlette.requests import Request
+
+from shop.core.errors import AppError
+
+LOGIN_PATH = "/api/v1/auth/login"
+# The scheme only documents: the authenticator reads the header itself, and answers in the one error shape.
+SCHEME = OAuth2PasswordBearer(LOGIN_PATH, auto_error=False)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user who proved who they are."""
+
+    user_id: uuid.UUID
+    role: Literal["user", "admin"]
+
+
+class Authenticator(Protocol):
+    """What `app.state.authenticator` is: main puts auth's there, so that core knows no domain."""
+
+    async def authenticate(self, request: Request) -> Principal:
+        """The principal of `request`. Raises AppError 401, always with the same text."""
+        ...
+
+
+async def current_user(request: Request, _: Annotated[str | None, Depends(SCHEME)]) -> Principal:
+    """The principal of the request; no other value of the request says who is asking."""
+    authenticator: Authenticator = request.app.state.authenticator
+    return await authenticator.authenticate(request)
+
+
+CurrentUser = Annotated[Principal, Depends(current_user)]
+
+
+async def current_admin(principal: CurrentUser) -> Principal:
+    """The principal, who must be an admin. Raises AppError 403."""
+    if principal.role != "admin":
+        raise AppError(403, "admin_only", "Only an admin may do this.")
+    return principal
+
+
+AdminUser = Annotated[Principal, Depends(current_admin)]

@@ -1,0 +1,1 @@
+"""For those who run the service: database monitor, query plans, the process itself."""
