@@ -1,0 +1,73 @@
+"""Conditional requests (RFC 9110, 13.1): a row's version as its entity tag, 304 and 412.
+
+The tags are weak, because the proxy in front compresses: the same row may leave as other bytes. `If-Match`
+takes them all the same, where the RFC compares strongly: a version rises with every change of its row, which
+is what the strong comparison is there to find out.
+"""
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shop.core.errors import AppError
+
+# RFC 9110, 8.8.3: an optional W/, then any visible characters but the quote between quotes.
+ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+# A list of tags: empty elements are allowed, anything that is no tag makes the whole header unusable.
+ENTITY_TAGS = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
+
+
+def version_tag(version: int) -> str:
+    """The entity tag of a row with this version, such as W/"7"."""
+    return f'W/"{version}"'
+
+
+def content_tag(body: bytes) -> str:
+    """The entity tag of an answer that belongs to no single row, such as a page: a digest of its body."""
+    return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _is_listed(values: list[str], tag: str) -> bool:
+    """True when the header's `values` name `tag`, or any tag by *; W/ makes no difference."""
+    listed = ", ".join(values)
+    if listed.strip() == "*":
+        return True
+    return ENTITY_TAGS.fullmatch(listed) is not None and tag.removeprefix("W/")[1:-1] in ENTITY_TAG.findall(
+        listed
+    )
+
+
+def is_unchanged(request: Request, tag: str) -> bool:
+    """True when `If-None-Match` says that the client has what `tag` stands for: answer 304.
+
+    A header that is no list of entity tags is treated as absent.
+    """
+    values = request.headers.getlist("if-none-match")
+    return bool(values) and _is_listed(values, tag)
+
+
+def not_modified(tag: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A 304 with `tag` and the `headers` that the 200 would have had (RFC 9110, 15.4.5)."""
+    return Response(status_code=304, headers={**(headers or {}), "ETag": tag})
+
+
+def require_match(request: Request, version: int) -> None:
+    """Let the request through when it has no `If-Match`, or one that names `version` or is *.
+
+    Call it with the version of a row that the transaction has locked, else another change can come between.
+    Raises AppError 412 `stale` otherwise, with the present tag in the `ETag` header.
+    """
+    values = request.headers.getlist("if-match")
+    tag = version_tag(version)
+    if values and not _is_listed(values, tag):
+        raise AppError(
+            412,
+            "stale",
+            "This has changed since it was read, so nothing was changed now: "
+            "read it again, then repeat the request with the new ETag in If-Match.",
+            details={"version": version},
+            headers={"ETag": tag},
+        )
