@@ -9,12 +9,13 @@ from typing import Any
 
 import asyncpg
 from pydantic import SecretStr
-from sqlalchemy import URL, MetaData
+from sqlalchemy import URL, MetaData, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from starlette.requests import Request
 
+from shop.core.metrics import metrics
 from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
@@ -84,9 +85,13 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
+def _count_query(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    metrics().queries(statement).inc()
+
+
 def create_engine(settings: Settings) -> AsyncEngine:
     """The service's engine; it connects at first use, so that a missing database delays no start."""
-    return create_async_engine(
+    engine = create_async_engine(
         database_url(settings, settings.database_user, settings.database_password),
         connect_args=connect_args(
             settings,
@@ -107,6 +112,8 @@ def create_engine(settings: Settings) -> AsyncEngine:
         pool_recycle=1800,
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "before_cursor_execute", _count_query)
+    return engine
 
 
 def sqlstate(error: Exception) -> str:

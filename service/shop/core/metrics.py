@@ -1,0 +1,116 @@
+"""What the service counts: `metrics()` is this process's instruments, all under their Prometheus names.
+
+With `PROMETHEUS_MULTIPROC_DIR` and a metrics address the values live in files of that directory, where one
+worker adds up those of all (shop/core/exposition.py). Without an address they stay in memory.
+"""
+
+import functools
+import os
+import re
+
+# prometheus_client chooses files or memory while it is imported: without a reader there shall be no files.
+if not os.environ.get("SHOP_METRICS_ADDRESS"):
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import mark_process_dead
+
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNMATCHED = "unmatched"
+# Any client can invent a method, and each label value is a series for ever.
+OTHER_METHOD = "other"
+CHANGE = re.compile(r"\b(INSERT|(?<!FOR )(?<!KEY )(?<!DO )UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+OPERATION = re.compile(r"\b([A-Z]+)\b", re.IGNORECASE)
+TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN)\s+(?:ONLY\s+)?(?:shop\.)?([a-z_][a-z0-9_]*)", re.IGNORECASE)
+
+
+def shared_directory() -> str | None:
+    """The directory in which all workers of this release keep their values; None when it is memory."""
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR") or None
+
+
+class Metrics:
+    """Every instrument; each value is one process's own until somebody adds them up."""
+
+    def __init__(self) -> None:
+        if directory := shared_directory():
+            # A worker that died may have had this one's number.
+            mark_process_dead(os.getpid(), directory)  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        self.http_requests_total = Counter(
+            "http_requests_total",
+            "Requests answered, by method, route template and status.",
+            ["method", "endpoint", "status"],
+            registry=registry,
+        )
+        self.http_request_duration_seconds = Histogram(
+            "http_request_duration_seconds",
+            "Seconds from the first byte of a request's head to the last of its answer.",
+            ["method", "endpoint"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self.http_requests_active = self._gauge("http_requests_active", "Requests being answered now.")
+        self.database_queries_total = Counter(
+            "database_queries_total",
+            "Statements sent to the database, by operation and first table.",
+            ["operation", "table"],
+            registry=registry,
+        )
+        self.cache_hits_total = self._cache_counter("cache_hits_total", "Answers found in the cache.")
+        self.cache_misses_total = self._cache_counter("cache_misses_total", "Answers the cache did not have.")
+        self.cache_errors_total = self._cache_counter("cache_errors_total", "Questions the cache failed at.")
+        self.pool = {
+            name: self._gauge(f"database_pool_{name}", f"Connections of the pools: {meaning}.")
+            for name, meaning in (
+                ("checked_out", "in use"),
+                ("checked_in", "open and free"),
+                ("overflow", "open beyond the size"),
+                ("size", "kept open at most"),
+                ("waiters", "requests that wait for one"),
+            )
+        }
+        self.event_loop_lag_seconds = Histogram(
+            "event_loop_lag_seconds",
+            "Seconds by which the event loop was late to wake a task.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
+        self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, multiprocess_mode="livesum", registry=self.registry)
+
+    def _cache_counter(self, name: str, documentation: str) -> Counter:
+        return Counter(name, documentation, ["type"], registry=self.registry)
+
+    def count_request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """Count one request; `endpoint` is the route's template or UNMATCHED, never a path."""
+        key = (method if method in METHODS else OTHER_METHOD, endpoint, status)
+        instruments = self._requests.get(key)
+        if instruments is None:
+            instruments = self._requests[key] = (
+                self.http_requests_total.labels(key[0], endpoint, str(status)),
+                self.http_request_duration_seconds.labels(key[0], endpoint),
+            )
+        instruments[0].inc()
+        instruments[1].observe(seconds)
+
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - there is one instance a process
+    def queries(self, statement: str) -> Counter:
+        """The counter of a statement's operation and first table; "none" for a statement without a table."""
+        # A WITH that changes something is a change; else the first word says what it is.
+        operation = CHANGE.search(statement) or OPERATION.search(statement)
+        table = TABLE.search(statement, operation.start()) if operation else None
+        word = operation[1].upper() if operation else "OTHER"
+        return self.database_queries_total.labels(
+            "SELECT" if word == "WITH" else word, table[1].lower() if table else "none"
+        )
+
+
+@functools.cache
+def metrics() -> Metrics:
+    """This process's instruments, made at first use: an import writes no file."""
+    return Metrics()
