@@ -67,7 +67,6 @@ async def test_a_revision_of_another_release_is_named(client: httpx2.AsyncClient
 async def test_an_earlier_revision_is_named(
     client: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # This release has one revision only, so the earlier one is written into what the service knows.
     readiness = client._transport.app.state.readiness  # type: ignore[attr-defined]
     monkeypatch.setattr(readiness.revisions, "known", frozenset({"000000000001", Revisions().head}))
     await database.execute("UPDATE alembic_version SET version_num = '000000000001'")
@@ -151,7 +150,7 @@ async def test_when_every_connection_is_taken_a_read_is_told_to_come_back(
         async with serve(settings) as client, anyio.create_task_group() as group:
             group.start_soon(ask, client)
             group.start_soon(ask, client)
-        assert sorted(answer.json()["code"] for answer in answers) == ["database_busy", "database_timeout"]
+        assert sorted(answer.json()["code"] for answer in answers) == ["database_busy", "lock_timeout"]
         assert {answer.status_code for answer in answers} == {503}
     finally:
         await connection.close()

@@ -213,12 +213,22 @@ def test_a_refused_configuration_exits_78_without_a_traceback(database: Database
         assert [line.split()[0] for line in lines] == ["SHOP_WORKERS", "SHOP_LOG_LEVEL"], done.stderr
 
 
+def as_written(default: object) -> str:
+    """A default as an operator would write it into the environment file."""
+    if default is None:
+        return "not set"
+    if isinstance(default, tuple):
+        default = ",".join(default)
+    if isinstance(default, bool):
+        default = str(default).lower()
+    return f"`{default}`" if default != "" else "empty"
+
+
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     readme = (SERVICE / "README.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([A-Za-z_]+)` \| ([^|]*) \|", readme, flags=re.MULTILINE))
     expected = {}
     for name, field in Settings.model_fields.items():
-        default = field.get_default()
-        shown = "required" if field.is_required() else "not set" if default is None else f"`{default}`"
+        shown = "required" if field.is_required() else as_written(field.get_default())
         expected[name if name in SECRETS else PREFIX + name.upper()] = shown
     assert rows == expected
