@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from shop.core import health
+from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, load_settings
 from shop.core.database import open_resources
 from shop.core.errors import Constraints, register_error_handlers
@@ -30,8 +31,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources:
-            app.state.resources = resources
+        async with open_resources(settings) as resources, open_cache(settings) as cache:
+            app.state.resources, app.state.cache = resources, cache
             app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
             yield
 

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shop.products.models import Product
@@ -17,6 +17,16 @@ _PAGE = (
     .where(Product.is_active, Product.id < bindparam("last_id"))
     .order_by(Product.id.desc())
     .limit(bindparam("limit"))
+)
+_CATEGORIES = (
+    select(
+        Product.category.label("name"),
+        func.count().label("products"),
+        func.count().filter(Product.stock > 0).label("in_stock"),
+    )
+    .where(Product.is_active)
+    .group_by(Product.category)
+    .order_by(Product.category)
 )
 _CATEGORY_PAGE = _PAGE.where(Product.category == bindparam("category"))
 
@@ -34,3 +44,8 @@ async def list_products(
     if category is None:
         return (await connection.execute(_PAGE, values)).all()
     return (await connection.execute(_CATEGORY_PAGE, {**values, "category": category})).all()
+
+
+async def list_categories(connection: AsyncConnection) -> Sequence[Row[Any]]:
+    """Every category with a product for sale: its name, its products, those of them in stock."""
+    return (await connection.execute(_CATEGORIES)).all()

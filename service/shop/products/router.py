@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shop.core.cache import cache_of
 from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.products import service
-from shop.products.schemas import ProductPage, ProductRead
+from shop.products.schemas import CategoryList, ProductPage, ProductRead
 
 PATH = "/api/v1/products"
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
@@ -41,6 +42,14 @@ async def list_products(
     # Serialised here: FastAPI would validate the same objects a second time.
     body = ProductPage.model_construct(items=items, next=following).model_dump_json()
     return Response(body, media_type="application/json", headers=headers)
+
+
+@router.get("/categories", response_model=CategoryList)
+async def list_categories(request: Request) -> Response:
+    """Every category with a product for sale, by name, and how much of it is in stock."""
+    items = await service.list_categories(cache_of(request), resources_of(request).reads)
+    body = CategoryList.model_construct(items=items).model_dump_json()
+    return Response(body, media_type="application/json")
 
 
 @router.get("/{product_id}", response_model=ProductRead, responses={404: {"model": Problem}})

@@ -29,3 +29,19 @@ class ProductPage(BaseModel):
 
     items: list[ProductRead]
     next: str | None
+
+
+class CategoryRead(BaseModel):
+    """A category: how many products are for sale in it, and how many of those are in stock."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    products: int
+    in_stock: int
+
+
+class CategoryList(BaseModel):
+    """All categories, by name."""
+
+    items: list[CategoryRead]
