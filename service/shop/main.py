@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
-from shop.core import health
+from shop.core import health, openapi
 from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, load_settings
 from shop.core.database import open_resources
+from shop.core.edge import BodyLimit, CrossOrigin, TrustedHosts
 from shop.core.errors import Constraints, register_error_handlers
 from shop.core.health import Readiness
 from shop.core.logging import configure_logging
@@ -24,6 +26,19 @@ EX_CONFIG = 78
 CONSTRAINTS: Constraints = {}
 # The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
 UVICORN_STARTUP_FAILURE = 3
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """The middleware, outermost first: every refusal has its id and its access line."""
+    cross_origin = Middleware(
+        CrossOrigin, origins=settings.cors_origins, credentials=settings.cors_credentials
+    )
+    return [
+        Middleware(RequestMiddleware, release=settings.release),
+        Middleware(TrustedHosts, hosts=settings.allowed_hosts),
+        *([cross_origin] if settings.cors_origins else []),
+        Middleware(BodyLimit, largest=settings.max_body_bytes),
+    ]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,13 +55,17 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Shop",
         version=settings.release,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.tags(),
+        generate_unique_id_function=openapi.operation_id,
         lifespan=lifespan,
+        middleware=middleware(settings),
         redirect_slashes=False,
         openapi_url="/openapi.json" if documented else None,
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(RequestMiddleware, release=settings.release)
+    openapi.describe(app)
     register_error_handlers(app, CONSTRAINTS)
     app.include_router(health.router)
     app.include_router(products.router)

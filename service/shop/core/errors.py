@@ -1,39 +1,71 @@
 """Errors as RFC 9457 problem+json, extended by `code`, `message`, `details` and `request_id`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 RETRY_AFTER = {"Retry-After": "1"}
-CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request", 500: "internal_error"}
-MESSAGES = {
-    404: "Nothing is found at this address.",
-    405: "This address does not support the method; the Allow header lists those it does.",
-    422: "The request does not have the form this address needs; details lists each fault.",
-    500: "The service failed to answer. The fault is in its log under this request_id.",
+# What is said of a status when the code that raises it says nothing of its own: (code, message).
+STANDARD: Mapping[int, tuple[str, str]] = {
+    400: ("bad_request", "The request cannot be understood."),
+    401: ("unauthorized", "This address needs a valid access token in the Authorization header."),
+    403: ("forbidden", "The user may not do this."),
+    404: ("not_found", "Nothing is found at this address."),
+    405: (
+        "method_not_allowed",
+        "This address does not support the method; the Allow header lists those it does.",
+    ),
+    409: ("conflict", "The request contradicts the present state."),
+    412: ("precondition_failed", "What was to be changed has changed since it was read: read it again."),
+    413: ("body_too_large", "The body is larger than the service accepts."),
+    415: (
+        "unsupported_media_type",
+        "The body has a media type or an encoding that this address does not read.",
+    ),
+    421: ("host_not_served", "The service does not answer for this host name."),
+    422: (
+        "invalid_request",
+        "The request does not have the form this address needs; details lists each fault.",
+    ),
+    429: ("too_many_requests", "Too many requests: wait as long as the Retry-After header says."),
+    500: ("internal_error", "The service failed to answer. The fault is in its log under this request_id."),
+    503: ("unavailable", "The service cannot answer now. Try again shortly."),
 }
+# A request may hold any number of faults, and names of any length: an answer lists the first of them.
+MOST_FAULTS = 20
+LONGEST_LOCATION_PART = 100
 
 
 class Problem(BaseModel):
-    """The body of every error."""
+    """The body of every error: RFC 9457, extended by `code`, `message`, `details` and `request_id`."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
+    type: str = Field(description="about:blank: the status says what kind of problem it is")
+    title: str = Field(description="the name of the status")
+    status: int = Field(description="the status of the answer", ge=400, le=599)
+    detail: str = Field(description="the same sentence as message, under the name RFC 9457 gives it")
+    instance: str = Field(description="the path that was asked for")
+    code: str = Field(description="what went wrong, for programs: it never changes its meaning")
+    message: str = Field(description="what went wrong and what to do, for people")
+    details: Any = Field(description="what belongs to this code; null when nothing does")
+    request_id: str = Field(description="the id of the request, the same as in X-Request-ID and in the log")
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a request: where (first "body", "query", "path" or "header"), and what."""
+
+    location: tuple[str, ...]
     code: str
     message: str
-    details: Any
-    request_id: str
 
 
 class AppError(Exception):
@@ -71,12 +103,20 @@ class ConstraintError(Exception):
 Constraints = Mapping[str, tuple[int, str, str]]
 
 
+def title(status: int) -> str:
+    """The name of a status; of its class when the status has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Client Error" if status < 500 else "Server Error"
+
+
 def problem_response(request: Request, error: AppError) -> Response:
     """Answer `error` in the one shape; the request middleware has put the id into the request's state."""
     body = {
         **error.extensions,
         "type": "about:blank",
-        "title": HTTPStatus(error.status).phrase,
+        "title": title(error.status),
         "status": error.status,
         "detail": error.message,
         "instance": request.scope["path"],
@@ -90,24 +130,42 @@ def problem_response(request: Request, error: AppError) -> Response:
     )
 
 
+def standard_error(status: int, headers: Mapping[str, str] | None = None) -> AppError:
+    """The error of a status of which nothing more is known."""
+    code, message = STANDARD.get(status) or (title(status).lower().replace(" ", "_"), f"{title(status)}.")
+    return AppError(status, code, message, headers=headers)
+
+
 def internal_error(request: Request) -> Response:
     """The answer to a fault of ours: nothing of the exception leaves the log."""
-    return problem_response(request, AppError(500, CODES[500], MESSAGES[500]))
+    return problem_response(request, standard_error(500))
 
 
-def _expected(error: HTTPException) -> AppError:
-    status = error.status_code
-    code = CODES.get(status, HTTPStatus(status).name.lower())
-    return AppError(status, code, MESSAGES.get(status, str(error.detail)), headers=error.headers)
-
-
-def _invalid(error: RequestValidationError) -> AppError:
-    # The input is not repeated: it may be a secret, huge, or not expressible in JSON.
+def invalid_request(faults: Iterable[Fault]) -> AppError:
+    """The 422 for `faults`, whose input is not repeated: it may be a secret, or huge."""
     details = [
-        {"location": [str(part) for part in fault["loc"]], "code": fault["type"], "message": fault["msg"]}
-        for fault in error.errors()
+        {
+            "location": [part[:LONGEST_LOCATION_PART] for part in fault.location],
+            "code": fault.code,
+            "message": fault.message,
+        }
+        for fault in islice(faults, MOST_FAULTS)
     ]
-    return AppError(422, CODES[422], MESSAGES[422], details=details)
+    return AppError(422, *STANDARD[422], details=details)
+
+
+def _faults(error: RequestValidationError) -> Iterator[Fault]:
+    for fault in error.errors():
+        yield Fault(tuple(str(part) for part in fault["loc"]), fault["type"], fault["msg"])
+
+
+def _allowed_methods(request: Request) -> str:
+    """Every method of the path asked for; the router alone would name those of one route of several."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path_regex and route.path_regex.match(request.scope["path"]):
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 def register_error_handlers(app: FastAPI, constraints: Constraints) -> None:
@@ -125,8 +183,18 @@ def register_error_handlers(app: FastAPI, constraints: Constraints) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> Response:
-        return problem_response(request, _expected(error))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed_methods(request)
+        return problem_response(request, standard_error(error.status_code, headers))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid_request(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(request, _invalid(error))
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(request, invalid_request(_faults(error)))
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_disconnect(request: Request, error: ClientDisconnect) -> Response:
+        # Nobody reads this answer; the access line says how the request ended.
+        return problem_response(
+            request, AppError(400, "body_incomplete", "The connection ended before the body did.")
+        )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from shop.core.database import sqlstate
 from shop.core.errors import RETRY_AFTER, AppError, Problem
+from shop.core.json_body import JSONRoute
 from shop.core.schema import Revisions
 from shop.core.transactions import reading
 
@@ -27,7 +28,7 @@ MISSING_STATES = ("42P01", "3F000")
 FORBIDDEN_STATE = "42501"
 
 log = structlog.get_logger("shop.health")
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=JSONRoute)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ from starlette.responses import Response
 from shop.core.cache import cache_of
 from shop.core.database import resources_of
 from shop.core.errors import Problem
+from shop.core.json_body import JSONRoute
 from shop.products import service
 from shop.products.schemas import CategoryList, ProductPage, ProductRead
 
 PATH = "/api/v1/products"
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
-router = APIRouter(
-    prefix=PATH, tags=["products"], responses={422: {"model": Problem}, 503: {"model": Problem}}
-)
+router = APIRouter(prefix=PATH, tags=["products"], route_class=JSONRoute, responses={503: {"model": Problem}})
 
 
 @router.get("", response_model=ProductPage)

@@ -12,19 +12,31 @@ def _comma_separated(value: object) -> object:
     return value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+HostName = Annotated[
+    str,
+    Field(
+        pattern=r"^(\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)$",
+        max_length=253,
+    ),
+]
+# As a browser writes it: no path, no "null", which every sandboxed page and every local file is.
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.\[\]:_-]+)$", max_length=260)]
+HostNames = Annotated[tuple[HostName, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
 class HttpSettings(BaseModel):
     """The part of Settings that HTTP needs."""
 
-    allowed_hosts: Names = Field(
+    allowed_hosts: HostNames = Field(
         ("*",),
-        description="the host names requests may ask for, separated by commas; * for any, "
-        "*.example.net for a domain",
+        description="the host names requests may ask for, without ports, separated by commas; * for any, "
+        "*.example.net for the names below it",
     )
-    cors_origins: Names = Field(
-        (), description="the origins whose pages may call the service, separated by commas; empty for none"
+    cors_origins: Origins = Field(
+        (),
+        description="the origins whose pages may call the service, such as https://shop.example.net, "
+        "separated by commas; * for any, empty for none",
     )
     cors_credentials: bool = Field(
         False, description="true or false: whether pages may send cookies and credentials"

@@ -1,0 +1,112 @@
+"""The OpenAPI document: what FastAPI derives from the routes, completed by what is true of all of them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from shop.core.errors import STANDARD, title
+
+DESCRIPTION = (
+    "A small shop. Every error is `application/problem+json`: read `code` in programs, show `message` to "
+    "people, and quote `request_id` when you ask about one. Money is a decimal string, times are UTC, lists "
+    "are read page by page through `next`."
+)
+TAGS = {
+    "auth": "Tokens: log in, refresh, log out.",
+    "users": "Who uses the shop.",
+    "accounts": "Who pays: a user owns accounts, and shares them with members.",
+    "orders": "What an account buys. An order takes its stock at once, or is refused.",
+    "products": "What is for sale, and how many pieces are left.",
+    "health": "Whether the process lives and can do its work.",
+    "operations": "For those who run the service.",
+}
+REF = "#/components/schemas/Problem"
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+# FastAPI's own, which no answer of this service has.
+FOREIGN_SCHEMAS = ("HTTPValidationError", "ValidationError")
+
+Document = dict[str, Any]
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the function that answers: what a generated client calls its method."""
+    return route.name
+
+
+def _example(status: int) -> Document:
+    code, message = STANDARD[status]
+    return {
+        "type": "about:blank",
+        "title": title(status),
+        "status": status,
+        "detail": message,
+        "instance": "/api/v1/products",
+        "code": code,
+        "message": message,
+        "details": None,
+        "request_id": "019b76da-a800-7000-8000-000000000001",
+    }
+
+
+def _problem(status: int, description: str | None) -> Document:
+    content: Document = {"schema": {"$ref": REF}}
+    if status in STANDARD:
+        content["example"] = _example(status)
+    if description in (None, "", title(status)):
+        description = STANDARD[status][1] if status in STANDARD else title(status)
+    return {"description": description, "content": {"application/problem+json": content}}
+
+
+def _implied(operation: Document) -> Iterator[int]:
+    yield 500
+    if operation.get("security"):
+        yield 401
+    if "requestBody" in operation:
+        yield from (413, 415)
+    if "requestBody" in operation or operation.get("parameters"):
+        yield 422
+
+
+def _complete(operation: Document) -> None:
+    responses = operation["responses"]
+    for status in _implied(operation):
+        responses.setdefault(str(status), {"content": {"application/json": {"schema": {"$ref": REF}}}})
+    for status, response in responses.items():
+        if status.isdecimal() and int(status) >= 400:
+            headers = response.get("headers")
+            responses[status] = _problem(int(status), response.get("description"))
+            if headers:
+                responses[status]["headers"] = headers
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def complete(document: Document) -> Document:
+    """`document` with every error in the one shape and every status that all operations share."""
+    for item in document["paths"].values():
+        for method in METHODS:
+            if method in item:
+                _complete(item[method])
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in FOREIGN_SCHEMAS:
+        schemas.pop(name, None)
+    return document
+
+
+def describe(app: FastAPI) -> None:
+    """Make `app` publish the completed document."""
+    derive: Callable[[], Document] = app.openapi
+    completed: list[Document] = []
+
+    def openapi() -> Document:
+        if not completed:
+            completed.append(complete(derive()))
+        return completed[0]
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def tags(names: Mapping[str, str] = TAGS) -> list[dict[str, str]]:
+    """The tags in the order of the document."""
+    return [{"name": name, "description": description} for name, description in names.items()]
