@@ -35,7 +35,7 @@ WHERE n.nspname = 'shop' AND c.relkind IN ('r', 'i', 'S')
 
 
 def all_tables() -> set[str]:
-    """Head has the tables of the models, which the first migration of the session has imported, and one more."""
+    """Head has the tables of the models, which the first migration has imported, and one more."""
     return {"alembic_version", *Base.metadata.tables}
 
 
