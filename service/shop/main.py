@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from shop.auth import router as auth
 from shop.core import health, openapi
 from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, load_settings
@@ -20,10 +21,12 @@ from shop.core.middleware import RequestMiddleware
 from shop.core.schema import Revisions
 from shop.products import router as products
 from shop.settings import Settings
+from shop.users import errors as user_errors
+from shop.users import router as users
 
 EX_CONFIG = 78
 # What each domain says of its constraints in the database.
-CONSTRAINTS: Constraints = {}
+CONSTRAINTS: Constraints = {**user_errors.CONSTRAINTS}
 # The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
 UVICORN_STARTUP_FAILURE = 3
 
@@ -46,7 +49,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources, open_cache(settings) as cache:
+        async with (
+            open_resources(settings) as resources,
+            open_cache(settings) as cache,
+            auth.open_auth(app, settings, resources),
+        ):
             app.state.resources, app.state.cache = resources, cache
             app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
             yield
@@ -68,7 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
     openapi.describe(app)
     register_error_handlers(app, CONSTRAINTS)
     app.include_router(health.router)
+    app.include_router(auth.router)
     app.include_router(products.router)
+    app.include_router(users.router)
     return app
 
 

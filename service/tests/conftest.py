@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import anyio
 import httpx2
 import pytest
 import trustme
+import uuid_utils.compat
 from asyncpg import Record
 
 from postgresql import Cluster
+from shop.auth.tokens import Tokens
 from shop.core.logging import configure_logging
 from shop.core.schema import upgrade
 from shop.main import create_app
@@ -27,6 +30,17 @@ RELEASE = "20261122T160501Z-3f2a9c1"
 SECRET_KEY = "q7Jx2mVd9RkT4wZb8NcY5hLs0GfP3aEu"
 
 Serve = Callable[[Settings], AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A user of a test and the headers that prove it."""
+
+    user_id: uuid.UUID
+    headers: dict[str, str]
+
+
+SignIn = Callable[..., Awaitable[SignedIn]]
 
 
 @dataclass(frozen=True)
@@ -197,6 +211,26 @@ def serve() -> Serve:
             yield client
 
     return serving
+
+
+@pytest.fixture
+def sign_in() -> SignIn:
+    """Makes a user of a database, and the Authorization header of an access token of theirs.
+
+    The user has no password: a test that logs in registers its own. The token is one of a service with
+    `database.settings()`.
+    """
+
+    async def add_user(database: Database, role: str = "user", name: str = "Somebody") -> SignedIn:
+        user_id = uuid_utils.compat.uuid7()
+        await database.execute(
+            "INSERT INTO users (id, email, hashed_password, name, role) "
+            f"VALUES ('{user_id}', '{user_id}@shop.test', 'none', '{name}', '{role}')"
+        )
+        token = Tokens(database.settings()).issue("access", user_id, 1)
+        return SignedIn(user_id, {"Authorization": f"Bearer {token}"})
+
+    return add_user
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""Passwords: argon2id (RFC 9106), hashed in threads of their own so that no other request waits for them."""
+
+import base64
+import os
+import secrets
+import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from anyio import CapacityLimiter, Semaphore, to_thread
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from shop.core.errors import RETRY_AFTER, AppError
+from shop.settings import Settings
+
+SHORTEST_PASSWORD = 8
+LONGEST_PASSWORD = 256
+SALT_BYTES = 16
+DIGEST_BYTES = 32
+# At 0.2 s a hash and two at once, whoever came after this many would wait longer than a client does.
+LONGEST_QUEUE = 64
+
+
+def _encoded(value: bytes) -> str:
+    return base64.b64encode(value).decode().rstrip("=")
+
+
+def _prepared(password: str) -> str:
+    # NIST SP 800-63B, 3.1.1.2: two keyboards may write the same character as different code points.
+    return unicodedata.normalize("NFKC", password)
+
+
+class Passwords:
+    """Hashes and verifies, as many at once as there are cores.
+
+    `memory_kib` (KiB) and `iterations` are what one hash takes. A hash has one lane: the cores are shared out
+    between requests, not within one.
+    """
+
+    def __init__(self, memory_kib: int, iterations: int) -> None:
+        argon2id = Argon2Hasher(
+            time_cost=iterations,
+            memory_cost=memory_kib,
+            parallelism=1,
+            salt_len=SALT_BYTES,
+            hash_len=DIGEST_BYTES,
+        )
+        self._hasher = PasswordHash((argon2id,))
+        # Random bytes in place of a digest: nothing verifies against it, and trying costs the same.
+        salt, digest = (_encoded(secrets.token_bytes(size)) for size in (SALT_BYTES, DIGEST_BYTES))
+        self._nobodys = f"$argon2id$v=19$m={memory_kib},t={iterations},p=1${salt}${digest}"
+        cores = len(os.sched_getaffinity(0))
+        self._turns = Semaphore(cores)
+        self._threads = CapacityLimiter(cores)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Passwords":
+        """The passwords of a service with `settings`."""
+        return cls(settings.password_memory_kib, settings.password_iterations)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._turns.statistics().tasks_waiting >= LONGEST_QUEUE:
+            message = "Too many are logging in or registering now. Try again shortly."
+            raise AppError(503, "passwords_busy", message, headers=RETRY_AFTER)
+        async with self._turns:
+            yield
+
+    async def hash(self, password: str) -> str:
+        """The encoded hash to store. Raises AppError 503 `passwords_busy` when too many wait already."""
+        async with self._turn():
+            return await to_thread.run_sync(self._hasher.hash, _prepared(password), limiter=self._threads)
+
+    async def verify(
+        self, password: str, hashed: str | None, admit: Callable[[], Awaitable[None]]
+    ) -> tuple[bool, str | None]:
+        """Whether `hashed` was made from `password`, and a new hash if its parameters are not today's.
+
+        None for `hashed` (nobody has this name), or what is no argon2 hash (a user without a password), is
+        False and takes as long as a wrong password. `admit` is awaited when the turn
+        has come: what it raises ends the attempt before it costs anything.
+        Raises AppError 503 `passwords_busy` when too many wait already.
+        """
+        if hashed is None or not Argon2Hasher.identify(hashed):
+            hashed = self._nobodys
+        async with self._turn():
+            await admit()
+            return await to_thread.run_sync(
+                self._hasher.verify_and_update,
+                _prepared(password),
+                hashed,
+                limiter=self._threads,
+            )

@@ -1,0 +1,89 @@
+"""What a client says and reads about users."""
+
+import re
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from shop.core.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
+
+LONGEST_EMAIL = 254
+# RFC 5321's mailbox without quoting, comments and address literals, in ASCII: what providers give out.
+EMAIL = re.compile(
+    r"(?=.{1,64}@)[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])",
+)
+# Neither control characters nor those that turn the direction of what follows; no space at the ends.
+_SHOWN = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff"
+NAME_PATTERN = rf"^[^\s{_SHOWN}]([^{_SHOWN}]*[^\s{_SHOWN}])?$"
+AVATAR_PATTERN = r"^https?://[!-~]+$"
+
+
+def check_email(email: str) -> str:
+    """`email` in lower case. Raises ValueError when it is no address that this service takes."""
+    lowered = email.lower()
+    if not email.isascii() or len(lowered) > LONGEST_EMAIL or not EMAIL.fullmatch(lowered):
+        raise ValueError("This is not an email address of the form name@domain in ASCII.")
+    return lowered
+
+
+Email = Annotated[
+    str,
+    AfterValidator(check_email),
+    Field(max_length=LONGEST_EMAIL, json_schema_extra={"format": "email"}),
+]
+Name = Annotated[str, Field(min_length=1, max_length=50, pattern=NAME_PATTERN)]
+Avatar = Annotated[str, Field(max_length=2048, pattern=AVATAR_PATTERN)]
+Password = Annotated[SecretStr, Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
+
+
+class CreateUserRequest(BaseModel):
+    """A new user. Plan and role are not the user's to choose: a field not listed here is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Email
+    password: Password
+    name: Name
+    avatar: Avatar | None = None
+
+
+class UpdateProfileRequest(BaseModel):
+    """What a user changes of their own profile: at least one field. `avatar` null removes it."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    name: Name = Field(default_factory=str)
+    avatar: Avatar | None = Field(default_factory=lambda: None)
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "UpdateProfileRequest":
+        if not self.model_fields_set:
+            raise ValueError("Give at least one of name and avatar.")
+        return self
+
+
+class ProfileResponse(BaseModel):
+    """One user, as the user and admins see them. Times are UTC."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: uuid.UUID
+    email: str
+    name: str
+    avatar: str | None
+    plan: Literal["free", "pro"]
+    role: Literal["user", "admin"]
+    is_active: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserPage(BaseModel):
+    """Users, newest first; `next` is the address of the following page, null on the last one."""
+
+    items: list[ProfileResponse]
+    next: str | None
