@@ -65,6 +65,7 @@ options:
     description: >-
       What V(grants) give on all objects in V(schema) of V(database), there now or created by V(owner) later.
       A grant has V(role), V(tables), V(sequences), V(functions) and V(types), lists of privileges.
+      V(except_tables) are tables whose migrations take privileges back: what they hold is left as it is.
     type: list
     elements: dict
     default: []
@@ -121,6 +122,7 @@ EXAMPLES = """
             tables: [SELECT, INSERT, UPDATE, DELETE]
             sequences: [USAGE, SELECT]
             functions: [EXECUTE]
+        except_tables: [alembic_version]
     object_grants:
       - {database: shop, schema: shop, role: slipway_ops, tables: {alembic_version: [SELECT]}}
       - database: shop

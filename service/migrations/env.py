@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, pool, text
+from sqlalchemy import Connection, delete, inspect, pool, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shop.accounts import models as accounts
@@ -12,7 +16,7 @@ from shop.auth import models as auth
 from shop.core import idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import SCHEMA, Base, connect_args, database_url
-from shop.core.schema import MigrationError
+from shop.core.schema import MigrationError, Revisions, SchemaChange
 from shop.orders import models as orders
 from shop.products import models as products
 from shop.settings import MigrationSettings
@@ -24,6 +28,8 @@ MODELS = (accounts, auth, idempotency, orders, outbox, products, users)
 MIGRATION_LOCK = 0x73686F70
 WAIT_FOR_OTHER_MIGRATOR = "10s"
 LOCK_TIMEOUT = "2s"
+# The server notices within this time that a migrator was killed, and lets go of what it had locked.
+CONNECTION_CHECK = "1s"
 
 log = logging.getLogger("alembic.env")
 
@@ -47,6 +53,23 @@ def _require_schema(connection: Connection) -> None:
         raise MigrationError(f"the schema {SCHEMA} does not exist: create it, owned by the owning role.")
 
 
+def _recorder(release: str, revisions: Revisions) -> Callable[..., None]:
+    """Makes schema_changes say what is applied, in each revision's own transaction, up and down."""
+
+    def record(ctx: Any, heads: set[str], **_: object) -> None:
+        # Below the first revision the table itself is gone.
+        if not inspect(ctx.connection).has_table(SchemaChange.__tablename__):
+            return
+        applied = revisions.up_to(next(iter(heads), None))
+        names = [revision.revision for revision in applied]
+        ctx.connection.execute(delete(SchemaChange).where(SchemaChange.revision.not_in(names)))
+        rows = [{**asdict(revision), "release": release} for revision in applied]
+        if rows:
+            ctx.connection.execute(insert(SchemaChange).on_conflict_do_nothing(), rows)
+
+    return record
+
+
 def _migrate(connection: Connection, settings: MigrationSettings) -> None:
     connection.execute(
         text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": WAIT_FOR_OTHER_MIGRATOR}
@@ -57,13 +80,21 @@ def _migrate(connection: Connection, settings: MigrationSettings) -> None:
     _become_owner(connection, settings.database_owner)
     # These belong to the session and outlive this commit; from here the transactions are Alembic's.
     connection.commit()
+    revisions = Revisions()
     context.configure(
         connection=connection,
+        on_version_apply=_recorder(settings.release, revisions),
         target_metadata=Base.metadata,
         compare_server_default=True,
         transaction_per_migration=True,
     )
-    context.config.attributes["origin"] = context.get_context().get_current_revision()
+    origin = context.get_context().get_current_revision()
+    if origin is not None and origin not in revisions.known:
+        raise MigrationError(
+            f"it is on revision {origin}, which release {settings.release} does not carry: only the release "
+            "that brought it, or a later one, can migrate it."
+        )
+    context.config.attributes["origin"] = origin
     connection.commit()
     with context.begin_transaction():
         context.run_migrations()
@@ -72,7 +103,13 @@ def _migrate(connection: Connection, settings: MigrationSettings) -> None:
 async def _run(settings: MigrationSettings) -> None:
     engine = create_async_engine(
         database_url(settings, settings.migrate_database_user, settings.migrate_database_password),
-        connect_args=connect_args(settings, {"application_name": f"shop-migrate/{settings.release}"}),
+        connect_args=connect_args(
+            settings,
+            {
+                "application_name": f"shop-migrate/{settings.release}",
+                "client_connection_check_interval": CONNECTION_CHECK,
+            },
+        ),
         poolclass=pool.NullPool,
         hide_parameters=True,
     )

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from shop.auth import router as auth
 from shop.core import health, openapi
 from shop.core.cache import open_cache
-from shop.core.configuration import ConfigurationError, load_settings
+from shop.core.configuration import ConfigurationError, announce, load_settings
 from shop.core.database import open_resources
 from shop.core.edge import BodyLimit, CrossOrigin, TrustedHosts
 from shop.core.errors import Constraints, register_error_handlers
@@ -90,4 +90,5 @@ def application() -> FastAPI:
         is_worker = multiprocessing.parent_process() is not None
         sys.exit(UVICORN_STARTUP_FAILURE if is_worker else EX_CONFIG)
     configure_logging(settings.log_level, settings.release)
+    announce(settings)
     return create_app(settings)

@@ -74,6 +74,64 @@ async def test_an_earlier_revision_is_named(
     assert "000000000001" in str(body["message"])
 
 
+RENAME = "UPDATE alembic_version SET version_num = '{0}'"
+APPLY = "INSERT INTO schema_changes VALUES ('{0}', '{1}', '{2}', '20270101T000000Z-{0}')"
+
+
+async def test_a_later_revision_that_only_adds_is_ready(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    head = Revisions().head
+    await database.execute(
+        APPLY.format("aaaaaaaaaaa1", head, "expand"),
+        APPLY.format("aaaaaaaaaaa2", "aaaaaaaaaaa1", "expand"),
+        RENAME.format("aaaaaaaaaaa2"),
+    )
+    response = await client.get("/health/ready")
+    assert response.status_code == 200, response.text
+    assert response.json()["schema_required"] == head
+    assert response.json()["schema_applied"] == "aaaaaaaaaaa2"
+    assert (await client.get("/api/v1/products")).status_code == 200
+
+
+@pytest.mark.parametrize("kinds", [("contract", "expand"), ("expand", "contract")])
+async def test_a_later_revision_behind_one_that_takes_away_is_not(
+    client: httpx2.AsyncClient, database: Database, kinds: tuple[str, str]
+) -> None:
+    await database.execute(
+        APPLY.format("aaaaaaaaaaa1", Revisions().head, kinds[0]),
+        APPLY.format("aaaaaaaaaaa2", "aaaaaaaaaaa1", kinds[1]),
+        RENAME.format("aaaaaaaaaaa2"),
+    )
+    body = await assert_not_ready(client, "schema_contracted")
+    contracted = "aaaaaaaaaaa1" if kinds[0] == "contract" else "aaaaaaaaaaa2"
+    assert f"{contracted} took away" in str(body["message"])
+    assert f"start release 20270101T000000Z-{contracted} or a later one" in str(body["message"])
+    assert body["schema_applied"] == "aaaaaaaaaaa2"
+
+
+async def test_a_contraction_before_our_own_head_is_our_own_business(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    await database.execute(
+        "UPDATE schema_changes SET kind = 'contract'",
+        APPLY.format("aaaaaaaaaaa1", Revisions().head, "expand"),
+        RENAME.format("aaaaaaaaaaa1"),
+    )
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_record_that_runs_in_a_circle_is_answered(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    await database.execute(
+        APPLY.format("aaaaaaaaaaa1", "aaaaaaaaaaa2", "expand"),
+        APPLY.format("aaaaaaaaaaa2", "aaaaaaaaaaa1", "expand"),
+        RENAME.format("aaaaaaaaaaa2"),
+    )
+    await assert_not_ready(client, "schema_unknown")
+
+
 async def test_a_role_without_grants_is_told_apart(client: httpx2.AsyncClient, database: Database) -> None:
     await database.execute("REVOKE ALL ON alembic_version FROM shop")
     await assert_not_ready(client, "schema_forbidden")

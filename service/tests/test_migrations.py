@@ -108,6 +108,13 @@ def test_everything_belongs_to_the_owner(shared_database: Database) -> None:
         "CREATE INDEX mine ON products (name)",
         "CREATE TABLE public.mine (id int)",
         "SET ROLE shop_owner",
+        "UPDATE alembic_version SET version_num = 'x'",
+        "DELETE FROM alembic_version",
+        "INSERT INTO schema_changes VALUES ('x', NULL, 'expand', 'x')",
+        "UPDATE schema_changes SET kind = 'expand'",
+        "DELETE FROM schema_changes",
+        "UPDATE stock_log SET change_amount = 1",
+        "DELETE FROM stock_log",
     ],
 )
 def test_the_service_cannot_change_the_schema(shared_database: Database, statement: str) -> None:

@@ -66,8 +66,36 @@ def test_every_line_of_the_log_is_json_with_the_same_fields(service: Service) ->
         assert {"timestamp", "level", "event", "logger", "release"} <= set(event), event
         assert ISO_UTC.fullmatch(event["timestamp"]), event
         assert event["release"] == RELEASE, event
-    assert {event["logger"] for event in events} == {"uvicorn.error", "shop.access", "shop.health"}
+    assert {event["logger"] for event in events} == {
+        "uvicorn.error",
+        "shop.access",
+        "shop.health",
+        "shop.settings",
+    }
     assert any("parent process" in event["event"] for event in events), "uvicorn's parent does not log JSON"
+
+
+def test_each_worker_says_what_it_starts_with_and_no_secret(service: Service) -> None:
+    announced = [event for event in service.events() if event["event"] == "settings"]
+    assert len(announced) == 2
+    for event in announced:
+        assert (event["workers"], event["connections"], event["database_pool_size"]) == (2, 6, 2)
+        assert (event["secret_key"], event["sentry_dsn"]) == ("set", "not set")
+    for secret in ("database_password", "migrate_database_password", "secret_key"):
+        value = (service.output.parent / "credentials" / secret).read_text().strip()
+        assert value not in service.output.read_text()
+
+
+def test_a_settings_file_of_a_later_release_stops_nobody(database: Database, tmp_path: Path) -> None:
+    environ = database.environ(tmp_path / "credentials", SHOP_OF_A_LATER_RELEASE="blue", SHOP_WORKERS="1")
+    service = Service(tmp_path, environ)
+    try:
+        service.wait_until_ready()
+    finally:
+        service.stop()
+    (told,) = (event for event in service.events() if event["event"] == "settings_unknown")
+    assert (told["level"], told["variables"]) == ("warning", ["SHOP_OF_A_LATER_RELEASE"])
+    assert "blue" not in service.output.read_text()
 
 
 def test_a_request_leaves_one_access_line(service: Service) -> None:

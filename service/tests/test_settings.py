@@ -82,6 +82,24 @@ def test_the_defaults_fit_a_host_with_its_own_database() -> None:
         ("SHOP_DATABASE_STATEMENT_TIMEOUT", "99"),
         ("SHOP_WORKERS", "0"),
         ("SHOP_WORKERS", "1.5"),
+        ("SHOP_DATABASE_CONNECTION_BUDGET", "0"),
+        ("SHOP_DATABASE_CONNECTION_BUDGET", "10001"),
+        ("SHOP_CORS_CREDENTIALS", "perhaps"),
+        ("SHOP_MAX_BODY_BYTES", "1023"),
+        ("SHOP_ACCESS_TOKEN_MINUTES", "0"),
+        ("SHOP_REFRESH_TOKEN_DAYS", "91"),
+        ("SHOP_TOKEN_ISSUER", ""),
+        ("SHOP_TOKEN_AUDIENCE", "two words"),
+        ("SHOP_REGISTRATION", "closed"),
+        ("SHOP_LOGIN_ATTEMPTS_PER_MINUTE", "0"),
+        ("SHOP_PASSWORD_MEMORY_KIB", "7"),
+        ("SHOP_PASSWORD_ITERATIONS", "0"),
+        ("SHOP_REDIS_URL", "redis://:word@localhost:6379/0"),
+        ("SHOP_REDIS_POOL_SIZE", "0"),
+        ("SHOP_METRICS_ADDRESS", "0.0.0.0:9100"),
+        ("SHOP_LOOP_LAG_WARNING_MS", "0"),
+        ("SHOP_OTEL_ENDPOINT", "collector:4318"),
+        ("SHOP_OTEL_ENDPOINT", "https://user:word@collector:4318"),
         ("SHOP_LOG_LEVEL", "loud"),
         ("SHOP_MIGRATE_DATABASE_USER", ""),
         ("SHOP_DATABASE_OWNER", "shop owner"),
@@ -97,20 +115,39 @@ def test_a_value_that_cannot_be_is_refused_in_one_sentence(
 
 
 def test_every_fault_is_told_at_once(process: Process) -> None:
-    process.environ({"SHOP_WORKERS": "none", "SHOP_DATABASE_PORT": "none", "SHOP_COLOUR": "blue"})
+    process.environ({"SHOP_WORKERS": "none", "SHOP_DATABASE_PORT": "none", "SHOP_REDIS_PASSWORD": "blue"})
     sentences = refusal()
     assert [sentence.split()[0] for sentence in sentences] == [
-        "SHOP_COLOUR",
+        "SHOP_REDIS_PASSWORD",
         "SHOP_DATABASE_PORT",
         "SHOP_WORKERS",
     ]
 
 
-def test_a_variable_nobody_knows_is_refused(process: Process) -> None:
-    process.environ({"SHOP_DATABSE_PORT": "5432"})
-    assert refusal() == [
-        "SHOP_DATABSE_PORT is not a setting of this release: remove it, or correct its name."
-    ]
+def test_a_variable_this_release_does_not_know_is_told_and_not_repeated(
+    process: Process, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process.environ({"SHOP_SETTING_OF_A_LATER_RELEASE": "blue", "SHOP_DATABSE_PORT": "5432"})
+    assert cli.main(["check-config"]) == 0
+    output = capsys.readouterr().out
+    assert json.loads(output)["unknown"] == ["SHOP_DATABSE_PORT", "SHOP_SETTING_OF_A_LATER_RELEASE"]
+    assert "blue" not in output
+
+
+@pytest.mark.parametrize(
+    ("workers", "budget", "fits"),
+    [("2", "30", True), ("2", "", True), ("2", "29", False), ("3", "30", False)],
+)
+def test_more_connections_than_the_budget_are_refused(
+    process: Process, workers: str, budget: str, fits: bool
+) -> None:
+    process.environ({"SHOP_WORKERS": workers, "SHOP_DATABASE_CONNECTION_BUDGET": budget})
+    if fits:
+        assert load_settings(Settings).connections == 30
+        return
+    (sentence,) = refusal()
+    assert sentence.startswith(f"SHOP_DATABASE_CONNECTION_BUDGET is {budget}, and SHOP_WORKERS x (")
+    assert f"is {workers} x (10 + 5) = {int(workers) * 15} connections" in sentence
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -197,6 +234,8 @@ def test_check_config_shows_what_is_in_force(process: Process, capsys: pytest.Ca
     shown = json.loads(output)
     assert shown["workers"] == 3
     assert shown["connections"] == 45
+    assert shown["allowed_hosts"] == ["*"]
+    assert shown["unknown"] == []
     assert shown["database_owner"] == ""
     assert shown["secret_key"] == "set"
     assert shown["database_password"] == "not set"

@@ -105,14 +105,18 @@ def plan_defaults(entry: dict[str, Any], current: dict[str, Any], managed: list[
 def plan_objects(
     database: str, current: dict[str, Any], wanted: dict[str, Any], managed: list[str]
 ) -> list[Statement]:
-    """What existing objects are granted: the same as future ones, and what object_grants says of them."""
+    """What existing objects are granted: the same as future ones, and what object_grants says of them.
+
+    The excepted tables were given their privileges by whoever made them: only object_grants touches those.
+    """
     defaults, named = of(wanted["default_privileges"], database), of(wanted["object_grants"], database)
     listed_schemas = {entry["schema"] for entry in defaults}
+    excepted = {(entry["schema"], table) for entry in defaults for table in entry["except_tables"]}
     found: dict[str, list[Change]] = {kind: [] for kind in PRIVILEGES}
     for thing in current["objects"]:
         kind, to_have = thing["kind"], Wanted()
         exact: list[str | None] = []
-        if thing["schema"] in listed_schemas:
+        if thing["schema"] in listed_schemas and (thing["schema"], thing["name"]) not in excepted:
             exact += [*managed, None] if kind in KINDS_CLOSED_TO_PUBLIC else managed
             for entry in (entry for entry in defaults if entry["schema"] == thing["schema"]):
                 for role, privileges in grants_of(entry, kind).items():

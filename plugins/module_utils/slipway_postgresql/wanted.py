@@ -70,6 +70,7 @@ STATE_SPEC: dict[str, dict[str, Any]] = {
         database=text(),
         schema=text(),
         owner=text(),
+        except_tables=names(),
         grants=entries(role=text(), **{kind: privileges(kind) for kind in PRIVILEGES}),
     ),
     "object_grants": entries(

@@ -1,4 +1,4 @@
-"""Create products
+"""Create products, and the record of the schema's changes
 
 Revision ID: 5d2c8f1e9a40
 Revises:
@@ -72,9 +72,40 @@ PRODUCTS = [
     ),
 ]
 
+# Whoever the schema's default privileges let change rows may read what the schema is, and not say what it is.
+READ_ONLY = """
+DO $$
+DECLARE held record;
+BEGIN
+    FOR held IN
+        SELECT DISTINCT c.oid::regclass::text AS name, a.grantee::regrole::text AS grantee
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid IN ('alembic_version'::regclass, 'schema_changes'::regclass)
+            AND a.grantee <> c.relowner AND a.grantee <> 0
+    LOOP
+        EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ' || held.name || ' FROM ' || held.grantee;
+    END LOOP;
+END $$
+"""
+
+
+def _create_schema_changes() -> None:
+    op.create_table(
+        "schema_changes",
+        sa.Column("revision", sa.String(32), nullable=False),
+        sa.Column("down_revision", sa.String(32), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
+        sa.Column("applied_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("revision", name="pk_schema_changes"),
+        sa.CheckConstraint("kind IN ('expand', 'contract')", name=op.f("ck_schema_changes_kind_known")),
+    )
+    op.execute(READ_ONLY)
+
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '2s'")
+    _create_schema_changes()
     products = op.create_table(
         "products",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -107,3 +138,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '2s'")
     op.drop_table("products")
+    op.drop_table("schema_changes")

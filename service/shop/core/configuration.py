@@ -3,14 +3,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from shop.settings import PREFIX, SECRETS, MigrationSettings, Settings
 
 AnySettings = TypeVar("AnySettings", bound=MigrationSettings)
+
+log = structlog.get_logger("shop.settings")
 
 
 class ConfigurationError(Exception):
@@ -25,21 +28,37 @@ def _name(field: str) -> str:
     return f"The credential {field}" if field in SECRETS else PREFIX + field.upper()
 
 
-def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = {PREFIX + field.upper() for field in Settings.model_fields if field not in SECRETS}
-    sentences = []
-    for variable in sorted(set(environ) - known):
-        if not variable.startswith(PREFIX):
-            continue
-        secret = variable.removeprefix(PREFIX).lower()
-        if secret in SECRETS:
-            sentences.append(
-                f"{variable} is set in the environment, where other processes can read it: remove it and put "
-                f"the value into the file {secret} of the credentials directory."
-            )
-        else:
-            sentences.append(f"{variable} is not a setting of this release: remove it, or correct its name.")
-    return sentences
+def _secrets_in(environ: Mapping[str, str]) -> list[str]:
+    return [
+        f"{PREFIX}{secret.upper()} is set in the environment, where other processes can read it: remove it "
+        f"and put the value into the file {secret} of the credentials directory."
+        for secret in sorted(SECRETS)
+        if PREFIX + secret.upper() in environ
+    ]
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """The names of `SHOP_` variables that this release does not know.
+
+    They are told and not refused: after a rollback the settings file is a later release's.
+    """
+    known = {PREFIX + field.upper() for field in Settings.model_fields}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """What is in force, ready for JSON: secrets only as set or not set, and the connections it amounts to."""
+    shown = settings.model_dump(mode="json", exclude=set(SECRETS))
+    secrets = {name: "set" if getattr(settings, name) else "not set" for name in SECRETS}
+    return {**shown, **secrets, "connections": settings.connections}
+
+
+def announce(settings: Settings) -> None:
+    """Log what a worker starts with, and what it was given and does not know."""
+    log.info("settings", **effective(settings))
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        log.warning("settings_unknown", variables=unknown)
 
 
 def _sentences(error: ValidationError, model: type[MigrationSettings]) -> list[str]:
@@ -64,7 +83,7 @@ def load_settings(model: type[AnySettings]) -> AnySettings:
 
     Raises ConfigurationError with one sentence for each variable that cannot be used.
     """
-    sentences = _unknown_variables(os.environ)
+    sentences = _secrets_in(os.environ)
     directory = os.environ.get("CREDENTIALS_DIRECTORY") or None
     if directory is not None and not Path(directory).is_dir():
         sentences.append(

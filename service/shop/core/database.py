@@ -89,7 +89,7 @@ def _count_query(_connection: object, _cursor: object, statement: str, *_: objec
     metrics().queries(statement).inc()
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
+def create_engine(settings: MigrationSettings) -> AsyncEngine:
     """The service's engine; it connects at first use, so that a missing database delays no start."""
     engine = create_async_engine(
         database_url(settings, settings.database_user, settings.database_password),

@@ -21,7 +21,25 @@ from shop.core.transactions import reading
 
 PROBE_TIMEOUT = 1.0
 CACHE_SECONDS = 1.0
-APPLIED = text("SELECT version_num FROM alembic_version")
+# From the revision that is applied back to the one this release needs; UNION ends even a circle.
+APPLIED = text("""
+WITH RECURSIVE applied AS (
+    SELECT version_num FROM alembic_version
+), way AS (
+    SELECT c.revision, c.down_revision, c.kind, c.release
+    FROM schema_changes AS c JOIN applied ON c.revision = applied.version_num
+    UNION
+    SELECT c.revision, c.down_revision, c.kind, c.release
+    FROM way JOIN schema_changes AS c ON c.revision = way.down_revision
+    WHERE way.revision <> :head
+)
+SELECT
+    (SELECT version_num FROM applied) AS applied,
+    coalesce(bool_or(revision = :head), false) AS comes_after_head,
+    max(revision) FILTER (WHERE kind <> 'expand' AND revision <> :head) AS contracted_by,
+    max(release) FILTER (WHERE kind <> 'expand' AND revision <> :head) AS contracted_in
+FROM way
+""")
 NO_STORE = {"Cache-Control": "no-store"}
 # undefined_table and invalid_schema_name; insufficient_privilege.
 MISSING_STATES = ("42P01", "3F000")
@@ -29,6 +47,16 @@ FORBIDDEN_STATE = "42501"
 
 log = structlog.get_logger("shop.health")
 router = APIRouter(prefix="/health", tags=["health"], route_class=JSONRoute)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the database says of its schema; `contracted_by` is a revision that took away what head has."""
+
+    revision: str | None = None
+    comes_after_head: bool = False
+    contracted_by: str | None = None
+    contracted_in: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +94,7 @@ class Readiness:
         try:
             with anyio.fail_after(PROBE_TIMEOUT):
                 async with reading(self.engine) as connection:
-                    applied = (await connection.execute(APPLIED)).scalars().all()
+                    row = (await connection.execute(APPLIED, {"head": self.revisions.head})).one()
         except TimeoutError:
             message = f"The database did not answer within {PROBE_TIMEOUT:g} s."
             return Verdict("database_timeout", message, None)
@@ -74,29 +102,38 @@ class Readiness:
             return Verdict(error.code, error.message, None)
         except DBAPIError as error:
             return self._unreadable(error)
-        return self._compare(applied[0] if applied else None)
+        return self._compare(Applied(*row))
 
     def _unreadable(self, error: DBAPIError) -> Verdict:
         state = sqlstate(error)
         if state in MISSING_STATES:
-            return self._compare(None)
+            return self._compare(Applied())
         if state == FORBIDDEN_STATE:
-            message = "The service's role may not read alembic_version: grant it the schema's tables."
+            message = "The service's role may not read alembic_version and schema_changes: grant it SELECT."
             return Verdict("schema_forbidden", message, None)
         log.error("readiness_failed", sqlstate=state, exc_info=error)
         return Verdict("database_error", f"The database refused the question with SQLSTATE {state}.", None)
 
-    def _compare(self, applied: str | None) -> Verdict:
-        head = self.revisions.head
-        if applied == head:
-            return Verdict("ready", "The service is ready.", applied)
-        if applied is None:
-            code, state = "schema_missing", "has no schema"
-        elif applied in self.revisions.known:
-            code, state = "schema_behind", f"is on the earlier revision {applied}"
+    def _compare(self, applied: Applied) -> Verdict:
+        head, revision, needs = self.revisions.head, applied.revision, f"release {self.release} needs"
+        if revision == head:
+            code, state = "ready", f"on {head}, which this release needs."
+        elif revision is None:
+            code, state = "schema_missing", f"without a schema; {needs} {head}: run its shop migrate."
+        elif revision in self.revisions.known:
+            code = "schema_behind"
+            state = f"on the earlier revision {revision}; {needs} {head}: run its shop migrate."
+        elif not applied.comes_after_head:
+            code = "schema_unknown"
+            state = f"on revision {revision}, which is not known to come after what {needs}, {head}: "
+            state += f"start the release that carries {revision}, or check SHOP_DATABASE_NAME."
+        elif applied.contracted_by is not None:
+            code = "schema_contracted"
+            state = f"on revision {revision}, and {applied.contracted_by} took away what {needs} of {head}: "
+            state += f"start release {applied.contracted_in} or a later one."
         else:
-            code, state = "schema_unknown", f"is on revision {applied}, which this release does not know"
-        return Verdict(code, f"The database {state}; release {self.release} needs {head}.", applied)
+            code, state = "ready", f"on {revision}, which comes after {head} and takes nothing away."
+        return Verdict(code, f"The database is {state}", revision)
 
 
 @router.get("/live")

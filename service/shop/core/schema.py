@@ -1,17 +1,21 @@
-"""The schema: where the migrations are, which revision this release needs, how to get there."""
+"""The schema: where the migrations are, what each revision is, which one is needed, and how to get there."""
 
 import random
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import CheckConstraint, DateTime, String, Text, func
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.database import sqlstate
+from shop.core.database import Base, sqlstate
 from shop.settings import MigrationSettings
 
 LOCK_ATTEMPTS = 5
@@ -22,6 +26,32 @@ log = structlog.get_logger("shop.schema")
 
 class MigrationError(Exception):
     """A migration that cannot start: a sentence for the operator."""
+
+
+class SchemaChange(Base):
+    """One revision that is applied, written by the migration in the same transaction.
+
+    Releases that do not carry the revision read its `kind` here: on an expanding one they keep running.
+    """
+
+    __tablename__ = "schema_changes"
+
+    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
+    down_revision: Mapped[str | None] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(Text)
+    release: Mapped[str] = mapped_column(Text)
+    applied_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    __table_args__ = (CheckConstraint("kind IN ('expand', 'contract')", name="kind_known"),)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision this release carries, and whether releases that lack it can run on it."""
+
+    revision: str
+    down_revision: str | None
+    kind: Literal["expand", "contract"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +79,26 @@ def alembic_config(settings: MigrationSettings | None = None) -> Config:
     return config
 
 
+def _declared(script: Script) -> Revision:
+    kind = getattr(script.module, "kind", None)
+    if kind not in ("expand", "contract"):
+        raise MigrationError(
+            f"The revision {script.revision} ({Path(script.path).name}) declares the kind {kind!r}: "
+            "it must be 'expand', if the previous release can run on it, or 'contract'."
+        )
+    down_revision = script.down_revision
+    if isinstance(down_revision, tuple | list):
+        raise MigrationError(
+            f"The revision {script.revision} merges branches: revisions follow one another here."
+        )
+    return Revision(script.revision, down_revision, kind)
+
+
 class Revisions:
-    """The revisions this release carries, read once from disk."""
+    """The revisions this release carries, read once from disk; `in_order` has the first one first.
+
+    Raises MigrationError when they branch, or when one does not declare its kind.
+    """
 
     def __init__(self) -> None:
         script = ScriptDirectory.from_config(alembic_config())
@@ -58,7 +106,13 @@ class Revisions:
         if len(heads) != 1:
             raise MigrationError(f"The migrations have {len(heads)} heads ({', '.join(heads)}): merge them.")
         self.head = heads[0]
-        self.known = frozenset(revision.revision for revision in script.walk_revisions())
+        self.in_order = tuple(reversed([_declared(revision) for revision in script.walk_revisions()]))
+        self.known = frozenset(revision.revision for revision in self.in_order)
+
+    def up_to(self, revision: str | None) -> tuple[Revision, ...]:
+        """The revisions from the first one to this one; none for None, which is an empty schema."""
+        names = [each.revision for each in self.in_order]
+        return self.in_order[: names.index(revision) + 1] if revision is not None else ()
 
 
 def _upgrade_once(settings: MigrationSettings) -> Migrated:

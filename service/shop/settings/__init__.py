@@ -12,7 +12,7 @@ from shop.settings.migration import PREFIX, MigrationSettings
 from shop.settings.observability import ObservabilitySettings
 from shop.settings.security import SecuritySettings
 
-__all__ = ["PREFIX", "SECRETS", "MigrationSettings", "Settings"]
+__all__ = ["PREFIX", "SECRETS", "MaintenanceSettings", "MigrationSettings", "Settings"]
 
 SECRETS = (
     "database_password",
@@ -22,6 +22,12 @@ SECRETS = (
     "redis_password",
     "sentry_dsn",
 )
+
+
+class MaintenanceSettings(MigrationSettings):
+    """All that a command needs which works with the rows of the service, as the service's role."""
+
+    credential: ClassVar[str] = "database_password"
 
 
 class Settings(SecuritySettings, HttpSettings, CacheSettings, ObservabilitySettings, MigrationSettings):

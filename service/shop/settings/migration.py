@@ -79,6 +79,12 @@ class MigrationSettings(BaseSettings):
     database_pool_timeout: float = Field(
         3, gt=0, le=30, description="the seconds a request waits for a free connection, above 0, at most 30"
     )
+    database_connection_budget: Annotated[int | None, BeforeValidator(_empty_is_none)] = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="the connections one release may hold on this host, 1 to 10000, or empty for unknown",
+    )
     database_statement_timeout: int = Field(
         5000, ge=100, le=60000, description="the milliseconds one statement may take, 100 to 60000"
     )
@@ -106,6 +112,18 @@ class MigrationSettings(BaseSettings):
     def connections(self) -> int:
         """The most connections that all workers of this release hold together."""
         return self.workers * (self.database_pool_size + self.database_max_overflow)
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> "MigrationSettings":
+        budget = self.database_connection_budget
+        if budget is not None and self.connections > budget:
+            raise ValueError(
+                f"SHOP_DATABASE_CONNECTION_BUDGET is {budget}, and SHOP_WORKERS x (SHOP_DATABASE_POOL_SIZE + "
+                f"SHOP_DATABASE_MAX_OVERFLOW) is {self.workers} x ({self.database_pool_size} + "
+                f"{self.database_max_overflow}) = {self.connections} connections: use fewer workers or a "
+                "smaller pool, or let the database accept more connections and raise the budget."
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_transport(self) -> "MigrationSettings":

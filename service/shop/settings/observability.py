@@ -21,6 +21,6 @@ class ObservabilitySettings(BaseModel):
     sentry_dsn: SecretStr | None = Field(None, description="the address of the Sentry project")
     otel_endpoint: str = Field(
         "",
-        pattern=r"^(|https?://[^\s]{1,200})$",
-        description="the address of an OTLP collector (HTTP); empty for no traces",
+        pattern=r"^(|https?://[^\s@]{1,200})$",
+        description="the address of an OTLP collector (HTTP), no password; empty for no traces",
     )
