@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from shop.auth import router as auth
+from shop.accounts import router as accounts
 from shop.core import health, openapi
 from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, announce, load_settings
@@ -19,6 +20,8 @@ from shop.core.health import Readiness
 from shop.core.logging import configure_logging
 from shop.core.middleware import RequestMiddleware
 from shop.core.schema import Revisions
+from shop.orders import router as orders
+from shop.orders import errors as order_errors
 from shop.products import router as products
 from shop.settings import Settings
 from shop.users import errors as user_errors
@@ -26,7 +29,7 @@ from shop.users import router as users
 
 EX_CONFIG = 78
 # What each domain says of its constraints in the database.
-CONSTRAINTS: Constraints = {**user_errors.CONSTRAINTS}
+CONSTRAINTS: Constraints = {**order_errors.CONSTRAINTS, **user_errors.CONSTRAINTS}
 # The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
 UVICORN_STARTUP_FAILURE = 3
 
@@ -78,6 +81,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(auth.router)
     app.include_router(products.router)
     app.include_router(users.router)
+    app.include_router(accounts.router)
+    app.include_router(orders.router)
     return app
 
 

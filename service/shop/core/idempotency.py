@@ -1,9 +1,12 @@
 """Idempotency keys: a request sent twice has its effect once, because the key is kept with the effect."""
 
+import hashlib
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
+import orjson
+from fastapi import Header
 from sqlalchemy import DateTime, Index, LargeBinary, SmallInteger, String, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -24,3 +27,23 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[\x20-\x7e]+$",
+        description="any name of your own for this request, new for each one and the same when you repeat it",
+    ),
+]
+
+
+def request_hash(path: str, content: object) -> bytes:
+    """What tells a repetition from another request under the same key: SHA-256 of the path and the content.
+
+    `content` is anything orjson writes; its order must not depend on how the client put it.
+    """
+    return hashlib.sha256(orjson.dumps([path, content], option=orjson.OPT_SORT_KEYS)).digest()

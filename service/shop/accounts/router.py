@@ -1,0 +1,72 @@
+"""`/api/v1/accounts`: who orders."""
+
+import uuid
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shop.accounts import service
+from shop.accounts.schemas import AccountCreate, AccountPage, AccountRead, AccountUpdate
+from shop.core.database import resources_of
+from shop.core.errors import Problem
+from shop.core.etag import require_match, version_tag
+from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
+from shop.core.principal import CurrentUser
+
+PATH = "/api/v1/accounts"
+
+router = APIRouter(
+    prefix=PATH,
+    tags=["accounts"],
+    responses={status: {"model": Problem} for status in (401, 422, 503)},
+)
+
+
+def _answer(account: AccountRead, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    tag = {"ETag": version_tag(account.version)}
+    return Response(
+        account.model_dump_json(), status, headers={**tag, **(headers or {})}, media_type="application/json"
+    )
+
+
+@router.get("", response_model=AccountPage)
+async def list_accounts(
+    request: Request, principal: CurrentUser, last_id: LastId = None, limit: Limit = DEFAULT_LIMIT
+) -> Response:
+    """The accounts you are a member of, newest first; follow `next` or the Link header."""
+    items, next_id = await service.list_accounts(
+        resources_of(request), principal, last_id=last_id, limit=limit
+    )
+    following = following_page(PATH, next_id, limit) if next_id else None
+    body = AccountPage.model_construct(items=items, next=following).model_dump_json()
+    return Response(body, media_type="application/json", headers=link_headers(following))
+
+
+@router.post("", status_code=201, response_model=AccountRead)
+async def create_account(request: Request, principal: CurrentUser, account: AccountCreate) -> Response:
+    """A new account of yours, active at once."""
+    created = await service.create_account(resources_of(request), principal, account)
+    return _answer(created, 201, {"Location": f"{PATH}/{created.id}"})
+
+
+@router.get("/{account_id}", response_model=AccountRead, responses={404: {"model": Problem}})
+async def get_account(request: Request, principal: CurrentUser, account_id: uuid.UUID) -> Response:
+    """One account you are a member of."""
+    return _answer(await service.get_account(resources_of(request), principal, account_id))
+
+
+@router.patch(
+    "/{account_id}",
+    response_model=AccountRead,
+    responses={status: {"model": Problem} for status in (403, 404, 409, 412)},
+)
+async def update_account(
+    request: Request, principal: CurrentUser, account_id: uuid.UUID, changes: AccountUpdate
+) -> Response:
+    """Rename, suspend, resume or close an account you own. With `If-Match` only the version you have read."""
+    account = await service.update_account(
+        resources_of(request), principal, account_id, changes, partial(require_match, request)
+    )
+    return _answer(account)

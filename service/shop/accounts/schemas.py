@@ -1,0 +1,67 @@
+"""What a client sends and reads about accounts."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
+
+Status = Literal["active", "suspended", "closed"]
+# Text on one line: no control characters, and NUL among them is what PostgreSQL cannot keep.
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class AccountRead(BaseModel):
+    """One account. `version` rises with every change; the ETag carries it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: uuid.UUID
+    owner_id: uuid.UUID
+    name: str
+    currency: str
+    status: Status
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountCreate(BaseModel):
+    """A new account; its currency (ISO 4217) is that of all its orders and never changes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    currency: Currency = "EUR"
+
+
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default")
+
+
+class AccountUpdate(BaseModel):
+    """What changes: a field left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    # The defaults only make the fields optional: nothing reads them, and null is refused.
+    name: Name = Field("", json_schema_extra=_without_default)
+    status: Status = Field("active", json_schema_extra=_without_default)
+
+    @model_validator(mode="after")
+    def _at_least_one_field(self) -> "AccountUpdate":
+        if not self.model_fields_set:
+            raise ValueError("name at least one field that changes: name or status")
+        return self
+
+
+class AccountPage(BaseModel):
+    """Accounts, newest first; `next` is the address of the following page, null on the last one."""
+
+    items: list[AccountRead]
+    next: str | None
