@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from shop.auth import router as auth
 from shop.accounts import router as accounts
+from shop.auth import router as auth
 from shop.core import health, openapi
 from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, announce, load_settings
@@ -20,8 +20,8 @@ from shop.core.health import Readiness
 from shop.core.logging import configure_logging
 from shop.core.middleware import RequestMiddleware
 from shop.core.schema import Revisions
-from shop.orders import router as orders
 from shop.orders import errors as order_errors
+from shop.orders import router as orders
 from shop.products import router as products
 from shop.settings import Settings
 from shop.users import errors as user_errors

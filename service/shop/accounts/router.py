@@ -2,8 +2,9 @@
 
 import uuid
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,22 +13,25 @@ from shop.accounts.schemas import AccountCreate, AccountPage, AccountRead, Accou
 from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.core.etag import require_match, version_tag
+from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.principal import CurrentUser
 
 PATH = "/api/v1/accounts"
+IfMatch = Annotated[str | None, Header(description="the ETag of the account as it was read")]
 
 router = APIRouter(
     prefix=PATH,
     tags=["accounts"],
+    route_class=JSONRoute,
     responses={status: {"model": Problem} for status in (401, 422, 503)},
 )
 
 
 def _answer(account: AccountRead, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    tag = {"ETag": version_tag(account.version)}
+    state = {"ETag": version_tag(account.version), "Cache-Control": "private, no-cache"}
     return Response(
-        account.model_dump_json(), status, headers={**tag, **(headers or {})}, media_type="application/json"
+        account.model_dump_json(), status, headers={**state, **(headers or {})}, media_type="application/json"
     )
 
 
@@ -63,7 +67,11 @@ async def get_account(request: Request, principal: CurrentUser, account_id: uuid
     responses={status: {"model": Problem} for status in (403, 404, 409, 412)},
 )
 async def update_account(
-    request: Request, principal: CurrentUser, account_id: uuid.UUID, changes: AccountUpdate
+    request: Request,
+    principal: CurrentUser,
+    account_id: uuid.UUID,
+    changes: AccountUpdate,
+    _: IfMatch = None,
 ) -> Response:
     """Rename, suspend, resume or close an account you own. With `If-Match` only the version you have read."""
     account = await service.update_account(

@@ -35,7 +35,7 @@ KeyHeader = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=64,
-        pattern=r"^[\x20-\x7e]+$",
+        pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$",
         description="any name of your own for this request, new for each one and the same when you repeat it",
     ),
 ]

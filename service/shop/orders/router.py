@@ -15,6 +15,7 @@ from shop.core.cache import cache_of
 from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.core.idempotency import KeyHeader, request_hash
+from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.principal import CurrentUser
 from shop.orders import service
@@ -33,21 +34,21 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in statuses}
 
 
-router = APIRouter(tags=["orders"], responses=_problems(401, 404, 422, 503))
+router = APIRouter(tags=["orders"], route_class=JSONRoute, responses=_problems(401, 404, 422, 503))
 # What is done to one order stands behind its account. The list and the new order need no such step: they
 # check the caller in the statement they send anyway.
-orders = APIRouter(prefix=PATH, dependencies=[Depends(load_account)])
+orders = APIRouter(prefix=PATH, route_class=JSONRoute, dependencies=[Depends(load_account)])
 
 
 def _answer(order: OrderRead) -> Response:
     return Response(order.model_dump_json(), media_type="application/json")
 
 
-def _item(row: Row[Any], account_id: uuid.UUID) -> dict[str, Any]:
+def _item(row: Row[Any], account_id: str) -> dict[str, Any]:
     return {
-        "id": row.order_id,
+        "id": str(row.order_id),
         "account_id": account_id,
-        "created_by": row.order_created_by,
+        "created_by": str(row.order_created_by),
         "status": row.order_status,
         "total": str(row.order_total),
         "currency": row.order_currency,
@@ -57,8 +58,9 @@ def _item(row: Row[Any], account_id: uuid.UUID) -> dict[str, Any]:
 
 
 def _page(account: accounts.AccountRead, rows: Sequence[Row[Any]], following: str | None) -> bytes:
-    items = [_item(row, account.id) for row in rows]
-    page = {"account": account.model_dump(), "items": items, "next": following}
+    account_id = str(account.id)
+    items = [_item(row, account_id) for row in rows]
+    page = {"account": account.model_dump(mode="json"), "items": items, "next": following}
     return orjson.dumps(page, option=orjson.OPT_UTC_Z)
 
 

@@ -8,25 +8,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.requests import Request
 
-from conftest import Database, Serve
-from shop.core.errors import AppError
-from shop.core.principal import Principal
+from conftest import Database, Serve, SignIn
 
 ACCOUNTS = "/api/v1/accounts"
 
 _numbers = itertools.count(1)
-
-
-class Trusting:
-    """An authenticator that believes the user id it is told."""
-
-    async def authenticate(self, request: Request) -> Principal:
-        try:
-            return Principal(uuid.UUID(request.headers["authorization"].removeprefix("Bearer ")), "user")
-        except (KeyError, ValueError):
-            raise AppError(401, "unauthenticated", "Say who you are.") from None
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,7 @@ class Customer:
         return await self.client.post(path or self.orders, json={"items": items}, headers=headers)
 
     async def get(self, path: str, **parameters: Any) -> httpx2.Response:
-        return await self.client.get(path, headers=self.headers, params=parameters)
+        return await self.client.get(path, headers=self.headers, params=parameters or None)
 
     async def post(self, path: str) -> httpx2.Response:
         return await self.client.post(path, headers=self.headers)
@@ -66,34 +53,22 @@ class Customer:
 NewCustomer = Callable[..., Awaitable[Customer]]
 
 
-async def create_user(database: Database) -> str:
-    """A user in the database."""
-    user_id = str(uuid.UUID(int=0x019B76DAC0007000_8000000000000000 + next(_numbers)))
-    await database.execute(
-        "INSERT INTO users (id, email, hashed_password, name) "
-        f"VALUES ('{user_id}', '{user_id}@shop.test', '-', 'Customer')"
-    )
-    return user_id
-
-
 @pytest.fixture
 async def client(database: Database, serve: Serve) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application on this test's database, with room for some requests at once."""
     async with serve(database.settings(database_pool_size=5, database_max_overflow=5)) as client:
-        client._transport.app.state.authenticator = Trusting()
         yield client
 
 
 @pytest.fixture
-async def new_customer(client: httpx2.AsyncClient, database: Database) -> NewCustomer:
-    """Makes a user with one account; `on` is the client they use."""
+async def new_customer(client: httpx2.AsyncClient, database: Database, sign_in: SignIn) -> NewCustomer:
+    """Makes a user with one account."""
 
-    async def create(on: httpx2.AsyncClient = client) -> Customer:
-        user_id = await create_user(database)
-        headers = {"Authorization": f"Bearer {user_id}"}
-        response = await on.post(ACCOUNTS, json={"name": "Mine"}, headers=headers)
+    async def create() -> Customer:
+        user = await sign_in(database)
+        response = await client.post(ACCOUNTS, json={"name": "Mine"}, headers=user.headers)
         assert response.status_code == 201, response.text
-        return Customer(on, user_id, headers, response.json()["id"])
+        return Customer(client, str(user.user_id), user.headers, response.json()["id"])
 
     return create
 
