@@ -16,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase
 from starlette.requests import Request
 
 from shop.core.metrics import metrics
+from shop.core.pool import replace_closed_connections
 from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
@@ -102,16 +103,16 @@ def create_engine(settings: MigrationSettings) -> AsyncEngine:
                 "idle_in_transaction_session_timeout": "10s",
             },
         ),
-        # The pool's own default, not an option of each read: otherwise its ping adds a BEGIN and a ROLLBACK.
+        # The engine's own default, not an option of each read, which would set it and set it back.
         isolation_level="AUTOCOMMIT",
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
-        pool_pre_ping=True,
         pool_use_lifo=True,
         pool_recycle=1800,
         hide_parameters=True,
     )
+    replace_closed_connections(engine)
     event.listen(engine.sync_engine, "before_cursor_execute", _count_query)
     return engine
 

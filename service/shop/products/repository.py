@@ -1,17 +1,18 @@
 """The SQL of products: statements are built once, each is one round trip."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shop.core.reads import Read
 from shop.products.models import Product
 
 LARGEST_ID = uuid.UUID(int=2**128 - 1)
 
-_BY_ID = select(*Product.__table__.columns).where(Product.id == bindparam("id"), Product.is_active)
+BY_ID = Read(select(*Product.__table__.columns).where(Product.id == bindparam("id"), Product.is_active))
 _PAGE = (
     select(*Product.__table__.columns)
     .where(Product.is_active, Product.id < bindparam("last_id"))
@@ -28,22 +29,24 @@ _CATEGORIES = (
     .group_by(Product.category)
     .order_by(Product.category)
 )
-_CATEGORY_PAGE = _PAGE.where(Product.category == bindparam("category"))
+PAGE = Read(_PAGE)
+CATEGORY_PAGE = Read(_PAGE.where(Product.category == bindparam("category")))
 
 
-async def find_product(connection: AsyncConnection, product_id: uuid.UUID) -> Row[Any] | None:
+async def find_product(engine: AsyncEngine, product_id: uuid.UUID) -> Mapping[str, Any] | None:
     """The product for sale with this id."""
-    return (await connection.execute(_BY_ID, {"id": product_id})).one_or_none()
+    rows = await BY_ID.fetch(engine, id=product_id)
+    return rows[0] if rows else None
 
 
 async def list_products(
-    connection: AsyncConnection, *, category: str | None, last_id: uuid.UUID | None, limit: int
-) -> Sequence[Row[Any]]:
+    engine: AsyncEngine, *, category: str | None, last_id: uuid.UUID | None, limit: int
+) -> Sequence[Mapping[str, Any]]:
     """At most `limit` products for sale with ids below `last_id`, highest id first."""
-    values: dict[str, object] = {"last_id": last_id or LARGEST_ID, "limit": limit}
+    after = last_id or LARGEST_ID
     if category is None:
-        return (await connection.execute(_PAGE, values)).all()
-    return (await connection.execute(_CATEGORY_PAGE, {**values, "category": category})).all()
+        return await PAGE.fetch(engine, last_id=after, limit=limit)
+    return await CATEGORY_PAGE.fetch(engine, last_id=after, limit=limit, category=category)
 
 
 async def list_categories(connection: AsyncConnection) -> Sequence[Row[Any]]:
