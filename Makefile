@@ -56,12 +56,13 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest tests/unit tests/templates
 
 .PHONY: service-test
-service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS
+service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
 	@$(LAB) install
 	@binaries=$$($(LAB) packages --bin); \
 	for version in $(SERVICE_PYTHONS); do \
 	  SHOP_TEST_POSTGRESQL_BIN=$$binaries service/run-tests $$version; \
 	done
+	@SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) service/run-tests $(lastword $(SERVICE_PYTHONS))
 
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them

@@ -141,7 +141,8 @@ def connection_budget(
     admin_headroom: int = 10,
     live_releases: int = 2,
 ) -> dict[str, Any]:
-    """{needed, available, fits, sentence}: connections that the app and its admins may open, and those there are."""
+    """{needed, available, per_release, fits, sentence}: connections that the app and its admins may open, and those
+    there are; `per_release` is what one release on one host may hold of them."""
     number("app_hosts", app_hosts, 0)
     for name, value in (("workers", workers), ("pool_size", pool_size), ("live_releases", live_releases)):
         number(name, value)
@@ -161,6 +162,7 @@ def connection_budget(
     return {
         "needed": needed,
         "available": available,
+        "per_release": max(0, available - admin_headroom) // max(1, app_hosts * live_releases),
         "fits": fits,
         "sentence": sentence + (f": {available - needed} to spare." if fits else advice),
     }

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import archive, commands
+from tests.lab import archive, commands, postgresql15
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -48,7 +48,10 @@ def parser() -> argparse.ArgumentParser:
     for name, about in (("kill", "Crash a host; its files stay."), ("reboot", "Reboot a host from within.")):
         command(name, about).add_argument("host", metavar="HOST")
     command("image", "Build what hosts are made from; print the image's hash and folder.")
-    packages = command("packages", "Build PostgreSQL 14; print the folder of its programs.", inventory=False)
+    packages = command(
+        "packages", "Build PostgreSQL 14, or unpack 15; print the folder of its programs.", inventory=False
+    )
+    packages.add_argument("--version", choices=("14", "15"), default="14", help="14, or Debian's own 15")
     packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
     command("install", "Install the Debian packages that the lab needs.", inventory=False)
     return main
@@ -153,9 +156,9 @@ def build_image(arguments: argparse.Namespace) -> int:
 
 
 def packages(arguments: argparse.Namespace) -> int:
-    """Build the archive."""
-    programs = archive.ensure().programs
-    print(programs if arguments.bin else f"postgresql-14: {programs}")
+    """Build the archive, or unpack Debian's next version."""
+    programs = archive.ensure().programs if arguments.version == "14" else postgresql15.programs()
+    print(programs if arguments.bin else f"postgresql-{arguments.version}: {programs}")
     return 0
 
 

@@ -50,4 +50,5 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("uvicorn", "shop"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
+    (layer / "srv/shop/current").symlink_to(f"releases/{RELEASE}")
     return layer

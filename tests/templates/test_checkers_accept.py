@@ -26,7 +26,11 @@ NGINX = ("nginx", "-t")
 RSYSLOG = ("rsyslogd", "-N1")
 SUDO = ("visudo", "-c")
 LOGROTATE = ("logrotate", "--debug", "/etc/logrotate.d/shop")
-UNITS = tuple(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in ("shop", "shop-migrate"))
+UNITS = (
+    *(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in ("shop", "shop-migrate")),
+    "/etc/systemd/system/shop-purge.service",
+    "/etc/systemd/system/shop-purge.timer",
+)
 SYSTEMD = ("systemd-analyze", "verify", "--man=no", *UNITS)
 
 

@@ -158,6 +158,8 @@ def test_the_server_reads_back_what_was_quoted(postgres: Postgres) -> None:
 def test_a_budget_that_fits_says_what_is_left() -> None:
     result = budget(2, workers=2, pool_size=5, max_overflow=2, max_connections=100)
     assert (result["needed"], result["available"], result["fits"]) == (66, 97, True)
+    # (97 - 10) / (2 hosts x 2 releases), whole connections.
+    assert result["per_release"] == 21
     assert result["sentence"] == (
         "2 app hosts x 2 live releases x 2 workers x (5 pool + 2 overflow) + 10 for admins need 66 connections; "
         "max_connections 100 less 3 reserved for superusers leaves 97: 31 to spare."

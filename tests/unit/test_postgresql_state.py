@@ -113,6 +113,23 @@ def test_an_object_that_is_not_there_yet_is_named_and_granted_once_it_is(postgre
     assert answer["missing_objects"] == []
 
 
+def test_an_excepted_table_keeps_what_its_migration_left_it(postgres: Postgres) -> None:
+    wanted = shop()
+    wanted["default_privileges"][0]["except_tables"] = ["ledger"]
+    postgres.state(wanted)
+    postgres.sql(
+        "SET ROLE shop_owner",
+        "CREATE TABLE shop.ledger (sum int)",
+        "CREATE TABLE shop.orders (sum int)",
+        "REVOKE UPDATE, DELETE ON shop.ledger, shop.orders FROM shop",
+        database="shop",
+    )
+    assert postgres.state(wanted)["statements"] == ["grant DELETE, UPDATE on table shop.shop.orders to shop"]
+    holds = "SELECT has_table_privilege('shop', 'shop.ledger', '{}')"
+    assert postgres.sql(holds.format("INSERT"), database="shop") == [(True,)]
+    assert postgres.sql(holds.format("UPDATE"), database="shop") == [(False,)]
+
+
 def test_ansible_itself_runs_the_module_and_shows_no_secret(postgres: Postgres) -> None:
     wanted = shop()
     wanted["roles"][2]["password"] = "sesame-open"
