@@ -20,6 +20,7 @@ from shop.core.health import Readiness
 from shop.core.logging import configure_logging
 from shop.core.middleware import RequestMiddleware
 from shop.core.schema import Revisions
+from shop.operations import include_routers, observed
 from shop.orders import errors as order_errors
 from shop.orders import router as orders
 from shop.products import router as products
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             app.state.resources, app.state.cache = resources, cache
             app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
-            yield
+            async with observed(app, settings, resources):
+                yield
 
     documented = settings.environment in ("lab", "test")
     app = FastAPI(
@@ -78,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     openapi.describe(app)
     register_error_handlers(app, CONSTRAINTS)
     app.include_router(health.router)
+    include_routers(app, settings)
     app.include_router(auth.router)
     app.include_router(products.router)
     app.include_router(users.router)

@@ -69,15 +69,17 @@ async def test_a_method_that_is_not_supported_is_told_which_are(client: httpx2.A
     assert response.headers["allow"] == "GET"
 
 
-@pytest.mark.parametrize("given", ["", "a b", "ä", "x" * 129, "a,b", "<script>", "../../etc"])
+@pytest.mark.parametrize(
+    "given", ["", "x" * 7, "x" * 65, "a b c d e", "äöüäöüäö", "a,b,c,d,e", "<script>", "../../etc"]
+)
 async def test_a_request_id_that_could_do_harm_is_replaced(client: httpx2.AsyncClient, given: str) -> None:
     response = await client.get("/health/live", headers=[(b"X-Request-ID", given.encode())])
     assert GENERATED_ID.fullmatch(response.headers["x-request-id"]), response.headers
 
 
 async def test_the_longest_request_id_is_kept(client: httpx2.AsyncClient) -> None:
-    response = await client.get("/health/live", headers={"X-Request-ID": "x" * 128})
-    assert response.headers["x-request-id"] == "x" * 128
+    response = await client.get("/health/live", headers={"X-Request-ID": "x" * 64})
+    assert response.headers["x-request-id"] == "x" * 64
 
 
 @pytest.mark.parametrize(

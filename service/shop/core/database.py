@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase
 from starlette.requests import Request
 
 from shop.core.metrics import metrics
-from shop.core.pool import replace_closed_connections
+from shop.core.pool import CountingPool, replace_closed_connections
 from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
@@ -105,6 +105,7 @@ def create_engine(settings: MigrationSettings) -> AsyncEngine:
         ),
         # The engine's own default, not an option of each read, which would set it and set it back.
         isolation_level="AUTOCOMMIT",
+        poolclass=CountingPool,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,

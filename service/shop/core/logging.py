@@ -4,6 +4,7 @@ import json
 import logging
 import logging.config
 import os
+import re
 import sys
 from importlib import resources
 from typing import Any, Literal
@@ -13,7 +14,29 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 # journald splits lines above 48 KiB and rsyslog's default message ends at 8 KiB.
-LONGEST_EXCEPTION = 6000
+LONGEST_EXCEPTION = 5000
+LONGEST_VALUE = 2000
+LONGEST_LINE = 8000
+DEEPEST_VALUE = 4
+REDACTED = "[redacted]"
+ACCESS_LOGGER = "shop.access"
+# Names of values nobody may read in a log, whoever logs them; hyphens and underscores are alike.
+SECRET_NAME = re.compile(
+    r"(authorization|cookie|passw(or)?d|passphrase|secret|token|(api|secret)[_-]?key(_previous)?|credential|dsn)s?\d*$",
+    re.IGNORECASE,
+)
+# What the service itself says of a secret.
+NOT_SECRET = ("set", "not set", None, True, False)
+# The same inside a sentence or an address: name=value, "name": "value", Bearer value, //user:password@host.
+SECRET_TEXT = re.compile(
+    r"""(?P<name>[\w-]*(?:authorization|cookie|passw(?:or)?d|passphrase|secret|token|api[_-]?key)[\w-]*
+           ["']?\s*[=:]\s*(?:(?:bearer|basic|digest)\s+)?["']?)[^\s"'&;,}\])]+
+      | (?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}
+      | (?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# JSON escapes C0; these also end a line, hide text or turn it round where a log is read.
+UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 class _Release:
@@ -27,11 +50,55 @@ class _Release:
         return event
 
 
-def _bound_exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    exception = event.get("exception")
-    if isinstance(exception, str) and len(exception) > LONGEST_EXCEPTION:
-        # The end of a traceback names the error; the beginning is the server's own frames.
-        event["exception"] = "… " + exception[-LONGEST_EXCEPTION:]
+def redact_text(text: str) -> str:
+    """`text` without the secrets one can recognise in it."""
+    # Every form has one of these two characters, or a scheme's name before a blank.
+    if "=" not in text and ":" not in text and " " not in text:
+        return text
+    return SECRET_TEXT.sub(
+        lambda found: (found["name"] or found["scheme"] or found["user"] or "") + REDACTED, text
+    )
+
+
+def _is_secret(name: object, value: Any) -> bool:
+    return SECRET_NAME.search(str(name)) is not None and value not in NOT_SECRET
+
+
+def _redact(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return _bound(redact_text(value), LONGEST_VALUE)
+    if isinstance(value, bytes):
+        return _redact(value.decode("utf-8", "replace"), depth)
+    if depth == DEEPEST_VALUE:
+        return _bound(redact_text(repr(value)), LONGEST_VALUE) if isinstance(value, dict | list) else value
+    if isinstance(value, dict):
+        return {
+            key: _redact(inner, depth + 1) if not _is_secret(key, inner) else REDACTED
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact(inner, depth + 1) for inner in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _bound(redact_text(str(value)), LONGEST_VALUE)
+
+
+def _bound(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if event["logger"] == ACCESS_LOGGER:
+        # Its fields are few and known, and the middleware has seen to them: this is the hot path.
+        return event
+    exception = event.pop("exception", None)
+    internal = {key: event.pop(key) for key in ("_record", "_from_structlog") if key in event}
+    event = {**_redact(event), **internal}
+    if isinstance(exception, str):
+        if len(exception) > LONGEST_EXCEPTION:
+            # The end of a traceback names the error; the beginning is the server's own frames.
+            exception = "… " + exception[-LONGEST_EXCEPTION:]
+        event["exception"] = redact_text(exception)
     return event
 
 
@@ -40,11 +107,31 @@ def _drop_color_message(logger: WrappedLogger, method: str, event: EventDict) ->
     return event
 
 
+def _serialise(event: EventDict) -> bytes:
+    try:
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # A lone surrogate, or an integer beyond 64 bits: rather a clumsy line than none.
+        return json.dumps(event, default=repr).encode()
+
+
 def _dumps(event: EventDict, **_: Any) -> bytes:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    line = _serialise(event)
+    if len(line) > LONGEST_LINE:
+        longest = LONGEST_LINE // 32
+        short = {
+            str(key)[:64]: _bound(value if isinstance(value, str) else repr(value), longest)
+            if isinstance(value, str | dict | list | tuple) and key != "exception"
+            else value
+            for key, value in list(event.items())[:24]
+        }
+        line = _serialise({**short, "truncated": True})
+    if not line.isascii() or b"\x7f" in line:
+        line = UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
+    return line
 
 
-def _processors(release: str) -> list[Processor]:
+def _processors(release: str, *further: Processor) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -53,7 +140,8 @@ def _processors(release: str) -> list[Processor]:
         _Release(release),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        _bound_exception,
+        *further,
+        _without_secrets,
     ]
 
 
@@ -61,9 +149,11 @@ def json_formatter(release: str | None = None) -> logging.Formatter:
     """The formatter that logging.json names; it also serves uvicorn's parent process, which loads no app."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
-            *_processors(release or os.environ.get("SHOP_RELEASE", "unreleased")),
-            structlog.stdlib.ExtraAdder(),
-            _drop_color_message,
+            *_processors(
+                release or os.environ.get("SHOP_RELEASE", "unreleased"),
+                structlog.stdlib.ExtraAdder(),
+                _drop_color_message,
+            ),
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

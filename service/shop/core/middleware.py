@@ -1,54 +1,77 @@
-"""The one middleware, pure ASGI: the request's id, its access line, the release header, the last resort."""
+"""The one middleware, pure ASGI: request id, access line, metrics, release header, the last resort."""
 
 import re
 import time
+from typing import Annotated
 
 import structlog
 import uuid_utils.compat
-from starlette.datastructures import Headers, MutableHeaders
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
 
 from shop.core.errors import internal_error
+from shop.core.logging import ACCESS_LOGGER, redact_text
+from shop.core.metrics import UNMATCHED, metrics
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# nginx has the same rule: an id from outside ends up in logs, where others search for it.
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 LONGEST_LOGGED_PATH = 512
+LONGEST_LOGGED_METHOD = 16
+# nginx's status for a client that went away before it was answered.
+CLIENT_CLOSED_REQUEST = 499
 
-log = structlog.get_logger("shop.access")
+log = structlog.get_logger(ACCESS_LOGGER)
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else str(uuid_utils.compat.uuid7())
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value.decode() if REQUEST_ID.fullmatch(value) else str(uuid_utils.compat.uuid7())
+    return str(uuid_utils.compat.uuid7())
+
+
+def get_request_logger(request: Request) -> FilteringBoundLogger:
+    """A logger whose events carry the request's path and method beside its id."""
+    logger: FilteringBoundLogger = structlog.get_logger("shop.request").bind(
+        path=redact_text(request.scope["path"][:LONGEST_LOGGED_PATH]), method=request.method
+    )
+    return logger
+
+
+RequestLogger = Annotated[FilteringBoundLogger, Depends(get_request_logger)]
 
 
 def _log_access(scope: Scope, status: int, duration: float) -> None:
-    route = getattr(scope.get("route"), "path", "unmatched")
-    client = scope.get("client")
+    route = getattr(scope.get("route"), "path", UNMATCHED)
+    metrics().count_request(scope["method"], route, status, duration)
     if status >= 500:
         emit = log.error
-    elif route.startswith("/health/"):
+    elif route.startswith("/health"):
         # Probes come every second or so and say nothing while all is well.
         emit = log.debug
     else:
         emit = log.info
+    client = scope.get("client")
     emit(
         "request",
-        method=scope["method"],
-        path=scope["path"][:LONGEST_LOGGED_PATH],
+        method=scope["method"][:LONGEST_LOGGED_METHOD],
+        path=redact_text(scope["path"][:LONGEST_LOGGED_PATH]),
         route=route,
         status=status,
-        duration_ms=round(duration * 1000, 2),
+        duration=round(duration, 6),
         client=client[0] if client else None,
+        user_id=scope["state"].get("user_id"),
     )
 
 
 class RequestMiddleware:
-    """Gives every response `X-Request-ID` and `X-Release`, and every request one access line."""
+    """Gives every response `X-Request-ID` and `X-Release`, every request one access line and its metrics."""
 
     def __init__(self, app: ASGIApp, release: str) -> None:
         self.app = app
-        self.release = release
+        self.release = (b"x-release", release.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,25 +80,31 @@ class RequestMiddleware:
         start = time.perf_counter()
         status = 0
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = state["corr_id"] = request_id
+        ours = ((b"x-request-id", request_id.encode()), self.release)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["X-Release"] = self.release
+                message["headers"] = [*message.get("headers", ()), *ours]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, send_with_headers)
-            except Exception:
-                log.exception("unhandled_error")
-                if status:
-                    # Half an answer is out: only a cut connection tells the client so.
-                    raise
-                await internal_error(Request(scope))(scope, receive, send_with_headers)
-            finally:
-                _log_access(scope, status, time.perf_counter() - start)
+        active = metrics().http_requests_active
+        active.inc()
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("unhandled_error")
+            if status:
+                # Half an answer is out: only a cut connection tells the client so.
+                raise
+            await internal_error(Request(scope))(scope, receive, send_with_headers)
+        finally:
+            active.dec()
+            _log_access(scope, status or CLIENT_CLOSED_REQUEST, time.perf_counter() - start)
+            structlog.contextvars.reset_contextvars(**tokens)
+            if "user_id" in state:
+                structlog.contextvars.unbind_contextvars("user_id")

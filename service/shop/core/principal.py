@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
+import structlog
 from fastapi import Depends
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import Request
@@ -34,7 +35,11 @@ class Authenticator(Protocol):
 async def current_user(request: Request, _: Annotated[str | None, Depends(SCHEME)]) -> Principal:
     """The principal of the request; no other value of the request says who is asking."""
     authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.authenticate(request)
+    principal = await authenticator.authenticate(request)
+    # Every line of the request names the user, and never more of a person than this id.
+    request.state.user_id = str(principal.user_id)
+    structlog.contextvars.bind_contextvars(user_id=request.state.user_id)
+    return principal
 
 
 CurrentUser = Annotated[Principal, Depends(current_user)]
