@@ -22,10 +22,9 @@ def as_deploy(host: Host, command: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_nothing_listens_but_ssh_and_the_web(host: Host) -> None:
-    assert hosts.listening(host, "tcp") == {
-        (address, port) for address in ("0.0.0.0", "[::]") for port in ("22", "80", "443")
-    }
+def test_nothing_listens_but_ssh_the_web_and_for_the_host_itself_its_metrics(host: Host) -> None:
+    public = {(address, port) for address in ("0.0.0.0", "[::]") for port in ("22", "80", "443")}
+    assert hosts.listening(host, "tcp") == public | {("127.0.0.1", "9145")}
     assert hosts.listening(host, "udp") == set()
 
 

@@ -147,7 +147,10 @@ def test_the_private_port_answers_the_edge_alone(fleet: Lab) -> None:
 def test_nothing_listens_that_should_not(fleet: Lab) -> None:
     for group, ports in {"edge": {"80", "443"}, "app": set(), "db": set(), "logs": {"2514"}}.items():
         for host in in_group(fleet, group):
-            private = {"app": {(host.address, "8443")}, "db": {(host.address, "5432")}}.get(group, set())
+            private = {
+                "app": {(host.address, "8443"), ("127.0.0.1", "9145")},
+                "db": {(host.address, "5432")},
+            }.get(group, set())
             allowed = {(address, port) for address in ANY for port in {"22"} | ports} | private
             assert hosts.listening(host, "tcp") == allowed, host.name
             assert hosts.listening(host, "udp") == set(), host.name

@@ -47,7 +47,7 @@ def test_a_line_of_the_service_says_when_what_and_which_release(host: Host, site
 def test_a_burst_loses_no_line_while_logs_are_rotated(host: Host, site: Site) -> None:
     answers = hosts.python(host, "burst.py", address=site.address, requests=BURST, rotate=True)
     assert answers["statuses"] == {"200": BURST}, answers
-    wanted = {f"burst-{number}" for number in range(BURST)}
+    wanted = {f"burst-{number:05}" for number in range(BURST)}
     for log in (SERVICE, ACCESS):
         hosts.output(host, f"test -s {log}.1")
 

@@ -78,6 +78,22 @@ PAIRS = [
     Pair("etc/shop/shop.env", "SHOP_ENVIRONMENT=production", on=APP, off=SINGLE),
     Pair("etc/shop/credentials/database_password", "(a secret", on=APP, off=SINGLE),
     Pair("etc/shop/credentials/secret_key", "(a secret", on=APP, off=DATABASE),
+    # The service answers to the site's names, and takes what nginx lets through.
+    Pair(
+        "etc/shop/shop.env",
+        "SHOP_ALLOWED_HOSTS=shop.example,*.shop.example,192.0.2.10,localhost\n",
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
+    Pair("etc/shop/shop.env", "SHOP_ALLOWED_HOSTS=shop.example,localhost\n", on=APP, off=EVERYTHING),
+    Pair("etc/shop/shop.env", "SHOP_MAX_BODY_BYTES=5242880\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/shop/shop.env", "SHOP_MAX_BODY_BYTES=1048576\n", on=APP, off=EVERYTHING),
+    Pair("etc/shop/shop.env", "SHOP_REGISTRATION=admin\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/shop/shop.env", "SHOP_REDIS_URL=redis://192.0.2.51:6379/0\n", on=EVERYTHING, off=SINGLE),
+    # Metrics are for the host itself, and only where the service runs.
+    Pair("etc/nginx/conf.d/metrics.conf", "listen 127.0.0.1:9145;", on=SINGLE, off=EVERYTHING),
+    Pair("etc/nginx/conf.d/metrics.conf", "listen 127.0.0.1:9145;", on=APP, off=EDGE),
+    Pair(UNIT, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", on=EVERYTHING, off=SINGLE),
     # Only a database with clients elsewhere listens, and to them alone.
     Pair(
         f"{CLUSTER}/pg_hba.conf", "hostssl  shop  shop,shop_migrate  192.0.2.21/32", on=DATABASE, off=SINGLE

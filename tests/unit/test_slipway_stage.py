@@ -35,6 +35,7 @@ def test_a_good_bundle_becomes_a_complete_release(host: Host, slipway: Slipway, 
     assert said.stdout == "hello from the release\n", said.stderr
     assert (release / "venv").joinpath("pyvenv.cfg").is_file()
     assert os.readlink(release / "http.sock") == str(host.runtime_socket(RELEASE))
+    assert os.readlink(release / "metrics.sock") == str(host.runtime_socket(RELEASE).parent / "metrics.sock")
     manifest = json.loads((release / "manifest.json").read_text())
     assert manifest["bundle_sha256"] == support.sha256(bundle)
     assert list(host.staging.iterdir()) == []

@@ -21,7 +21,7 @@ def send(client: int) -> list[int]:
     )
     statuses = []
     for number in range(client * share, (client + 1) * share):
-        connection.request("GET", "/api/v1/products?limit=1", headers={"X-Request-ID": f"burst-{number}"})
+        connection.request("GET", "/api/v1/products?limit=1", headers={"X-Request-ID": f"burst-{number:05}"})
         response = connection.getresponse()
         response.read()
         statuses.append(response.status)

@@ -76,8 +76,8 @@ class Host:
     def release(self, release: str) -> Path:
         return self.releases / check_release_id(release)
 
-    def runtime_socket(self, release: str) -> Path:
-        return self.path(f"/run/{APP}/{check_release_id(release)}/http.sock")
+    def runtime_socket(self, release: str, name: str = "http.sock") -> Path:
+        return self.path(f"/run/{APP}/{check_release_id(release)}/{name}")
 
     def unit(self, release: str) -> str:
         return f"{APP}@{check_release_id(release)}.service"

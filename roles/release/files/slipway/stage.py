@@ -18,6 +18,8 @@ from slipway.session import Report, Session
 
 # Of the files in the bundle. Measured: the copy received, the files unpacked, 3.5 times as much installed.
 SPACE_FACTOR = 6
+# What nginx reaches through `current`: the service, and its metrics.
+SOCKETS = ("http.sock", "metrics.sock")
 
 
 def stage(session: Session, bundle: str, sha256: str, expected: str | None = None) -> Report:
@@ -90,7 +92,8 @@ def _build(session: Session, spool: Path, manifest: Manifest, sha256: str) -> No
             directory.mkdir(mode=0o755)
             environment.build(session, manifest, unpacked, directory / "venv")
         with session.journal.step("stage.publish", release):
-            (directory / "http.sock").symlink_to(host.runtime_socket(release))
+            for name in SOCKETS:
+                (directory / name).symlink_to(host.runtime_socket(release, name))
             # All files of the environment must be on the disk before the one that says they are.
             os.sync()
             facts = {"bundle_sha256": sha256, "staged_at": utc_now(), "python": host.python_version()}
