@@ -23,6 +23,7 @@ from shop.core.schema import Revisions
 from shop.operations import include_routers, observed
 from shop.orders import errors as order_errors
 from shop.orders import router as orders
+from shop.products import errors as product_errors
 from shop.products import router as products
 from shop.settings import Settings
 from shop.users import errors as user_errors
@@ -30,7 +31,11 @@ from shop.users import router as users
 
 EX_CONFIG = 78
 # What each domain says of its constraints in the database.
-CONSTRAINTS: Constraints = {**order_errors.CONSTRAINTS, **user_errors.CONSTRAINTS}
+CONSTRAINTS: Constraints = {
+    **order_errors.CONSTRAINTS,
+    **product_errors.CONSTRAINTS,
+    **user_errors.CONSTRAINTS,
+}
 # The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
 UVICORN_STARTUP_FAILURE = 3
 

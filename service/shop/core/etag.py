@@ -8,6 +8,7 @@ is what the strong comparison is there to find out.
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,17 @@ from shop.core.errors import AppError
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 # A list of tags: empty elements are allowed, anything that is no tag makes the whole header unusable.
 ENTITY_TAGS = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
+
+
+def header(name: str, description: str) -> dict[str, Any]:
+    """A request header for the OpenAPI document, which its route reads by itself."""
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+    }
 
 
 def version_tag(version: int) -> str:

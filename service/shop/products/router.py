@@ -1,8 +1,7 @@
-"""`/api/v1/products`: what is for sale."""
+"""`/api/v1/products`: what is for sale, and what admins do about it."""
 
 import uuid
-from typing import Annotated
-from urllib.parse import urlencode
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -11,48 +10,161 @@ from starlette.responses import Response
 from shop.core.cache import cache_of
 from shop.core.database import resources_of
 from shop.core.errors import Problem
+from shop.core.etag import content_tag, header, is_unchanged, not_modified, require_match, version_tag
 from shop.core.json_body import JSONRoute
+from shop.core.pagination import DEFAULT_LIMIT, LastId, LastNumber, Limit, following_page, link_headers
+from shop.core.principal import AdminUser
 from shop.core.reads import dump_json
 from shop.products import service
-from shop.products.schemas import CategoryList, ProductPage, ProductRead
+from shop.products.schemas import (
+    PRINTABLE,
+    CategoryList,
+    ChangeStockRequest,
+    CreateProductRequest,
+    ProductPage,
+    ProductRead,
+    StockLogPage,
+    UpdateProductRequest,
+)
 
 PATH = "/api/v1/products"
-PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+# Anybody may keep an answer for 5 s, and show it for 30 s more while it fetches a new one.
+PUBLIC = {"Cache-Control": "public, max-age=5, stale-while-revalidate=30"}
+# What an admin gets is the state of this moment.
+PRIVATE = {"Cache-Control": "no-store"}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "If-None-Match names the present ETag; no body."}
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+ADMIN: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 403: {"model": Problem}}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
+
+# Documented here and read by core.etag: as parameters of the functions FastAPI would spend time on them.
+IF_NONE_MATCH = {"parameters": [header("If-None-Match", "the ETag of the answer the client has")]}
+IF_MATCH = {"parameters": [header("If-Match", "the ETag of the product as it was read")]}
 
 router = APIRouter(prefix=PATH, tags=["products"], route_class=JSONRoute, responses={503: {"model": Problem}})
 
 
-@router.get("", response_model=ProductPage)
+def _public(request: Request, body: bytes, tag: str, headers: dict[str, str] | None = None) -> Response:
+    if is_unchanged(request, tag):
+        return not_modified(tag, PUBLIC)
+    return Response(body, headers={**PUBLIC, "ETag": tag, **(headers or {})}, media_type="application/json")
+
+
+def _product(product: service.Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        dump_json(dict(product)),
+        status,
+        headers={**PRIVATE, "ETag": version_tag(product["version"]), **(headers or {})},
+        media_type="application/json",
+    )
+
+
+@router.get("", response_model=ProductPage, responses=NOT_MODIFIED, openapi_extra=IF_NONE_MATCH)
 async def list_products(
     request: Request,
     category: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
-    last_id: Annotated[uuid.UUID | None, Query(description="continue after this product")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    last_id: LastId = None,
+    limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
     """Products for sale, newest first, a page at a time; follow `next` or the Link header."""
-    items, next_id = await service.list_products(
+    items, more = await service.list_products(
         resources_of(request).reads, category=category, last_id=last_id, limit=limit
     )
-    following = None
-    headers = {}
-    if next_id is not None:
-        query = {"last_id": str(next_id), "limit": limit} | ({"category": category} if category else {})
-        following = f"{PATH}?{urlencode(query)}"
-        headers["Link"] = f'<{following}>; rel="next"'
+    following = following_page(PATH, items[-1]["id"], limit, category=category) if more else None
     body = dump_json({"items": [dict(item) for item in items], "next": following})
-    return Response(body, media_type="application/json", headers=headers)
+    return _public(request, body, content_tag(body), link_headers(following))
 
 
-@router.get("/categories", response_model=CategoryList)
+@router.get("/categories", response_model=CategoryList, responses=NOT_MODIFIED, openapi_extra=IF_NONE_MATCH)
 async def list_categories(request: Request) -> Response:
-    """Every category with a product for sale, by name, and how much of it is in stock."""
+    """Every category with a product for sale, by name, and how many of its products are in stock."""
     items = await service.list_categories(cache_of(request), resources_of(request).reads)
-    body = CategoryList.model_construct(items=items).model_dump_json()
-    return Response(body, media_type="application/json")
+    body = CategoryList.model_construct(items=items).model_dump_json().encode()
+    return _public(request, body, content_tag(body))
 
 
-@router.get("/{product_id}", response_model=ProductRead, responses={404: {"model": Problem}})
+@router.get(
+    "/{product_id}",
+    response_model=ProductRead,
+    responses=NOT_FOUND | NOT_MODIFIED,
+    openapi_extra=IF_NONE_MATCH,
+)
 async def get_product(request: Request, product_id: uuid.UUID) -> Response:
     """One product for sale."""
     product = await service.get_product(resources_of(request).reads, product_id)
-    return Response(dump_json(dict(product)), media_type="application/json")
+    tag = version_tag(product["version"])
+    if is_unchanged(request, tag):
+        return not_modified(tag, PUBLIC)
+    return Response(dump_json(dict(product)), headers={**PUBLIC, "ETag": tag}, media_type="application/json")
+
+
+@router.post("", status_code=201, response_model=ProductRead, responses=ADMIN | CONFLICT)
+async def create_product(request: Request, admin: AdminUser, body: CreateProductRequest) -> Response:
+    """Add a product, for admins."""
+    product = await service.create_product(
+        resources_of(request).writes, cache_of(request), body.model_dump(), admin.user_id
+    )
+    return _product(product, 201, {"Location": f"{PATH}/{product['id']}"})
+
+
+@router.patch(
+    "/{product_id}",
+    response_model=ProductRead,
+    responses=ADMIN | NOT_FOUND | CONFLICT | {412: {"model": Problem}},
+    openapi_extra=IF_MATCH,
+)
+async def update_product(
+    request: Request, admin: AdminUser, product_id: uuid.UUID, body: UpdateProductRequest
+) -> Response:
+    """Change a product, for admins; with If-Match only if nothing changed meanwhile, its stock included."""
+    product = await service.update_product(
+        resources_of(request).writes,
+        cache_of(request),
+        product_id,
+        body.model_dump(exclude_unset=True),
+        lambda version: require_match(request, version),
+    )
+    return _product(product)
+
+
+@router.post("/{product_id}/stock", response_model=ProductRead, responses=ADMIN | NOT_FOUND | CONFLICT)
+async def change_stock(
+    request: Request, admin: AdminUser, product_id: uuid.UUID, body: ChangeStockRequest
+) -> Response:
+    """Change the stock of a product by an amount, for admins. It never falls below 0."""
+    product = await service.change_stock(
+        resources_of(request).writes,
+        cache_of(request),
+        product_id,
+        change_amount=body.change_amount,
+        reason=body.reason,
+        actor_id=admin.user_id,
+    )
+    return _product(product)
+
+
+@router.get("/{product_id}/stock-log", response_model=StockLogPage, responses=ADMIN | NOT_FOUND)
+async def list_stock_changes(
+    request: Request,
+    admin: AdminUser,
+    product_id: uuid.UUID,
+    last_id: LastNumber = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Response:
+    """Every change of a product's stock, newest first, a page at a time, for admins."""
+    items, more = await service.list_stock_changes(
+        resources_of(request).reads, product_id, last_id=last_id, limit=limit
+    )
+    following = following_page(f"{PATH}/{product_id}/stock-log", items[-1].id, limit) if more else None
+    body = StockLogPage.model_construct(items=list(items), next=following).model_dump_json()
+    headers = {**PRIVATE, **link_headers(following)}
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.post("/{product_id}/clear-cache", status_code=204, responses=ADMIN | NOT_FOUND)
+async def clear_cache(request: Request, admin: AdminUser, product_id: uuid.UUID) -> Response:
+    """Forget what the cache keeps of this product, for admins; it is read from the database again."""
+    await service.clear_cache(resources_of(request).reads, cache_of(request), product_id)
+    return Response(status_code=204)
