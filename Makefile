@@ -10,6 +10,9 @@ BIN := $(CURDIR)/.venv/bin
 LAB := $(BIN)/python -m tests.lab
 # The service's suite runs on the hosts' Python and on the controller's.
 SERVICE_PYTHONS ?= 3.10 3.11
+# What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
+BENCH ?= hosts service
+BENCH_ARGUMENTS ?=
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -74,9 +77,13 @@ render: .venv/installed ## Write the files each host of INVENTORY would get to b
 	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
 
 .PHONY: bench
-bench: .venv/installed ## Measure: bare host to serving, nothing to change, four hosts against one
+bench: .venv/installed ## Measure hosts (bare to serving, one and four) and the service; BENCH=hosts or BENCH=service for one
 	@$(LAB) install
-	@$(BIN)/python -m tests.bench
+	@for part in $(BENCH); do case $$part in \
+	  hosts) $(BIN)/python -m tests.bench ;; \
+	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, or neither for both."; exit 2 ;; \
+	esac; done
 
 .PHONY: secrets
 secrets: .venv/installed ## Make the encrypted secrets of INVENTORY, once

@@ -1,0 +1,1 @@
+"""What the service costs, measured against baselines in one run: `make bench BENCH=service` at the top."""

@@ -1,0 +1,1 @@
+"""What the service is compared with: the least one can do, and what a popular template does."""
