@@ -58,12 +58,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            open_resources(settings) as resources,
-            open_cache(settings) as cache,
-            auth.open_auth(app, settings, resources),
-        ):
+        async with open_resources(settings) as resources, open_cache(settings) as cache:
             app.state.resources, app.state.cache = resources, cache
+            auth.install_auth(app, settings, resources, cache)
             app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
             async with observed(app, settings, resources):
                 yield

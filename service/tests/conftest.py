@@ -63,6 +63,9 @@ class Database:
             "database_pool_size": 2,
             "database_max_overflow": 1,
             "secret_key": SECRET_KEY,
+            # The least that argon2 takes: tests pay for its code, not for its cost.
+            "password_memory_kib": 8,
+            "password_iterations": 1,
         }
         return Settings(**{**values, **changes})
 

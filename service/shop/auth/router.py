@@ -1,8 +1,6 @@
 """`/api/v1/auth`: tokens for a password, the next tokens, no more tokens."""
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Form, Response
@@ -11,10 +9,12 @@ from starlette.requests import Request
 from shop.auth.authenticator import BearerAuthenticator
 from shop.auth.schemas import LoginForm, RefreshRequest, TokenResponse
 from shop.auth.service import AuthService
-from shop.auth.throttle import open_throttle
+from shop.auth.throttle import LoginThrottle
 from shop.auth.tokens import Tokens
+from shop.core.cache import RedisCache
 from shop.core.database import Resources
 from shop.core.errors import Problem
+from shop.core.json_body import JSONRoute
 from shop.core.passwords import Passwords
 from shop.core.principal import LOGIN_PATH
 from shop.settings import Settings
@@ -26,24 +26,23 @@ NOT_STORED = {"Cache-Control": "no-store"}
 router = APIRouter(
     prefix=LOGIN_PATH.rpartition("/")[0],
     tags=["auth"],
-    responses={status: {"model": Problem} for status in (401, 422, 503)},
+    route_class=JSONRoute,
+    responses={401: {"model": Problem}, 503: {"model": Problem}},
 )
 
 
-@asynccontextmanager
-async def open_auth(app: FastAPI, settings: Settings, resources: Resources) -> AsyncIterator[None]:
-    """Put into the state of `app` what proves who is asking, for as long as it serves."""
+def install_auth(app: FastAPI, settings: Settings, resources: Resources, cache: RedisCache) -> None:
+    """Put into the state of `app` what proves who is asking."""
     tokens, passwords = Tokens(settings), Passwords.of(settings)
 
     async def find_role(user_id: uuid.UUID, token_version: int) -> users.Role | None:
         return await users.find_role(resources.reads, user_id, token_version)
 
-    async with open_throttle(settings) as throttle:
-        app.state.passwords = passwords
-        app.state.registration = settings.registration
-        app.state.authenticator = BearerAuthenticator(tokens, find_role)
-        app.state.auth = AuthService(resources, tokens, passwords, throttle)
-        yield
+    throttle = LoginThrottle(settings.login_attempts_per_minute, cache.link)
+    app.state.passwords = passwords
+    app.state.registration = settings.registration
+    app.state.authenticator = BearerAuthenticator(tokens, find_role)
+    app.state.auth = AuthService(resources, tokens, passwords, throttle)
 
 
 def _service(request: Request) -> AuthService:

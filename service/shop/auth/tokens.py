@@ -16,6 +16,8 @@ ALGORITHMS = ("HS256",)
 LEEWAY = 10
 # Ours have about 350 characters.
 LONGEST_TOKEN = 2048
+# PostgreSQL's integer.
+LARGEST_VERSION = 2**31 - 1
 CLAIMS = ("exp", "sub", "iat", "jti", "iss", "aud", "typ", "ver")
 
 Kind = Literal["access", "refresh"]
@@ -71,9 +73,12 @@ class Tokens:
             raise InvalidToken("longer than any of ours")
         try:
             claims = self._decode(token, even_expired)
-            if claims["typ"] != kind or type(claims["ver"]) is not int:
+            if claims["typ"] != kind:
                 raise InvalidToken(f"not a token of the type {kind}")
-            return Token(uuid.UUID(claims["sub"]), uuid.UUID(claims["jti"]), claims["ver"])
+            version = claims["ver"]
+            if type(version) is not int or not 0 < version <= LARGEST_VERSION:
+                raise InvalidToken("malformed")
+            return Token(uuid.UUID(claims["sub"]), uuid.UUID(claims["jti"]), version)
         except jwt.PyJWTError as error:
             raise InvalidToken(type(error).__name__) from None
         except (ValueError, AttributeError, TypeError):

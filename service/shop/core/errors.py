@@ -18,7 +18,7 @@ RETRY_AFTER = {"Retry-After": "1"}
 # What is said of a status when the code that raises it says nothing of its own: (code, message).
 STANDARD: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "The request cannot be understood."),
-    401: ("unauthorized", "This address needs a valid access token in the Authorization header."),
+    401: ("unauthorized", "The credentials of the request are missing, wrong or no longer valid: log in."),
     403: ("forbidden", "The user may not do this."),
     404: ("not_found", "Nothing is found at this address."),
     405: (

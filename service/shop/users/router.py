@@ -10,6 +10,7 @@ from starlette.responses import Response
 from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.core.etag import require_match, version_tag
+from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.passwords import Passwords
 from shop.core.principal import SCHEME, AdminUser, Authenticator, CurrentUser, current_admin
@@ -18,9 +19,7 @@ from shop.users.schemas import CreateUserRequest, ProfileResponse, UpdateProfile
 
 PATH = "/api/v1/users"
 
-router = APIRouter(
-    prefix=PATH, tags=["users"], responses={status: {"model": Problem} for status in (401, 422, 503)}
-)
+router = APIRouter(prefix=PATH, tags=["users"], route_class=JSONRoute, responses={503: {"model": Problem}})
 
 IfMatch = Annotated[str | None, Header(description="the ETag of the profile as it was read")]
 
