@@ -4,7 +4,20 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Row,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shop.auth.models import RefreshToken
@@ -33,8 +46,7 @@ _USE = (
 _STATE = select(
     RefreshToken.family,
     RefreshToken.revoked_at,
-    RefreshToken.used_at,
-    (RefreshToken.used_at >= _NOW - bindparam("waited") * _SECOND).label("used_while_waiting"),
+    cast(extract("epoch", _NOW - RefreshToken.used_at), Double).label("seconds_since_use"),
 ).where(RefreshToken.id == bindparam("token_id"), RefreshToken.user_id == bindparam("of_user"))
 _REVOKE_FAMILY = (
     update(RefreshToken)
@@ -62,11 +74,9 @@ async def use_token(connection: AsyncConnection, token_id: uuid.UUID, user_id: u
     return family
 
 
-async def find_state(
-    connection: AsyncConnection, token_id: uuid.UUID, user_id: uuid.UUID, waited: float
-) -> Row[Any] | None:
-    """The token's family and what became of it; `used_while_waiting`: in the `waited` seconds before now."""
-    values = {"token_id": token_id, "of_user": user_id, "waited": waited}
+async def find_state(connection: AsyncConnection, token_id: uuid.UUID, user_id: uuid.UUID) -> Row[Any] | None:
+    """The token's family and what became of it; `seconds_since_use` is None for a token that was not used."""
+    values = {"token_id": token_id, "of_user": user_id}
     return (await connection.execute(_STATE, values)).one_or_none()
 
 

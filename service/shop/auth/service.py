@@ -92,7 +92,7 @@ class AuthService:
         async def rotate(connection: AsyncConnection) -> TokenResponse | AppError:
             family = await repository.use_token(connection, token.token_id, token.user_id)
             if family is None:
-                return await self._refuse(connection, token, time.monotonic() - arrived)
+                return await self._refuse(connection, token, arrived)
             if await users.find_role_in(connection, token.user_id, token.token_version) is None:
                 await repository.revoke_family(connection, family)
                 return unauthorized()
@@ -104,11 +104,13 @@ class AuthService:
             raise answer
         return answer
 
-    async def _refuse(self, connection: AsyncConnection, token: Token, waited: float) -> AppError:
-        state = await repository.find_state(connection, token.token_id, token.user_id, waited)
-        if state is None or state.revoked_at is not None or state.used_at is None:
+    async def _refuse(self, connection: AsyncConnection, token: Token, arrived: float) -> AppError:
+        state = await repository.find_state(connection, token.token_id, token.user_id)
+        if state is None or state.revoked_at is not None or state.seconds_since_use is None:
             return unauthorized()
-        if state.used_while_waiting:
+        # Only the database's clock tells when the token was used, only ours how long this request has been in:
+        # two spans, compared, need no clock that both share.
+        if state.seconds_since_use <= time.monotonic() - arrived:
             return AppError(
                 409,
                 "refresh_raced",
@@ -126,7 +128,7 @@ class AuthService:
         token = self._read(refresh_token, even_expired=True)
 
         async def revoke(connection: AsyncConnection) -> None:
-            state = await repository.find_state(connection, token.token_id, token.user_id, 0)
+            state = await repository.find_state(connection, token.token_id, token.user_id)
             if state is not None:
                 await repository.revoke_family(connection, state.family)
 
