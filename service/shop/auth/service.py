@@ -108,7 +108,7 @@ class AuthService:
         state = await repository.find_state(connection, token.token_id, token.user_id)
         if state is None or state.revoked_at is not None or state.seconds_since_use is None:
             return unauthorized()
-        # Only the database's clock tells when the token was used, only ours how long this request has been in:
+        # The database's clock tells when the token was used, ours how long this request has been in:
         # two spans, compared, need no clock that both share.
         if state.seconds_since_use <= time.monotonic() - arrived:
             return AppError(
