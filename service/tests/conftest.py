@@ -111,11 +111,14 @@ def run(function: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
     return anyio.run(function, *arguments)
 
 
-def run_shop(command: str, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+def run_shop(
+    command: str, environ: dict[str, str], *arguments: str, stdin: str = ""
+) -> "subprocess.CompletedProcess[str]":
     """Run `shop COMMAND` as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "shop.cli", command],
+        [sys.executable, "-m", "shop.cli", command, *arguments],
         env=environ,
+        input=stdin,
         capture_output=True,
         text=True,
         cwd="/",

@@ -8,6 +8,7 @@ back, 2 wrong usage, 69 the database cannot be reached, 75 a lock was not obtain
 import argparse
 from collections.abc import Callable, Sequence
 
+from shop.cli import demo, users
 from shop.cli.configuration import check_config, openapi
 from shop.cli.output import EX_CONFIG, CommandError, fail
 from shop.cli.purge import purge
@@ -22,7 +23,10 @@ COMMANDS: dict[str, Command] = {
     "schema": schema,
     "openapi": openapi,
     "purge": purge,
+    "create-admin": users.create_admin,
+    "seed-demo": demo.seed_demo,
 }
+ARGUMENTS = {"create-admin": users.arguments, "seed-demo": demo.arguments}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in COMMANDS.items():
         summary = (function.__doc__ or "").partition("\n")[0]
-        commands.add_parser(name, help=summary, description=function.__doc__)
+        command = commands.add_parser(name, help=summary, description=function.__doc__)
+        if name in ARGUMENTS:
+            ARGUMENTS[name](command)
     return parser
 
 

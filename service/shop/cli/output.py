@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 
 from shop.core.database import DATABASE_ERRORS, is_unreachable, sqlstate
+from shop.core.errors import AppError
 from shop.settings import MigrationSettings
 
 EX_FAILED = 1
@@ -38,6 +39,20 @@ def fail(status: int, sentence: str) -> int:
 def where(settings: MigrationSettings) -> str:
     """Which database, in words."""
     return f"database {settings.database_name} at {settings.database_host}, port {settings.database_port}"
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what the service itself would answer with into a CommandError."""
+    try:
+        yield
+    except AppError as error:
+        unreachable = error.code == "database_unreachable"
+        status = EX_FAILED if error.status < 500 else EX_UNAVAILABLE if unreachable else EX_TEMPFAIL
+        raise CommandError(status, error.message) from None
+    except DBAPIError as error:
+        sentence = f"The database refused with SQLSTATE {sqlstate(error)}: {error.orig}; nothing was changed."
+        raise CommandError(EX_FAILED, sentence) from None
 
 
 @contextmanager

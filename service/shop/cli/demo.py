@@ -1,0 +1,82 @@
+"""`shop seed-demo`: a made-up shop to try things on, never in production."""
+
+import asyncio
+import secrets
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import fields
+from datetime import datetime, timezone
+
+from sqlalchemy import exists, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shop.accounts.models import Account, AccountMember
+from shop.cli.demo_data import DOMAIN, Demo, Maker
+from shop.cli.output import EX_FAILED, CommandError, refusing, say
+from shop.core.configuration import load_settings
+from shop.core.database import Base, open_resources
+from shop.core.logging import configure_logging
+from shop.core.passwords import Passwords
+from shop.core.transactions import in_transaction
+from shop.orders.models import Order, OrderItem
+from shop.products.models import Product, StockChange
+from shop.settings import Settings
+from shop.users.models import User
+
+MOST_USERS = 500
+TABLES: dict[str, type[Base]] = {
+    "users": User,
+    "accounts": Account,
+    "account_members": AccountMember,
+    "products": Product,
+    "orders": Order,
+    "order_items": OrderItem,
+    "stock_log": StockChange,
+}
+SEEDED = select(exists().where(User.email.endswith(f"@{DOMAIN}")))
+
+
+def _number_of_users(value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= MOST_USERS:
+        raise ArgumentTypeError(f"a whole number from 1 to {MOST_USERS} is needed, not {value}")
+    return int(value)
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The arguments of seed-demo."""
+    parser.add_argument(
+        "--users", type=_number_of_users, default=20, help=f"1 to {MOST_USERS} users (%(default)s)"
+    )
+
+
+async def _insert(connection: AsyncConnection, demo: Demo) -> dict[str, int]:
+    """The number of rows in each table; empty when there is a demo already."""
+    if await connection.scalar(SEEDED):
+        return {}
+    counts = {}
+    for table in fields(Demo):
+        rows = getattr(demo, table.name)
+        if rows:
+            await connection.execute(insert(TABLES[table.name]), rows)
+        counts[table.name] = len(rows)
+    return counts
+
+
+async def _seed(settings: Settings, users: int, password: str) -> dict[str, int]:
+    hashed = await Passwords.of(settings).hash(password)
+    demo = Maker(users, datetime.now(timezone.utc), hashed).demo
+    async with open_resources(settings) as resources:
+        return await in_transaction(resources.writes, lambda connection: _insert(connection, demo))
+
+
+def seed_demo(chosen: Namespace) -> int:
+    """Fill the shop with made-up users, accounts, products and orders, once; refused in production."""
+    settings = load_settings(Settings)
+    if settings.environment == "production":
+        sentence = "SHOP_ENVIRONMENT is production, where nothing is made up; nothing was changed."
+        raise CommandError(EX_FAILED, sentence)
+    configure_logging(settings.log_level, settings.release, stream="stderr")
+    generated = secrets.token_urlsafe(18)
+    with refusing():
+        counts = asyncio.run(_seed(settings, chosen.users, generated))
+    say({"created": True, **counts, "password": generated} if counts else {"created": False})
+    return 0
