@@ -61,11 +61,12 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
 	@$(LAB) install
-	@binaries=$$($(LAB) packages --bin); \
+	@binaries=$$($(LAB) packages --bin); redis=$$($(LAB) redis); \
 	for version in $(SERVICE_PYTHONS); do \
-	  SHOP_TEST_POSTGRESQL_BIN=$$binaries service/run-tests $$version; \
+	  SHOP_TEST_REDIS_SERVER=$$redis SHOP_TEST_POSTGRESQL_BIN=$$binaries service/run-tests $$version; \
 	done
-	@SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) service/run-tests $(lastword $(SERVICE_PYTHONS))
+	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
+	  service/run-tests $(lastword $(SERVICE_PYTHONS))
 
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them

@@ -14,16 +14,21 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+import structlog
 import trustme
 import uuid_utils.compat
 from asyncpg import Record
+from redis.asyncio import Redis
 
 from postgresql import Cluster
+from redis_server import RedisServer
 from shop.auth.tokens import Tokens
+from shop.core.cache import RedisCache, link, open_cache, store
 from shop.core.logging import configure_logging
 from shop.core.schema import upgrade
 from shop.main import create_app
 from shop.settings import Settings
+from shop.settings.cache import CacheSettings
 
 SERVICE = Path(__file__).resolve().parent.parent
 RELEASE = "20261122T160501Z-3f2a9c1"
@@ -109,6 +114,13 @@ class Database:
 def run(function: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
     """Call an async function from a test that is not."""
     return anyio.run(function, *arguments)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait until `condition` holds."""
+    with anyio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110 - it has no event of its own
+            await anyio.sleep(0.02)
 
 
 def run_shop(
@@ -200,6 +212,48 @@ def empty_database(new_database: Callable[[str], Database]) -> Iterator[Database
     database = new_database("prepared")
     yield database
     run(database.drop)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis of this test alone, running and empty."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def cache_events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the cache logs during this test, one mapping an event."""
+    capture = structlog.testing.LogCapture()
+    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[capture])
+    for module in (link, store):
+        monkeypatch.setattr(module, "log", log)
+    return capture.entries
+
+
+@pytest.fixture
+async def cache(redis: RedisServer) -> AsyncIterator[RedisCache]:
+    """The cache of one worker."""
+    async with open_cache(CacheSettings(redis_url=redis.url)) as cache:
+        yield cache
+
+
+@pytest.fixture
+async def other(redis: RedisServer) -> AsyncIterator[RedisCache]:
+    """The cache of another worker on the same Redis."""
+    async with open_cache(CacheSettings(redis_url=redis.url)) as cache:
+        yield cache
+
+
+@pytest.fixture
+async def bare(redis: RedisServer) -> "AsyncIterator[Redis]":
+    """A connection to the same Redis, for what only somebody else would do."""
+    async with Redis(unix_socket_path=str(redis.socket)) as client:
+        yield client
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import archive, commands, postgresql15
+from tests.lab import archive, commands, postgresql15, redis
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     packages.add_argument("--version", choices=("14", "15"), default="14", help="14, or Debian's own 15")
     packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
+    command("redis", "Unpack Debian's redis-server; print the program.", inventory=False)
     command("install", "Install the Debian packages that the lab needs.", inventory=False)
     return main
 
@@ -162,6 +163,12 @@ def packages(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def redis_server(_arguments: argparse.Namespace) -> int:
+    """Unpack Debian's Redis."""
+    print(redis.program())
+    return 0
+
+
 def address(arguments: argparse.Namespace) -> int:
     """Print an address."""
     print(Lab(arguments.inventory).address(arguments.name))
@@ -201,5 +208,6 @@ COMMANDS = {
     "reboot": reboot,
     "image": build_image,
     "packages": packages,
+    "redis": redis_server,
     "install": install,
 }

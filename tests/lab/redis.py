@@ -1,0 +1,65 @@
+"""Debian's redis-server, usable in place: the machine's if it has one, else unpacked in the cache."""
+
+import shutil
+from pathlib import Path
+
+from tests.lab import cache, mirror
+from tests.lab.commands import require, run, search_path
+from tests.lab.image import KEYRING
+
+PACKAGE = "redis-server"
+PROGRAM = "redis-server"
+# Raise it to unpack anew though the package has the same name.
+EDITION = "1"
+NEEDS = ("mmdebstrap", KEYRING)
+MEGABYTES = 200
+# All that is kept of the unpacked tree; a link before what it leads to.
+KEPT = (
+    "lib",
+    "lib64",
+    "usr/bin/redis-server",
+    "usr/bin/redis-check-rdb",
+    "usr/lib",
+    "usr/share/doc/redis-tools",
+)
+
+# The unpacked loader with the unpacked libraries: whatever this machine's own are. Relative to itself, because the
+# folder is renamed when it is whole.
+WRAPPER = """#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")/tree
+for loader in "$here"/lib64/ld-linux-*.so.* "$here"/lib/ld-linux-*.so.*; do [ -x "$loader" ] && break; done
+libraries=$(echo "$here"/lib/*-linux-gnu "$here"/usr/lib/*-linux-gnu | tr ' ' ':')
+exec "$loader" --library-path "$libraries" "$here/usr/bin/redis-server" "$@"
+"""
+
+
+def program() -> Path:
+    """Return the program redis-server; nothing is installed, and no server is started."""
+    installed = shutil.which(PROGRAM, path=search_path())
+    if installed:
+        return Path(installed)
+    require(NEEDS)
+    cache.ROOM.setdefault("redis", MEGABYTES)
+    return cache.built("redis", cache.key(EDITION, PACKAGE, WRAPPER, *KEPT), unpack) / PROGRAM
+
+
+def unpack(folder: Path) -> None:
+    """Unpack the package and what it depends on into an empty folder, from this machine's own mirror."""
+    found, everything, tree = mirror.read(), folder / "everything", folder / "tree"
+    options = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
+    source = f"deb {found.debian} {mirror.SUITE} main"
+    run(
+        [
+            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
+            f"--include={PACKAGE}", mirror.SUITE, everything, source,
+        ],
+        purpose="unpack Debian's redis-server",
+    )  # fmt: skip
+    for kept in KEPT:
+        if (everything / kept).exists():
+            (tree / kept).parent.mkdir(parents=True, exist_ok=True)
+            (everything / kept).rename(tree / kept)
+    shutil.rmtree(everything)
+    (folder / PROGRAM).write_text(WRAPPER)
+    (folder / PROGRAM).chmod(0o755)
+    run([folder / PROGRAM, "--version"], purpose="run the unpacked redis-server")
