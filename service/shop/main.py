@@ -20,6 +20,7 @@ from shop.core.health import Readiness
 from shop.core.logging import configure_logging
 from shop.core.middleware import RequestMiddleware
 from shop.core.schema import Revisions
+from shop.core.telemetry import reported, require_what_is_set, telemetry_config, tracer_provider
 from shop.operations import include_routers, observed
 from shop.orders import errors as order_errors
 from shop.orders import router as orders
@@ -62,9 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.resources, app.state.cache = resources, cache
             auth.install_auth(app, settings, resources, cache)
             app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
-            async with observed(app, settings, resources):
+            async with observed(app, settings, resources), reported(app, settings, resources, provider):
                 yield
 
+    provider = tracer_provider(settings)
     documented = settings.environment in ("lab", "test")
     app = FastAPI(
         title="Shop",
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         middleware=middleware(settings),
         redirect_slashes=False,
+        telemetry=telemetry_config(provider),
         openapi_url="/openapi.json" if documented else None,
         docs_url=None,
         redoc_url=None,
@@ -95,6 +98,7 @@ def application() -> FastAPI:
     """The factory uvicorn is given; settings that cannot be used end the process, one sentence for each."""
     try:
         settings = load_settings(Settings)
+        require_what_is_set(settings)
     except ConfigurationError as error:
         print(error, file=sys.stderr, flush=True)
         is_worker = multiprocessing.parent_process() is not None

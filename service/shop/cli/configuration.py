@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from shop.cli.output import say
 from shop.core.configuration import effective, load_settings, unknown_variables
+from shop.core.telemetry import require_what_is_set
 from shop.settings import Settings
 
 
@@ -17,6 +18,7 @@ def check_config(_: Namespace) -> int:
     Variables that this release does not know are told as `unknown`: a later release may.
     """
     settings = load_settings(Settings)
+    require_what_is_set(settings)
     say({**effective(settings), "unknown": unknown_variables(os.environ)})
     return 0
 

@@ -64,20 +64,21 @@ def _is_secret(name: object, value: Any) -> bool:
     return SECRET_NAME.search(str(name)) is not None and value not in NOT_SECRET
 
 
-def _redact(value: Any, depth: int = 0) -> Any:
+def redact(value: Any, depth: int = 0) -> Any:
+    """`value` without secrets and over-long text, four levels deep; what is not JSON becomes text."""
     if isinstance(value, str):
         return _bound(redact_text(value), LONGEST_VALUE)
     if isinstance(value, bytes):
-        return _redact(value.decode("utf-8", "replace"), depth)
+        return redact(value.decode("utf-8", "replace"), depth)
     if depth == DEEPEST_VALUE:
         return _bound(redact_text(repr(value)), LONGEST_VALUE) if isinstance(value, dict | list) else value
     if isinstance(value, dict):
         return {
-            key: _redact(inner, depth + 1) if not _is_secret(key, inner) else REDACTED
+            key: redact(inner, depth + 1) if not _is_secret(key, inner) else REDACTED
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redact(inner, depth + 1) for inner in value]
+        return [redact(inner, depth + 1) for inner in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     return _bound(redact_text(str(value)), LONGEST_VALUE)
@@ -93,7 +94,7 @@ def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> Ev
         return event
     exception = event.pop("exception", None)
     internal = {key: event.pop(key) for key in ("_record", "_from_structlog") if key in event}
-    event = {**_redact(event), **internal}
+    event = {**redact(event), **internal}
     if isinstance(exception, str):
         if len(exception) > LONGEST_EXCEPTION:
             # The end of a traceback names the error; the beginning is the server's own frames.

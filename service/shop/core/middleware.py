@@ -96,8 +96,10 @@ class RequestMiddleware:
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self.app(scope, receive, send_with_headers)
-        except Exception:
+        except Exception as error:
             log.exception("unhandled_error")
+            if report := getattr(scope["app"].state, "report_error", None):
+                report(error, scope)
             if status:
                 # Half an answer is out: only a cut connection tells the client so.
                 raise

@@ -1,0 +1,174 @@
+"""Sentry and OpenTelemetry: extras of the wheel, off until their setting says where to send.
+
+FastAPI makes the spans of requests itself, with the tracer it is given here: nothing instruments it twice.
+"""
+
+import importlib.util
+import os
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.types import Scope
+
+from shop.core.configuration import ConfigurationError
+from shop.core.database import Resources
+from shop.core.logging import redact
+from shop.core.metrics import UNMATCHED, shared_directory
+from shop.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+OTEL_PACKAGES = (
+    "opentelemetry.sdk",
+    "opentelemetry.exporter.otlp.proto.http",
+    "opentelemetry.instrumentation.sqlalchemy",
+)
+FLUSH_SECONDS = 2.0
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def require_what_is_set(settings: Settings) -> None:
+    """Raise ConfigurationError when a setting asks for what this process does not have."""
+    sentences = []
+    if settings.sentry_dsn and not _is_installed("sentry_sdk"):
+        sentences.append(
+            "The credential sentry_dsn is set, but this release lacks the package sentry-sdk: remove the "
+            "credential, or build the release with the extra sentry."
+        )
+    if settings.otel_endpoint and not all(_is_installed(package) for package in OTEL_PACKAGES):
+        sentences.append(
+            f"SHOP_OTEL_ENDPOINT is {settings.otel_endpoint!r}, but this release lacks OpenTelemetry's "
+            "packages: leave the setting empty, or build the release with the extra otel."
+        )
+    directory = shared_directory()
+    if settings.metrics_address and directory is None and settings.workers > 1:
+        sentences.append(
+            f"SHOP_METRICS_ADDRESS is set and SHOP_WORKERS is {settings.workers}: set "
+            "PROMETHEUS_MULTIPROC_DIR to a directory, empty at every start, in which the "
+            "workers share their numbers."
+        )
+    if settings.metrics_address and directory is not None and not os.access(directory, os.W_OK | os.X_OK):
+        sentences.append(
+            f"PROMETHEUS_MULTIPROC_DIR is {directory!r}, which is not a directory that can be "
+            "written: make it."
+        )
+    if sentences:
+        raise ConfigurationError(sentences)
+
+
+def _is_probe(scope: MutableMapping[str, Any]) -> bool:
+    return str(scope.get("path", "")).startswith("/health")
+
+
+def tracer_provider(settings: Settings) -> "TracerProvider | None":
+    """The source of spans that sends to settings.otel_endpoint; None without one."""
+    if not settings.otel_endpoint:
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(
+        resource=Resource.create(
+            {
+                "service.name": "shop",
+                "service.version": settings.release,
+                "deployment.environment.name": settings.environment,
+            }
+        ),
+        shutdown_on_exit=False,
+    )
+    exporter = OTLPSpanExporter(endpoint=settings.otel_endpoint.rstrip("/") + "/v1/traces", timeout=5)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def telemetry_config(provider: "TracerProvider | None") -> TelemetryConfig:
+    """What FastAPI's own telemetry is told: spans of requests if there is a provider, never anything else.
+
+    Numbers and errors have their own way out, and the environment's OTEL_ variables add no exporter.
+    """
+    return {
+        "tracing": provider is not None,
+        "tracer_provider": provider,
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "auto_configure": False,
+        "exclude": _is_probe,
+    }
+
+
+def _before_send(event: Any, _hint: object) -> Any:
+    # Probes come every second: one that fails would drown every other error.
+    return None if str(event.get("transaction", "")).startswith("/health") else redact(event)
+
+
+def _start_sentry(settings: Settings) -> None:
+    import sentry_sdk
+    from sentry_sdk.integrations.dedupe import DedupeIntegration
+
+    if settings.sentry_dsn is None:
+        return
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn.get_secret_value(),
+        release=settings.release,
+        environment=settings.environment,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=_before_send,
+        # The request middleware reports; the patches of the defaults would cost each request.
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        integrations=[DedupeIntegration()],
+    )
+
+
+def _report_error(error: Exception, scope: Scope) -> None:
+    import sentry_sdk
+
+    route = getattr(scope.get("route"), "path", UNMATCHED)
+    with sentry_sdk.new_scope() as reported:
+        reported.set_transaction_name(route)
+        reported.set_tag("request_id", scope["state"]["request_id"])
+        reported.set_tag("method", scope["method"])
+        if user_id := scope["state"].get("user_id"):
+            reported.set_user({"id": user_id})
+        sentry_sdk.capture_exception(error)
+
+
+@asynccontextmanager
+async def reported(
+    app: FastAPI, settings: Settings, resources: Resources, provider: "TracerProvider | None"
+) -> AsyncIterator[None]:
+    """Report errors and trace statements while the service runs; what waits to be sent is sent at the end."""
+    if settings.sentry_dsn:
+        _start_sentry(settings)
+        app.state.report_error = _report_error
+    if provider is not None:
+        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+
+        SQLAlchemyInstrumentor().instrument(engine=resources.reads.sync_engine, tracer_provider=provider)
+    try:
+        yield
+    finally:
+        if provider is not None:
+            SQLAlchemyInstrumentor().uninstrument()
+            await anyio.to_thread.run_sync(provider.shutdown)
+        if settings.sentry_dsn:
+            import sentry_sdk
+
+            await anyio.to_thread.run_sync(sentry_sdk.flush, FLUSH_SECONDS)
