@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import time
 import uuid
 from typing import Any
@@ -24,7 +25,7 @@ from shop.auth.authenticator import STANDING_SECONDS, Standings
 
 pytestmark = pytest.mark.anyio
 
-NEXT_KEY = "Hc3vYt6Wm0QzXe8LpB2nRk9DsJ4gUf7A"
+NEXT_KEY = secrets.token_urlsafe(48)
 
 
 def part(value: object) -> str:

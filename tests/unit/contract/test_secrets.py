@@ -20,7 +20,7 @@ from tests.unit.contract.repository import ROOT, files, named
 PRIVATE_KEY = re.compile(r"-{5}BEGIN [A-Z0-9 ]*PRIVATE KEY-{5}")
 ASSIGNED = re.compile(
     r"""(?ix) \b \w*(?:password|passwd|passphrase|secret_key|api_?key|access_?key|token) ["']? \s* [:=] \s*
-        ["']? (?P<value> [^\s"'{}()\[\]<>$|,;`/*] [^\s"'{}()\[\]<>$|,;`]{5,} ) ["']? \s* (?:$|[,;)}\]])"""
+        (?P<quote> ["']?) (?P<value> [^\s"'{}()\[\]<>$|,;`/*] [^\s"'{}()\[\]<>$|,;`]{5,} ) ["']? \s* (?:$|[,;)}\]])"""
 )
 TOKEN = re.compile(r"[A-Za-z0-9+/_-]{32,}")
 HEXADECIMAL = re.compile(r"(?=.*[0-9])[0-9a-f]{32,}")
@@ -89,7 +89,9 @@ def test_no_password_is_written_out() -> None:
     found = [
         f"{where} {match[0]}"
         for where, match in lines_with(ASSIGNED)
+        # Without quotes Python has a name there, and no literal.
         if not allowed(where, PASSWORDS_ALLOWED)
+        and (match["quote"] or not where.rpartition(":")[0].endswith(".py"))
     ]
 
     assert not found, "\n".join(found)
