@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from postgresql import Cluster
 from redis_server import RedisServer
 from shop.auth.tokens import Tokens
-from shop.core.cache import RedisCache, link, open_cache, store
+from shop.core.cache import RedisCache, connection, link, open_cache, store
 from shop.core.logging import configure_logging
 from shop.core.schema import upgrade
 from shop.main import create_app
@@ -233,6 +233,12 @@ def cache_events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     for module in (link, store):
         monkeypatch.setattr(module, "log", log)
     return capture.entries
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no outage in this test: Redis may take its time."""
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT", 10.0)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from conftest import eventually
 from shop.core.cache import RedisCache, cached, open_cache
 from shop.settings.cache import CacheSettings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 Load = Callable[..., Awaitable[Any]]
 

@@ -9,7 +9,7 @@ from redis_server import RedisServer
 from shop.core.cache import LockNotAcquired, RedisCache, RedisLock, open_cache
 from shop.settings.cache import CacheSettings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 
 async def test_of_many_who_want_it_one_runs(cache: RedisCache, other: RedisCache) -> None:

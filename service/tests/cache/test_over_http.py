@@ -9,7 +9,7 @@ from conftest import Database, Serve, SignIn
 from redis_server import RedisServer
 from shop.core.cache import RedisCache
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 PRODUCTS = "/api/v1/products"
 CATEGORIES = f"{PRODUCTS}/categories"

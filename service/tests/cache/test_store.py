@@ -11,7 +11,7 @@ from shop.core.cache import MISS, RedisCache, open_cache
 from shop.core.cache.store import Found
 from shop.settings.cache import CacheSettings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 ENTRY = "shop:1:shelf:entry:key"
 TOKEN = "shop:1:shelf:token"

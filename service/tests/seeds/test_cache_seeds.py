@@ -25,7 +25,7 @@ from shop.core.metrics import metrics
 from shop.products import service as products
 from shop.settings.cache import CacheSettings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 PRODUCTS = "/api/v1/products"
 CATEGORIES = f"{PRODUCTS}/categories"
