@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
@@ -29,6 +29,9 @@ from shop.core.schema import upgrade
 from shop.main import create_app
 from shop.settings import Settings
 from shop.settings.cache import CacheSettings
+
+if TYPE_CHECKING:
+    from stage import Stage
 
 SERVICE = Path(__file__).resolve().parent.parent
 RELEASE = "20261122T160501Z-3f2a9c1"
@@ -311,3 +314,14 @@ async def reader(shared_database: Database, serve: Serve) -> AsyncIterator[httpx
     """A client for tests that change nothing."""
     async with serve(shared_database.settings()) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def stage(
+    new_database: Callable[[str], Database], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["Stage"]:
+    """A running service with something of everything in it, attacked by tests and harmed by none."""
+    from stage import set_stage
+
+    with set_stage(tmp_path_factory.mktemp("stage"), new_database) as stage:
+        yield stage

@@ -94,7 +94,7 @@ class Service:
     def events(self) -> list[dict[str, Any]]:
         """Everything the service wrote, one event a line; a line that is not JSON is a failure."""
         events = []
-        for line in self.output.read_text(encoding="utf-8").splitlines():
+        for line in self.output.read_bytes().decode().split("\n")[:-1]:
             try:
                 events.append(json.loads(line))
             except json.JSONDecodeError:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from email.message import Message
 from typing import Any, NoReturn
@@ -14,6 +15,9 @@ from starlette.responses import Response
 
 from shop.core.errors import AppError, Fault, invalid_request
 
+JSON = "application/json"
+JSON_SUFFIX = re.compile(r"application/[a-z0-9.-]+\+json")
+FORM = "application/x-www-form-urlencoded"
 NUL = ("nul_character", "A text must not hold the character NUL.")
 
 # What opens or follows a value; more of them than this keep a worker busy for longer than a request is worth.
@@ -104,9 +108,8 @@ def _media_type(content_type: str) -> str:
     return message.get_content_type()
 
 
-def _check_headers(request: Request) -> None:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
+def _check_headers(request: Request, accepted: str) -> None:
+    if request.headers.get("content-encoding", "identity") != "identity":
         raise AppError(
             415,
             "unsupported_encoding",
@@ -114,15 +117,14 @@ def _check_headers(request: Request) -> None:
             headers={"Accept-Encoding": "identity"},
         )
     media_type = _media_type(request.headers.get("content-type", ""))
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        raise AppError(
-            415,
-            "unsupported_media_type",
-            "This address reads JSON: send it with Content-Type: application/json.",
-            headers={"Accept": "application/json"},
-        )
+    if media_type == accepted or (accepted == JSON and JSON_SUFFIX.fullmatch(media_type)):
+        return
+    raise AppError(
+        415,
+        "unsupported_media_type",
+        f"This address reads {accepted}: send that, and name it in Content-Type.",
+        headers={"Accept": accepted},
+    )
 
 
 class _JSONRequest(Request):
@@ -137,7 +139,7 @@ class _JSONRequest(Request):
 class JSONRoute(APIRoute):
     """A route that reads JSON strictly: see `parse`. NUL is refused in the path, the query and forms, too.
 
-    Answers 415 to a body that is not declared as JSON or that is compressed.
+    Answers 415 to a body that is compressed, or not declared as what the route reads: JSON or a form.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -151,10 +153,12 @@ class JSONRoute(APIRoute):
             if reads_json:
                 request = _JSONRequest(request.scope, request.receive)
                 if body := await request.body():
-                    _check_headers(request)
+                    _check_headers(request, JSON)
                     request.document = parse(body)
-            elif is_form and b"%00" in await request.body():
-                raise invalid_request([Fault(("body",), *NUL)])
+            elif is_form and (body := await request.body()):
+                _check_headers(request, FORM)
+                if b"%00" in body or b"\0" in body:
+                    raise invalid_request([Fault(("body",), *NUL)])
             return await handler(request)
 
         return handle

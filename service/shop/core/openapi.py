@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from shop.core.errors import STANDARD, title
+from shop.core.errors import STANDARD, Problem, title
 
 DESCRIPTION = (
     "A small shop. Every error is `application/problem+json`: read `code` in programs, show `message` to "
@@ -50,13 +50,16 @@ def _example(status: int) -> Document:
     }
 
 
-def _problem(status: int, description: str | None) -> Document:
+def _problem(status: int) -> Document:
     content: Document = {"schema": {"$ref": REF}}
-    if status in STANDARD:
-        content["example"] = _example(status)
-    if description in (None, "", title(status)):
-        description = STANDARD[status][1] if status in STANDARD else title(status)
-    return {"description": description, "content": {"application/problem+json": content}}
+    if status not in STANDARD:
+        return {"description": title(status), "content": {"application/problem+json": content}}
+    content["example"] = _example(status)
+    return {"description": STANDARD[status][1], "content": {"application/problem+json": content}}
+
+
+def _name(status: str) -> str:
+    return title(int(status)).replace(" ", "")
 
 
 def _implied(operation: Document) -> Iterator[int]:
@@ -69,28 +72,27 @@ def _implied(operation: Document) -> Iterator[int]:
         yield 422
 
 
-def _complete(operation: Document) -> None:
-    responses = operation["responses"]
-    for status in _implied(operation):
-        responses.setdefault(str(status), {"content": {"application/json": {"schema": {"$ref": REF}}}})
-    for status, response in responses.items():
-        if status.isdecimal() and int(status) >= 400:
-            headers = response.get("headers")
-            responses[status] = _problem(int(status), response.get("description"))
-            if headers:
-                responses[status]["headers"] = headers
-    operation["responses"] = dict(sorted(responses.items()))
+def _errors(operation: Document) -> set[str]:
+    declared = {status for status in operation["responses"] if status.isdecimal() and int(status) >= 400}
+    return declared | {str(status) for status in _implied(operation)}
 
 
 def complete(document: Document) -> Document:
     """`document` with every error in the one shape and every status that all operations share."""
+    components = document.setdefault("components", {})
+    problems: Document = {}
     for item in document["paths"].values():
-        for method in METHODS:
-            if method in item:
-                _complete(item[method])
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for operation in (item[method] for method in METHODS if method in item):
+            responses = operation["responses"]
+            for status in _errors(operation):
+                problems[_name(status)] = _problem(int(status))
+                responses[status] = {"$ref": f"#/components/responses/{_name(status)}"}
+            operation["responses"] = dict(sorted(responses.items()))
+    components["responses"] = dict(sorted(problems.items()))
+    schemas = components.setdefault("schemas", {})
     for name in FOREIGN_SCHEMAS:
         schemas.pop(name, None)
+    schemas["Problem"] = Problem.model_json_schema()
     return document
 
 

@@ -84,7 +84,7 @@ async def get_own_profile(request: Request, user: CurrentUser) -> Response:
 
 @router.patch("/me", response_model=ProfileResponse, responses={412: {"model": Problem}})
 async def update_own_profile(
-    request: Request, user: CurrentUser, body: UpdateProfileRequest, _: IfMatch = None
+    request: Request, user: CurrentUser, body: UpdateProfileRequest, if_match: IfMatch = None
 ) -> Response:
     """Change the name or the avatar of the user who asks; with If-Match only if nothing changed meanwhile."""
     profile = await service.update_profile(
