@@ -26,6 +26,9 @@ REF = "#/components/schemas/Problem"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 # FastAPI's own, which no answer of this service has.
 FOREIGN_SCHEMAS = ("HTTPValidationError", "ValidationError")
+# What already says which characters a text has.
+BOUND = {"pattern", "enum", "const"}
+NO_NUL = r"^[^\u0000]*$"
 
 Document = dict[str, Any]
 
@@ -77,6 +80,18 @@ def _errors(operation: Document) -> set[str]:
     return declared | {str(status) for status in _implied(operation)}
 
 
+def _say_no_nul(schema: Any) -> None:
+    """Say of every free text below `schema` what JSONRoute sees to: that it holds no NUL."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and schema.keys().isdisjoint(BOUND):
+            schema["pattern"] = NO_NUL
+        for inner in schema.values():
+            _say_no_nul(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _say_no_nul(inner)
+
+
 def complete(document: Document) -> Document:
     """`document` with every error in the one shape and every status that all operations share."""
     components = document.setdefault("components", {})
@@ -92,6 +107,7 @@ def complete(document: Document) -> Document:
     schemas = components.setdefault("schemas", {})
     for name in FOREIGN_SCHEMAS:
         schemas.pop(name, None)
+    _say_no_nul(document)
     schemas["Problem"] = Problem.model_json_schema()
     return document
 

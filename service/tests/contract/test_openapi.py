@@ -29,13 +29,13 @@ def database(new_database: Callable[[str], Database]) -> Database:
 
 
 @pytest.fixture(scope="module")
-def headers(database: Database) -> dict[str, dict[str, str]]:
-    """The Authorization header of each role."""
-    return furnish(database)[1]
+def furnished(database: Database) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The ids of what is there, and the Authorization header of each role."""
+    return furnish(database)
 
 
 @pytest.fixture(scope="module")
-def address(database: Database, headers: dict[str, dict[str, str]]) -> Iterator[str]:
+def address(database: Database, furnished: object) -> Iterator[str]:
     """The service on a port of the loopback interface: the tool that asks knows no Unix sockets."""
     settings = database.settings(
         password_memory_kib=8,
@@ -58,16 +58,40 @@ def address(database: Database, headers: dict[str, dict[str, str]]) -> Iterator[
         listening.close()
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_every_operation_keeps_what_the_document_promises(
-    address: str, headers: dict[str, dict[str, str]], role: str, tmp_path: Path
-) -> None:
+def assert_kept(address: str, directory: Path, headers: dict[str, str], *more: str, ids: str = "") -> None:
+    """Let the tool ask every operation; `ids` is a table of the configuration with ids of what is there."""
+    configuration = directory / "schemathesis.toml"
+    configuration.write_text(CONFIGURATION.read_text() + ids)
     command = [
-        sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run",
-        f"{address}/openapi.json", "--header", f"Authorization:{headers[role]['Authorization']}",
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration), "run",
+        f"{address}/openapi.json", "--header", f"Authorization:{headers['Authorization']}", *more,
     ]  # fmt: skip
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    finished = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=300, check=False
+    )
     assert finished.returncode == 0, finished.stdout[-20_000:] + finished.stderr[-2000:]
+
+
+def test_every_operation_keeps_what_the_document_promises(
+    address: str, furnished: tuple[dict[str, str], dict[str, dict[str, str]]], tmp_path: Path
+) -> None:
+    # An admin gets furthest.
+    assert_kept(address, tmp_path, furnished[1]["admin"])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_promises_hold_for_what_is_there(
+    address: str, furnished: tuple[dict[str, str], dict[str, dict[str, str]]], role: str, tmp_path: Path
+) -> None:
+    ids, headers = furnished
+    table = "\n[parameters]\n" + "".join(f'"path.{name}" = "{value}"\n' for name, value in ids.items())
+    assert_kept(address, tmp_path, headers[role], "--phases", "fuzzing", ids=table)
+
+
+def test_the_promises_hold_for_a_user(
+    address: str, furnished: tuple[dict[str, str], dict[str, dict[str, str]]], tmp_path: Path
+) -> None:
+    assert_kept(address, tmp_path, furnished[1]["user"], "--phases", "examples,fuzzing,stateful")
 
 
 @pytest.fixture(scope="module")
