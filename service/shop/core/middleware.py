@@ -19,6 +19,8 @@ from shop.core.metrics import UNMATCHED, metrics
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 LONGEST_LOGGED_PATH = 512
 LONGEST_LOGGED_METHOD = 16
+# An IPv6 address with its scope; X-Forwarded-For is taken as it comes.
+LONGEST_LOGGED_CLIENT = 64
 # nginx's status for a client that went away before it was answered.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -61,7 +63,7 @@ def _log_access(scope: Scope, status: int, duration: float) -> None:
         route=route,
         status=status,
         duration=round(duration, 6),
-        client=client[0] if client else None,
+        client=client[0][:LONGEST_LOGGED_CLIENT] if client else None,
         user_id=scope["state"].get("user_id"),
     )
 

@@ -20,7 +20,7 @@ TAGS = {
     "orders": "What an account buys. An order takes its stock at once, or is refused.",
     "products": "What is for sale, and how many pieces are left.",
     "health": "Whether the process lives and can do its work.",
-    "operations": "For those who run the service.",
+    "debug": "For admins, outside production: how queries run, what the process holds.",
 }
 REF = "#/components/schemas/Problem"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from shop.core.database import resources_of
 from shop.core.errors import AppError, Problem
+from shop.core.json_body import JSONRoute
 from shop.core.principal import AdminUser
 from shop.core.process import cgroup_memory, process_facts
 from shop.core.transactions import answering_for_the_database
@@ -29,6 +30,7 @@ QUERIES = {
 router = APIRouter(
     prefix="/debug",
     tags=["debug"],
+    route_class=JSONRoute,
     responses={status: {"model": Problem} for status in (401, 403, 404, 429, 503)},
 )
 

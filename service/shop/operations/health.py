@@ -12,13 +12,14 @@ from shop.core.cache import cache_of
 from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.core.health import NO_STORE, Readiness
+from shop.core.json_body import JSONRoute
 from shop.core.metrics import shared_directory
 from shop.core.pool import PoolFacts, pool_facts
 from shop.core.principal import AdminUser
 
 State = Literal["healthy", "unhealthy"]
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=JSONRoute)
 
 
 class Health(BaseModel):

@@ -62,13 +62,9 @@ def test_a_declared_length_beyond_the_limit_is_refused_before_a_byte_of_it_comes
     headers = HOST + JSON + b"Connection: close\r\n"
     for length in (LIMIT + 1, 10**9, 10**17):
         request = b"POST /api/v1/users HTTP/1.1\r\n" + headers + b"Content-Length: %d\r\n\r\n" % length
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(2)
-            connection.connect(str(stage.service.socket))
-            connection.sendall(request)
-            answer = connection.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 413 "), answer[:100]
-        assert problem_of(answer.partition(b"\r\n\r\n")[2]).code == "body_too_large"
+        status, _, body = ask(stage, request)
+        assert status == 413
+        assert problem_of(body).code == "body_too_large"
 
 
 def test_a_body_without_length_is_cut_and_leaves_no_trace_in_memory(stage: Stage) -> None:
@@ -85,8 +81,7 @@ def test_a_body_without_length_is_cut_and_leaves_no_trace_in_memory(stage: Stage
             )
             for _ in range(3):
                 connection.sendall(chunk)
-            answer = connection.recv(65_536)
-            assert answer.startswith(b"HTTP/1.1 413 "), answer[:100]
+            assert connection.recv(13) == b"HTTP/1.1 413 "
             # 48 MiB more that nobody asked for: read, dropped, not kept.
             try:
                 for _ in range(768):
