@@ -81,7 +81,7 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
 
 def variants(schema: dict[str, Any]) -> list[dict[str, Any]]:
     """The schemas that a value may have, without null."""
-    any_of = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    any_of = [schema] if "type" in schema else schema.get("anyOf") or schema.get("oneOf") or [schema]
     return [variant for variant in any_of if variant.get("type") != "null"]
 
 

@@ -98,7 +98,7 @@ def _nul_in_address(request: Request) -> Iterator[Fault]:
         if "\0" in name + value:
             yield Fault(("query", name), *NUL)
     for name, value in request.path_params.items():
-        if "\0" in value:
+        if "\0" in str(value):
             yield Fault(("path", name), *NUL)
 
 

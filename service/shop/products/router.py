@@ -43,6 +43,9 @@ CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
 IF_NONE_MATCH = {"parameters": [header("If-None-Match", "the ETag of the answer the client has")]}
 IF_MATCH = {"parameters": [header("If-Match", "the ETag of the product as it was read")]}
 
+# Only an id matches, so that no method of a product seems to be one of /categories.
+PRODUCT = "/{product_id:uuid}"
+
 router = APIRouter(prefix=PATH, tags=["products"], route_class=JSONRoute, responses={503: {"model": Problem}})
 
 
@@ -86,7 +89,7 @@ async def list_categories(request: Request) -> Response:
 
 
 @router.get(
-    "/{product_id}",
+    PRODUCT,
     response_model=ProductRead,
     responses=NOT_FOUND | NOT_MODIFIED,
     openapi_extra=IF_NONE_MATCH,
@@ -110,7 +113,7 @@ async def create_product(request: Request, admin: AdminUser, body: CreateProduct
 
 
 @router.patch(
-    "/{product_id}",
+    PRODUCT,
     response_model=ProductRead,
     responses=ADMIN | NOT_FOUND | CONFLICT | {412: {"model": Problem}},
     openapi_extra=IF_MATCH,

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 # The largest number of pieces: PostgreSQL's integer.
 LARGEST_STOCK = 2**31 - 1
@@ -65,7 +65,7 @@ class CreateProductRequest(BaseModel):
     category: Category
     price: Price
     stock: int = Field(0, ge=0, le=LARGEST_STOCK)
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class UpdateProductRequest(BaseModel):
@@ -78,7 +78,7 @@ class UpdateProductRequest(BaseModel):
     name: Name = Field(default_factory=str)
     category: Category = Field(default_factory=str)
     price: Price = Field(default_factory=str)
-    is_active: bool = Field(default_factory=bool)
+    is_active: StrictBool = Field(default_factory=bool)
 
     @model_validator(mode="after")
     def _refuse_nothing(self) -> "UpdateProductRequest":
@@ -90,7 +90,16 @@ class UpdateProductRequest(BaseModel):
 class ChangeStockRequest(BaseModel):
     """Pieces that came in (above 0) or are gone (below 0, with the reason adjust)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        # What the validators below say, for those who read the schema.
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"change_amount": {"minimum": 1}}},
+                {"properties": {"change_amount": {"maximum": -1}, "reason": {"const": "adjust"}}},
+            ]
+        },
+    )
 
     change_amount: Annotated[int, Field(ge=-LARGEST_STOCK, le=LARGEST_STOCK), AfterValidator(_not_zero)]
     reason: Literal["restock", "adjust"]

