@@ -15,7 +15,7 @@ import httpx2
 
 from conftest import SERVICE
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 90.0
 STOP_TIMEOUT = 25.0
 LOGGING = SERVICE / "shop" / "core" / "logging.json"
 # linux/prctl.h: what systemd's MemoryDenyWriteExecute= asks the kernel for, since Linux 6.3.

@@ -6,6 +6,7 @@ import logging.config
 import os
 import re
 import sys
+from datetime import datetime, timezone
 from importlib import resources
 from typing import Any, Literal
 
@@ -79,7 +80,7 @@ def redact(value: Any, depth: int = 0) -> Any:
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(inner, depth + 1) for inner in value]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | datetime):
         return value
     return _bound(redact_text(str(value)), LONGEST_VALUE)
 
@@ -103,6 +104,16 @@ def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> Ev
     return event
 
 
+def _timestamp(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    # orjson writes it, at a fraction of what formatting it costs.
+    event["timestamp"] = datetime.now(timezone.utc)
+    return event
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
 def _drop_color_message(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)
     return event
@@ -110,10 +121,10 @@ def _drop_color_message(logger: WrappedLogger, method: str, event: EventDict) ->
 
 def _serialise(event: EventDict) -> bytes:
     try:
-        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
     except TypeError:
         # A lone surrogate, or an integer beyond 64 bits: rather a clumsy line than none.
-        return json.dumps(event, default=repr).encode()
+        return json.dumps(event, default=_as_text).encode()
 
 
 def _dumps(event: EventDict, **_: Any) -> bytes:
@@ -137,7 +148,7 @@ def _processors(release: str, *further: Processor) -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _timestamp,
         _Release(release),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,

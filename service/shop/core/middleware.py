@@ -93,8 +93,8 @@ class RequestMiddleware:
                 message["headers"] = [*message.get("headers", ()), *ours]
             await send(message)
 
-        active = metrics().http_requests_active
-        active.inc()
+        instruments = metrics()
+        instruments.active += 1
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self.app(scope, receive, send_with_headers)
@@ -107,7 +107,7 @@ class RequestMiddleware:
                 raise
             await internal_error(Request(scope))(scope, receive, send_with_headers)
         finally:
-            active.dec()
+            instruments.active -= 1
             _log_access(scope, status or CLIENT_CLOSED_REQUEST, time.perf_counter() - start)
             structlog.contextvars.reset_contextvars(**tokens)
             if "user_id" in state:

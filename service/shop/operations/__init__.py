@@ -38,6 +38,7 @@ async def observed(app: FastAPI, settings: Settings, resources: Resources) -> As
     def observe(seconds: float) -> None:
         lag.add(seconds)
         instruments.event_loop_lag_seconds.observe(seconds)
+        instruments.http_requests_active.set(instruments.active)
         for name, value in pool_facts(resources.reads):
             instruments.pool[name].set(value)
 

@@ -24,10 +24,11 @@ COUNT = f'http_request_duration_seconds_count{{endpoint="{PRODUCTS}",method="GET
 QUERIES = 'database_queries_total{operation="SELECT",table="products"}'
 
 
-@pytest.fixture
-def observed(database: Database, tmp_path: Path) -> Iterator[Observed]:
-    """Four workers on this test's database."""
-    service = Observed(tmp_path, database.environ(tmp_path / "credentials", SHOP_WORKERS="4"))
+@pytest.fixture(params=[2])
+def observed(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Observed]:
+    """Workers of a test's own, two unless it asks for another number, on its own database."""
+    environ = database.environ(tmp_path / "credentials", SHOP_WORKERS=str(request.param))
+    service = Observed(tmp_path, environ)
     try:
         service.wait_until_ready()
         yield service
@@ -88,6 +89,7 @@ def leader(service: Observed) -> int:
     return pids[0]
 
 
+@pytest.mark.parametrize("observed", [4], indirect=True)
 def test_four_workers_tell_what_their_clients_counted_even_when_one_is_killed(observed: Observed) -> None:
     eventually(lambda: served(observed))
     first = ask(observed, 80)
@@ -115,7 +117,8 @@ def test_another_worker_serves_the_metrics_when_the_one_that_did_is_killed(obser
     eventually(lambda: observed.samples().get(OK) == 20)
     first = leader(observed)
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: first not in observed.workers())
+    # Its memory goes before its sockets do: only when the parent has buried it, nobody listens.
+    eventually(lambda: not Path(f"/proc/{first}").exists())
     eventually(lambda: served(observed))
     assert leader(observed) != first
     assert observed.samples()[OK] == 20, "counts of the dead leader are lost"

@@ -108,13 +108,16 @@ async def test_code_after_a_yield_does_not_run_after_an_error_item_52() -> None:
 
 
 async def test_reading_the_process_holds_up_no_loop_item_54_and_80() -> None:
-    start = time.perf_counter()
-    facts = process_facts(os.getpid())
-    # psutil.cpu_percent(interval=0.1), as the second article has it, would have slept 0.1 s in the loop.
-    assert time.perf_counter() - start < 0.05
+    elapsed = []
+    for _ in range(5):
+        start = time.perf_counter()
+        facts = process_facts(os.getpid())
+        elapsed.append(time.perf_counter() - start)
+    # psutil.cpu_percent(interval=0.1), as the second article has it, sleeps 0.1 s in the loop, every time.
+    assert min(elapsed) < 0.05
     assert facts is not None
     assert facts.rss > 0 and facts.vms > facts.rss and facts.threads > 0 and facts.open_files > 0
-    assert 0 < facts.uptime < 86400
+    assert 0 <= facts.uptime < 86400
     assert not [path for path in PACKAGE if "psutil" in imported(path)]
 
 
