@@ -1,11 +1,14 @@
 """Fixtures: customers with an account each, products with a stock, and what must hold of the stock log."""
 
+import asyncio
 import itertools
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 
@@ -62,13 +65,13 @@ async def client(database: Database, serve: Serve) -> AsyncIterator[httpx2.Async
 
 @pytest.fixture
 async def new_customer(client: httpx2.AsyncClient, database: Database, sign_in: SignIn) -> NewCustomer:
-    """Makes a user with one account."""
+    """Makes a user with one account; `on` is the client they use."""
 
-    async def create() -> Customer:
+    async def create(on: httpx2.AsyncClient = client) -> Customer:
         user = await sign_in(database)
-        response = await client.post(ACCOUNTS, json={"name": "Mine"}, headers=user.headers)
+        response = await on.post(ACCOUNTS, json={"name": "Mine"}, headers=user.headers)
         assert response.status_code == 201, response.text
-        return Customer(client, str(user.user_id), user.headers, response.json()["id"])
+        return Customer(on, str(user.user_id), user.headers, response.json()["id"])
 
     return create
 
@@ -98,6 +101,29 @@ def new_product(database: Database) -> Callable[..., Awaitable[str]]:
 
 
 NewProduct = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def blocker(database: Database) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A superuser's connection whose locks are in the way of the service's."""
+    connection = await database.cluster.connect(database.name)
+    try:
+        await connection.execute("SET search_path = shop")
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def wait_for_waiting(database: Database, sessions: int = 1) -> None:
+    """Return when this many sessions of the service wait for a lock."""
+    query = (
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        f"AND application_name LIKE 'shop/%' AND datname = '{database.name}'"
+    )
+    deadline = time.monotonic() + 10
+    while (await database.fetch(query))[0]["n"] < sessions:
+        assert time.monotonic() < deadline, f"there are not {sessions} sessions that wait for a lock"
+        await asyncio.sleep(0.01)
 
 
 async def stock_of(database: Database, product_id: str) -> int:
