@@ -46,7 +46,7 @@ RequestLogger = Annotated[FilteringBoundLogger, Depends(get_request_logger)]
 
 
 def _log_access(scope: Scope, status: int, duration: float) -> None:
-    route = getattr(scope.get("route"), "path", UNMATCHED)
+    route = getattr(scope.get("route"), "path_format", UNMATCHED)
     metrics().count_request(scope["method"], route, status, duration)
     if status >= 500:
         emit = log.error

@@ -140,7 +140,7 @@ def _start_sentry(settings: Settings) -> None:
 def _report_error(error: Exception, scope: Scope) -> None:
     import sentry_sdk
 
-    route = getattr(scope.get("route"), "path", UNMATCHED)
+    route = getattr(scope.get("route"), "path_format", UNMATCHED)
     with sentry_sdk.new_scope() as reported:
         reported.set_transaction_name(route)
         reported.set_tag("request_id", scope["state"]["request_id"])
