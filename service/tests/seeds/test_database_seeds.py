@@ -173,7 +173,9 @@ async def test_a_time_without_a_zone_takes_no_time_with_one(database: Database, 
         await connection.execute(text("INSERT INTO moments (aware) VALUES (:now)"), {"now": now})
         await connection.execute(insert(Product), [cup(sku="now")])
         kept = (await connection.execute(text("SELECT aware FROM moments"))).scalar_one()
-        created = (await connection.execute(select(Product.created_at).where(Product.sku == "now"))).scalar_one()
+        created = (
+            await connection.execute(select(Product.created_at).where(Product.sku == "now"))
+        ).scalar_one()
     assert kept == now
     assert created.utcoffset() == timedelta(0)
     assert abs(created - now) < timedelta(minutes=1)

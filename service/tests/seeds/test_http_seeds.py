@@ -13,6 +13,7 @@ import anyio
 import httpx2
 import pytest
 from fastapi import FastAPI, HTTPException
+from pydantic import ValidationError
 from pydantic.errors import PydanticImportError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -148,6 +149,13 @@ def test_settings_do_not_come_from_pydantic_itself() -> None:
     """S1, item 58: `BaseSettings` moved to a package of its own."""
     with pytest.raises(PydanticImportError):
         from pydantic import BaseSettings  # noqa: F401
+
+
+def test_settings_are_never_changed(database: Database) -> None:
+    """S3, item 56: `update_settings` behind a lock, in one worker of several; here a new value is a restart."""
+    settings = database.settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.workers = 3
 
 
 async def test_without_its_page_the_document_was_still_there(database: Database, serve: Serve) -> None:

@@ -54,6 +54,7 @@ def imported(path: Path) -> set[str]:
 
 
 async def test_the_second_articles_table_statistics_have_no_such_column_item_40(database: Database) -> None:
+    """S1, item 40: `tablename`, a column that the statistics do not have."""
     engine = create_engine(database.settings())
     try:
         async with engine.connect() as connection:
@@ -72,6 +73,7 @@ async def test_the_second_articles_table_statistics_have_no_such_column_item_40(
 async def test_the_first_articles_explain_address_is_swallowed_and_runs_what_it_explains_item_42(
     database: Database, client: httpx2.AsyncClient
 ) -> None:
+    """S0, item 42: an open EXPLAIN that executes, behind an address that another one takes."""
     await database.execute("CREATE SEQUENCE IF NOT EXISTS shop.explained")
     before = await database.fetch("SELECT last_value, is_called FROM shop.explained")
     await database.fetch("EXPLAIN SELECT nextval('shop.explained')")
@@ -86,6 +88,7 @@ async def test_the_first_articles_explain_address_is_swallowed_and_runs_what_it_
 
 
 async def test_code_after_a_yield_does_not_run_after_an_error_item_52() -> None:
+    """S2, item 52: "code after yield always runs"."""
     cleaned: list[str] = []
 
     @asynccontextmanager
@@ -108,6 +111,7 @@ async def test_code_after_a_yield_does_not_run_after_an_error_item_52() -> None:
 
 
 async def test_reading_the_process_holds_up_no_loop_item_54_and_80() -> None:
+    """S1, S2 and S3, item 54; S1, item 80: blocking calls in coroutines, `psutil` among them."""
     elapsed = []
     for _ in range(5):
         start = time.perf_counter()
@@ -122,6 +126,7 @@ async def test_reading_the_process_holds_up_no_loop_item_54_and_80() -> None:
 
 
 async def test_a_schedule_beside_relative_sleeps_reports_its_own_drift_as_lag_item_55() -> None:
+    """S3, item 55: `next_t += interval` beside relative sleeps."""
     loop = asyncio.get_running_loop()
     expected, drift = loop.time(), 0.0
     each = []
@@ -138,6 +143,7 @@ async def test_a_schedule_beside_relative_sleeps_reports_its_own_drift_as_lag_it
 async def test_a_service_without_its_database_is_not_200_and_asks_no_third_party_item_62(
     database: Database, serve: Serve
 ) -> None:
+    """S0 and S1, item 62: 200 when unhealthy, and probes that call third parties."""
     async with serve(database.settings(database_host="/nonexistent")) as client:
         for path in ("/health", "/health/ready", "/health/db"):
             response = await client.get(path)
@@ -150,6 +156,7 @@ async def test_a_service_without_its_database_is_not_200_and_asks_no_third_party
 
 
 async def test_the_first_articles_pool_methods_do_not_exist_item_63(database: Database) -> None:
+    """S0, item 63: `waiters()` and `checked_out()`."""
     from sqlalchemy.pool import AsyncAdaptedQueuePool
 
     assert not hasattr(AsyncAdaptedQueuePool, "waiters")
@@ -169,6 +176,7 @@ async def test_the_first_articles_pool_methods_do_not_exist_item_63(database: Da
 
 
 async def test_the_hosts_memory_makes_no_service_unhealthy_item_64(client: httpx2.AsyncClient) -> None:
+    """S0, item 64: 503 for the memory of the whole host."""
     for path in ("health.py", "../core/health.py"):
         source = (SERVICE / "shop/operations" / path).read_text()
         assert "meminfo" not in source and "virtual_memory" not in source
@@ -176,6 +184,7 @@ async def test_the_hosts_memory_makes_no_service_unhealthy_item_64(client: httpx
 
 
 async def test_foreign_loggers_lines_are_json_too_item_70(capsys: pytest.CaptureFixture[str]) -> None:
+    """S0, item 70: only its own loggers write JSON."""
     from shop.core.logging import json_formatter
 
     record = logging.LogRecord("uvicorn.error", logging.INFO, "x", 1, "Started %s", ("it",), None)
@@ -184,6 +193,7 @@ async def test_foreign_loggers_lines_are_json_too_item_70(capsys: pytest.Capture
 
 
 def test_a_logger_is_no_field_of_a_model_item_71() -> None:
+    """S0, item 71: a logger as a field of a Pydantic model."""
     import structlog
 
     with pytest.raises(pydantic.errors.PydanticSchemaGenerationError):
@@ -191,6 +201,7 @@ def test_a_logger_is_no_field_of_a_model_item_71() -> None:
 
 
 def test_no_worker_writes_a_log_file_item_72() -> None:
+    """S1, item 72: workers that rotate one file."""
     for path in PACKAGE:
         assert not imported(path) & {"RotatingFileHandler", "TimedRotatingFileHandler", "logging.handlers"}, (
             path
@@ -199,6 +210,8 @@ def test_no_worker_writes_a_log_file_item_72() -> None:
 
 
 async def test_an_error_has_its_request_id_too_and_no_layer_is_a_base_http_middleware_item_73() -> None:
+    """S1 and S3, item 73: `BaseHTTPMiddleware`, and errors without their id."""
+
     class AsTheArticlesHaveIt(BaseHTTPMiddleware):
         async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
             response = await call_next(request)
@@ -224,6 +237,7 @@ async def test_an_error_has_its_request_id_too_and_no_layer_is_a_base_http_middl
 async def test_a_request_has_its_id_under_both_names_and_a_logger_that_knows_it_item_73_and_74(
     database: Database,
 ) -> None:
+    """S3, items 73 and 74, kept: `corr_id`, and a logger for each request."""
     app = create_app(database.settings())
     seen: dict[str, Any] = {}
 
@@ -241,12 +255,14 @@ async def test_a_request_has_its_id_under_both_names_and_a_logger_that_knows_it_
 
 
 def test_the_second_articles_buckets_are_blind_where_requests_are_item_75() -> None:
+    """S1, item 75: the buckets, the type and the address of its metrics."""
     # Its first bucket ends at 100 ms: everything a healthy service does would be in it.
     assert len([bound for bound in DURATION_BUCKETS if bound < 0.1]) == 4
     assert Metrics().http_requests_total._labelnames == ("method", "endpoint", "status")
 
 
 def test_the_classic_text_is_not_openmetrics_item_75() -> None:
+    """S1, item 75: the buckets, the type and the address of its metrics."""
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.Counter("seen", "Seen.", registry=registry)
     assert not prometheus_client.generate_latest(registry).endswith(b"# EOF\n")
@@ -256,6 +272,7 @@ def test_the_classic_text_is_not_openmetrics_item_75() -> None:
 async def test_metrics_have_one_meaning_and_are_not_on_the_public_address_item_75(
     client: httpx2.AsyncClient,
 ) -> None:
+    """S1, item 75: the buckets, the type and the address of its metrics."""
     assert (await client.get("/metrics")).status_code == 404
 
 
@@ -273,6 +290,7 @@ def values(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_one_workers_registry_knows_nothing_of_the_others_item_76(values: Path) -> None:
+    """S1, item 76: each scrape sees one worker."""
     alone = prometheus_client.CollectorRegistry()
     prometheus_client.Counter("answered", "x", registry=alone).inc(3)
     assert alone.get_sample_value("answered_total") == 3
@@ -282,6 +300,7 @@ def test_one_workers_registry_knows_nothing_of_the_others_item_76(values: Path) 
 
 
 def test_sentry_is_told_of_no_person_unless_asked_item_77() -> None:
+    """S1, item 77: Sentry, with what it sends of persons."""
     source = (SERVICE / "shop/core/telemetry.py").read_text()
     for setting in ("send_default_pii=False", "include_local_variables=False", "before_send=_before_send"):
         assert setting in source
