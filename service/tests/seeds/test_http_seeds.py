@@ -152,7 +152,7 @@ def test_settings_do_not_come_from_pydantic_itself() -> None:
 
 
 def test_settings_are_never_changed(database: Database) -> None:
-    """S3, item 56: `update_settings` behind a lock, in one worker of several; here a new value is a restart."""
+    """S3, item 56: `update_settings` in one worker of several; here a new value takes a restart."""
     settings = database.settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.workers = 3

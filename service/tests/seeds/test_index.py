@@ -13,7 +13,7 @@ ORDINALS = {"first": "S0", "second": "S1", "third": "S2", "fourth": "S3", "fifth
 NUMBERS = r"\d+(?:(?:, | and |_and_)\d+)*"
 
 
-def tests() -> Iterator[tuple[str, str, str]]:
+def listed_tests() -> Iterator[tuple[str, str, str]]:
     """File, name and sentence of every test of the folder."""
     for path in sorted(FOLDER.glob("test_*_seeds.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -48,7 +48,7 @@ def rows() -> dict[int, str]:
 def test_every_test_names_an_article_and_an_item() -> None:
     nameless = [
         (file, name)
-        for file, name, sentence in tests()
+        for file, name, sentence in listed_tests()
         if not items_of(name, sentence) or not articles_of(name, sentence)
     ]
     assert nameless == []
@@ -56,7 +56,7 @@ def test_every_test_names_an_article_and_an_item() -> None:
 
 def test_the_index_lists_every_item_with_the_tests_that_show_it() -> None:
     shown = defaultdict(set)
-    for file, name, sentence in tests():
+    for file, name, sentence in listed_tests():
         for item in items_of(name, sentence):
             shown[item].add(file.removeprefix("test_").removesuffix("_seeds.py"))
     listed = rows()
@@ -70,7 +70,7 @@ def test_the_index_lists_every_item_with_the_tests_that_show_it() -> None:
 
 
 def test_an_item_without_a_test_has_a_reason() -> None:
-    named = {item for _, name, sentence in tests() for item in items_of(name, sentence)}
+    named = {item for _, name, sentence in listed_tests() for item in items_of(name, sentence)}
     for item, text in rows().items():
         if item not in named:
             assert len(text.split()) > 4 and text.endswith("."), f"item {item}: why is there no test of it?"
