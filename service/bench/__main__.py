@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 from bench import scenes
 from bench.customer import Customer
@@ -35,28 +36,26 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(stage: Stage, load: Load, chosen: tuple[str, ...], plan: scenes.Plan) -> list[Finding]:
-    findings: list[Finding] = []
+def _measure(stage: Stage, load: Load, chosen: Sequence[str], plan: scenes.Plan) -> Iterator[list[Finding]]:
     customer = Customer(stage.database)
     baselines = scenes.start_baselines(stage)
     service = baselines[1]
     if "reads" in chosen:
-        findings += scenes.reads(stage, load, baselines, plan)
+        yield scenes.reads(stage, load, baselines, plan)
     if "observability" in chosen:
-        findings += scenes.observability(stage, load, service, plan)
+        yield scenes.observability(stage, load, service, plan)
     if "pages" in chosen:
-        findings += scenes.pages(stage, load, service, plan)
+        yield scenes.pages(stage, load, service, plan)
     for server in baselines:
         server.stop()
     if "orders" in chosen:
-        findings += scenes.orders(stage, load, customer, plan)
+        yield scenes.orders(stage, load, customer, plan)
     if "round_trips" in chosen:
-        findings += scenes.round_trips(stage, load, customer)
+        yield scenes.round_trips(stage, load, customer)
     if "disconnects" in chosen:
-        findings += scenes.disconnects(stage, load, customer)
+        yield scenes.disconnects(stage, load, customer)
     if "memory" in chosen:
-        findings += scenes.memory(stage, load, plan)
-    return findings
+        yield scenes.memory(stage, load, plan)
 
 
 def main() -> int:
@@ -65,9 +64,14 @@ def main() -> int:
     plan = QUICK if arguments.quick else FULL
     began = time.monotonic()
     load = Load()
+    findings: list[Finding] = []
     try:
         with Stage(arguments.baseline_python) as stage:
-            findings = _measure(stage, load, tuple(arguments.scenes), plan)
+            for found in _measure(stage, load, arguments.scenes, plan):
+                findings += found
+                print(
+                    *(f"{one.what}: {one.measured}" for one in found), sep="\n", file=sys.stderr, flush=True
+                )
     finally:
         load.close()
     python = ".".join(map(str, sys.version_info[:3]))

@@ -17,6 +17,8 @@ from bench.wire import Relay
 PATH = "/api/v1/products"
 PAGE_SIZE = 20
 ORDERING_CLIENTS = 20
+# Seconds after which each half of the soak ends, on a machine too busy for all its requests.
+LONGEST_SOAK = 60
 ONE_CONNECTION = {"SHOP_DATABASE_POOL_SIZE": "1", "SHOP_DATABASE_MAX_OVERFLOW": "0"}
 PRODUCT = [{"path": f"{PATH}/{product_id(number)}"} for number in range(1, PRODUCTS, 97)]
 LIST = [{"path": f"{PATH}?limit={PAGE_SIZE}"}]
@@ -223,16 +225,16 @@ def memory(stage: Stage, load: Load, plan: Plan) -> list[Finding]:
     server = stage.server("S", "soaked", "shop.main:application")
     mixed = [*PRODUCT[:300], *LIST * 60]
     began = time.monotonic()
-    load.run(server, mixed, count=plan.requests // 2, seconds=600)
+    answers = load.run(server, mixed, count=plan.requests // 2, seconds=LONGEST_SOAK)["answers"]
     half = resident_bytes(server.pid)
-    load.run(server, mixed, count=plan.requests - plan.requests // 2, seconds=600)
+    answers += load.run(server, mixed, count=plan.requests // 2, seconds=LONGEST_SOAK)["answers"]
     whole = resident_bytes(server.pid)
     seconds = time.monotonic() - began
     server.stop()
     growth = (whole - half) / 2**20
     return [
         Finding(
-            f"memory of one worker after {plan.requests} requests",
+            f"memory of one worker after {answers} requests",
             f"{whole / 2**20:.0f} MB",
             target="at most 120 MB",
             met=whole <= 120 * 2**20,

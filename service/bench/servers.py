@@ -206,7 +206,7 @@ class Stage:
             "PGAPPNAME": f"shop/{name}",
             "CREDENTIALS_DIRECTORY": str(credentials),
             "BENCH_PASSWORD": cluster.password,
-            "SHOP_ENVIRONMENT": "test",
+            "SHOP_ENVIRONMENT": "production",
             "SHOP_RELEASE": name,
             "SHOP_DATABASE_HOST": str(cluster.socket_directory),
             "SHOP_DATABASE_PORT": str(cluster.port),

@@ -84,13 +84,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     openapi.describe(app)
     register_error_handlers(app, CONSTRAINTS)
-    app.include_router(health.router)
-    include_routers(app, settings)
-    app.include_router(auth.router)
+    # Routes are tried one after the other: what is asked most comes first.
     app.include_router(products.router)
-    app.include_router(users.router)
-    app.include_router(accounts.router)
+    app.include_router(health.router)
     app.include_router(orders.router)
+    app.include_router(accounts.router)
+    app.include_router(users.router)
+    app.include_router(auth.router)
+    include_routers(app, settings)
     return app
 
 
