@@ -73,22 +73,22 @@ def _bring_up(session: Session, plan: Plan, seconds: float) -> None:
     journal, systemd, release, live = session.journal, session.systemd, plan.release, plan.live
     unit = session.host.unit(release)
     try:
-        with journal.step("activate.start", release):
+        with journal.step("start", release):
             if not systemd.state(unit).running:
                 started = systemd.start(unit)
                 if not started.ok:
                     raise _not_ready(session, plan, f"{unit} did not start: {started.tail(3)}", None)
-        with journal.step("activate.gate", release):
+        with journal.step("gate", release):
             verdict = gate.wait_until_ready(
                 systemd, release, session.host.release(release) / "http.sock", seconds
             )
             if not verdict.passed:
                 raise _not_ready(session, plan, verdict.reason, verdict.probe)
         # Enabled before the switch: whatever `current` says after a power cut, that release starts.
-        with journal.step("activate.enable", release):
+        with journal.step("enable", release):
             systemd.enable(unit)
         if live != release:
-            with journal.step("activate.switch", release, previous=live):
+            with journal.step("switch", release, previous=live):
                 releases.point_to(session.host, release)
                 _verify(session, plan)
     except BaseException as failure:
@@ -100,7 +100,7 @@ def _bring_up(session: Session, plan: Plan, seconds: float) -> None:
 def _undo(session: Session, plan: Plan, cause: BaseException) -> None:
     unit = session.host.unit(plan.release)
     try:
-        with session.journal.step("activate.undo", plan.release):
+        with session.journal.step("undo", plan.release):
             if releases.live(session.host) != plan.live:
                 releases.point_to(session.host, plan.live)
             session.systemd.disable(unit)
@@ -149,7 +149,7 @@ def _retire(session: Session, plan: Plan, keep_previous: bool) -> None:
     try:
         states = session.systemd.instances(_known(session))
         stopping = sorted((leaving - kept) & states.keys())
-        with session.journal.step("activate.retire", plan.release, stopped=stopping):
+        with session.journal.step("retire", plan.release, stopped=stopping):
             for name, state in states.items():
                 if name != plan.release and state.enabled:
                     session.systemd.disable(session.host.unit(name))

@@ -51,3 +51,15 @@ class NeedsRootError(RefusedError):
     """The caller is not root."""
 
     exit_code = 5
+
+
+class LeaseHeldError(RefusedError):
+    """Another deploy holds the environment's lease."""
+
+    exit_code = 4
+
+
+class FenceStaleError(RefusedError):
+    """A newer deploy has taken over from the caller."""
+
+    exit_code = 7

@@ -38,7 +38,11 @@ class Host:
 
     root: Path = Path("/")
     systemctl: str = "/usr/bin/systemctl"
+    systemd_run: str = "/usr/bin/systemd-run"
     journalctl: str = "/usr/bin/journalctl"
+    nft: str = "/usr/sbin/nft"
+    # How a timer calls slipway again.
+    program: tuple[str, ...] = ("/usr/local/sbin/slipway",)
     python: str = sys.executable
     free_bytes: Callable[[Path], int] = _free_bytes
 
@@ -64,6 +68,32 @@ class Host:
     @property
     def lock(self) -> Path:
         return self.state / "lock"
+
+    @property
+    def fence(self) -> Path:
+        return self.state / "fence"
+
+    @property
+    def lease(self) -> Path:
+        return self.state / "lease.json"
+
+    @property
+    def lease_lock(self) -> Path:
+        return self.state / "lease.lock"
+
+    @property
+    def runtime(self) -> Path:
+        """What a reboot takes with it: which release is warm, whether this host is drained."""
+        return self.path("/run/slipway")
+
+    @property
+    def maintenance(self) -> Path:
+        """nginx looks for this file; its answer is in maintenance.json beside it."""
+        return self.path(f"/srv/{APP}/maintenance")
+
+    @property
+    def access_log(self) -> Path:
+        return self.path("/var/log/nginx/access.log")
 
     @property
     def incoming(self) -> Path:
@@ -99,6 +129,7 @@ class Host:
             (self.state, 0o750),
             (self.incoming, 0o700),
             (self.staging, 0o700),
+            (self.runtime, 0o755),
         ):
             if not directory.is_dir():
                 directory.mkdir(parents=True, exist_ok=True)

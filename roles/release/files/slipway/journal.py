@@ -1,12 +1,14 @@
 """The journal of all slipway did: one JSON object a line, each on the disk before the step goes on.
 
-A line: schema, time (UTC), sequence, who, step, release, phase (begin|end), result, duration_ms, error,
-details; what does not apply is left out.
+A line: schema, time (UTC), sequence, previous (sha256 of the line before), who, fence (null: a person on the console),
+step, release, phase (begin|end|note), result, duration_ms, error, details; what does not apply is left out.
+A step within a step is named after it: switch within activate is activate.switch. A note is one record of its own.
 A line torn by a power cut is kept, and reported by every reader.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
@@ -17,14 +19,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from slipway.errors import SlipwayError
+from slipway import chain
+from slipway.errors import SlipwayError, StepError
 
 SCHEMA = 1
 TAIL_BYTES = 1 << 20
+# Enough for the last line as a rule; _tail reads on when it is not.
+LAST_BYTES = 1 << 14
 
 
 def utc_now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return utc(time.time())
+
+
+def utc(seconds: float) -> str:
+    """seconds: since 1970."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True)
@@ -34,45 +44,75 @@ class Reading:
     entries: list[dict[str, Any]]
     torn: list[str]
 
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What slipway did; notes are what somebody said."""
+        return [entry for entry in self.entries if entry["phase"] != "note"]
+
     def last(self, step: str) -> dict[str, Any] | None:
         """The newest record of a step."""
-        return next((entry for entry in reversed(self.entries) if entry["step"] == step), None)
+        return next((entry for entry in reversed(self.steps) if entry["step"] == step), None)
 
     def unfinished(self) -> list[dict[str, Any]]:
         """The `begin` of each command whose newest run never ended; parts of one have a dot in their name."""
-        commands = {entry["step"] for entry in self.entries if "." not in entry["step"]}
-        newest = [self.last(step) for step in sorted(commands)]
-        return [entry for entry in newest if entry and entry["phase"] == "begin"]
+        newest = {entry["step"]: entry for entry in self.steps if "." not in entry["step"]}
+        return [entry for _, entry in sorted(newest.items()) if entry["phase"] == "begin"]
+
+    def before(self, release: str) -> str | None:
+        """The release that was live when release was switched to last; a switch cut short counts."""
+        found: dict[str, str | None] = {}
+        for entry in self.steps:
+            if entry["step"].rpartition(".")[2] != "switch" or entry.get("release") != release:
+                continue
+            previous = entry.get("details", {}).get("previous")
+            if entry["phase"] == "begin":
+                found["begun"] = previous
+            else:
+                found.pop("begun", None)
+                if entry.get("result") == "ok":
+                    found["ended"] = previous
+        return found.get("begun", found.get("ended"))
 
 
 class Journal:
-    """Appends to the journal; the caller holds the host's lock."""
+    """Appends to the journal. fence: the number the caller's lease carries; None is a person on the console."""
 
-    def __init__(self, path: Path, who: str) -> None:
+    def __init__(self, path: Path, who: str, fence: int | None = None) -> None:
         self.path = path
         self.who = who
+        self.fence = fence
+        self._open: list[str] = []
 
-    def read(self) -> Reading:
-        """The newest records, at most TAIL_BYTES of them."""
-        if not self.path.exists():
-            return Reading([], [])
+    @property
+    def head(self) -> Path:
+        return self.path.with_suffix(".head")
+
+    def read(self, wanted: int = TAIL_BYTES) -> Reading:
+        """The newest records, at most about wanted bytes of them."""
         entries: list[dict[str, Any]] = []
         torn: list[str] = []
-        for line in self._tail().split(b"\n"):
-            entry = _parse(line)
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return Reading([], [])
+        try:
+            tail = _tail(descriptor, wanted)
+        finally:
+            os.close(descriptor)
+        for line in tail.split(b"\n"):
+            entry = chain.parse(line)
             if entry is not None:
                 entries.append(entry)
             elif line:
                 torn.append(line[:200].decode("utf-8", "replace"))
         return Reading(entries, torn)
 
-    def _tail(self) -> bytes:
-        with self.path.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            start = max(0, size - TAIL_BYTES)
-            stream.seek(start)
-            data = stream.read()
-        return data.partition(b"\n")[2] if start else data
+    def broken_off(self, step: str) -> bool:
+        """Whether the newest run of a command never ended; within another step, that one is what is finished."""
+        return not self._open and any(entry["step"] == step for entry in self.read().unfinished())
+
+    def note(self, kind: str, release: str | None = None, details: dict[str, Any] | None = None) -> None:
+        self.record(kind, "note", release, details=details or None)
 
     def record(
         self,
@@ -84,45 +124,68 @@ class Journal:
         error: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        tail = self._tail() if self.path.exists() else b""
-        lines: list[dict[str, Any]] = []
-        if torn_bytes := len(tail.rpartition(b"\n")[2]):
-            lines.append(
-                {"step": "journal", "phase": "end", "result": "torn", "details": {"torn_bytes": torn_bytes}}
-            )
-        lines.append(
-            {
-                "step": step,
-                "release": release,
-                "phase": phase,
-                "result": result,
-                "duration_ms": duration_ms,
-                "error": error,
-                "details": details,
-            }
-        )
-        sequence = _last_sequence(tail)
-        data = b"\n" if torn_bytes else b""
-        for offset, line in enumerate(lines, start=1):
-            head = {"schema": SCHEMA, "time": utc_now(), "sequence": sequence + offset, "who": self.who}
-            data += json.dumps(head | {k: v for k, v in line.items() if v is not None}).encode() + b"\n"
-        self._append(data)
-
-    def _append(self, data: bytes) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        """Appends one record, on the disk when this returns. Raises StepError when the disk does not take it."""
+        entry = {
+            "step": step,
+            "release": release,
+            "phase": phase,
+            "result": result,
+            "duration_ms": duration_ms,
+            "error": error,
+            "details": details,
+        }
         try:
-            os.write(descriptor, data)
+            self._append([{name: value for name, value in entry.items() if value is not None}])
+        except OSError as failure:
+            raise StepError(
+                "journal-write",
+                f"{self.path} could not be written: {failure}. Nothing is done that is not journaled, so this "
+                f"ended here. Make room (`df -h {self.path.parent}`) and type: slipway recover",
+            ) from failure
+
+    def _append(self, entries: list[dict[str, Any]]) -> None:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+        try:
+            # A lease's heartbeat and a controller's record come while another process changes the host.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            tail = _tail(descriptor, LAST_BYTES)
+            data, torn = b"", tail.rpartition(b"\n")[2]
+            if torn:
+                data = b"\n"
+                told = {
+                    "step": "journal",
+                    "phase": "end",
+                    "result": "torn",
+                    "details": {"torn_bytes": len(torn)},
+                }
+                entries = [told, *entries]
+            last = tail.removesuffix(b"\n").rpartition(b"\n")[2]
+            sequence = _last_sequence(tail)
+            for entry in entries:
+                sequence += 1
+                head = {
+                    "schema": SCHEMA,
+                    "time": utc_now(),
+                    "sequence": sequence,
+                    chain.LINK: chain.digest(last),
+                }
+                last = json.dumps({**head, "who": self.who, "fence": self.fence, **entry}).encode()
+                data += last + b"\n"
+            _write_all(descriptor, data)
             os.fsync(descriptor)
+            chain.write_head(self.head, sequence, chain.digest(last))
         finally:
             os.close(descriptor)
 
     @contextmanager
     def step(self, name: str, release: str | None = None, **details: Any) -> Iterator[dict[str, Any]]:
         """Journals a step before and after; what the body puts in the yielded dict goes into the end."""
-        self.record(name, "begin", release, details=details or None)
+        full = ".".join([*self._open, name])
+        self.record(full, "begin", release, details=details or None)
         started = time.monotonic()
         outcome: dict[str, Any] = dict(details)
         result, error = "failed", None
+        self._open.append(name)
         try:
             yield outcome
             result = "ok"
@@ -133,21 +196,33 @@ class Journal:
             error = repr(failure)
             raise
         finally:
+            self._open.pop()
             duration = round((time.monotonic() - started) * 1000)
-            self.record(name, "end", release, result, duration, error, outcome or None)
+            self.record(full, "end", release, result, duration, error, outcome or None)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and {"step", "phase", "sequence"} <= entry.keys() else None
+def _tail(descriptor: int, wanted: int) -> bytes:
+    """The end of the file from the beginning of a line: wanted bytes, or more until a record is among them."""
+    size = os.fstat(descriptor).st_size
+    while True:
+        start = max(0, size - wanted)
+        data = os.pread(descriptor, size - start, start)
+        if not start:
+            return data
+        data = data.partition(b"\n")[2]
+        if _last_sequence(data):
+            return data
+        wanted *= 4
 
 
 def _last_sequence(tail: bytes) -> int:
     for line in reversed(tail.split(b"\n")):
-        entry = _parse(line)
+        entry = chain.parse(line)
         if entry is not None:
             return int(entry["sequence"])
     return 0
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -12,27 +12,53 @@ from slipway.session import Report
 SCHEMA = 1
 
 
+def report_answer(command: str, report: Report) -> dict[str, Any]:
+    return {"schema": SCHEMA, "command": command, "changed": report.changed, "result": report.result}
+
+
+def error_answer(failure: SlipwayError, command: str) -> dict[str, Any]:
+    error = {"code": failure.code, "message": failure.message, "details": failure.details}
+    return {"schema": SCHEMA, "command": command or None, "error": error}
+
+
 def show_report(command: str, report: Report, as_json: bool) -> None:
     if as_json:
-        _print_json({"command": command, "changed": report.changed, "result": report.result})
+        print_json(report_answer(command, report))
     elif command == "list":
         print(_table(report.result["releases"]))
     elif command == "status":
         print(_status(report.result))
+    elif command == "journal":
+        print(_journal(report.result))
     else:
         print(report.message)
 
 
-def show_error(failure: SlipwayError, as_json: bool) -> None:
+def show_error(failure: SlipwayError, command: str, as_json: bool) -> None:
     if as_json:
-        error = {"code": failure.code, "message": failure.message, "details": failure.details}
-        _print_json({"error": error})
+        print_json(error_answer(failure, command))
     else:
         print(f"slipway: {failure.message}", file=sys.stderr)
 
 
-def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps({"schema": SCHEMA, **content}, sort_keys=True), flush=True)
+def print_json(content: Any) -> None:
+    print(json.dumps(content, sort_keys=True), flush=True)
+
+
+def _journal(result: dict[str, Any]) -> str:
+    """A line a record. What a record holds may come from anyone: nothing of it moves the cursor."""
+    lines = []
+    for entry in result["entries"]:
+        took = f" {entry['duration_ms']} ms" if "duration_ms" in entry else ""
+        fence = f"fence {entry['fence']}" if entry.get("fence") else "console"
+        head = f"{entry.get('time', '-')[:23]}  {entry.get('who', '-')} ({fence})  {entry['step']}"
+        end = " ".join(filter(None, [entry.get("result") or entry["phase"], entry.get("release")])) + took
+        said = "; ".join(filter(None, [entry.get("error"), json.dumps(entry.get("details") or {})]))
+        lines.append(f"{head} {end}  {said.removesuffix('; {}').removesuffix('{}')}".rstrip())
+    lines += [f"!  torn line: {text[:60]!r}" for text in result["torn"]]
+    if found := result["verified"]:
+        lines.append(f"{found['lines']} lines, none altered; the last has sha256 {found['sha256']}")
+    return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

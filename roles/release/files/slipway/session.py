@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from slipway import lock
+from slipway import fence, lock
 from slipway.errors import NeedsRootError, StepError
 from slipway.host import Host
 from slipway.journal import Journal
@@ -21,7 +21,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 @dataclass(frozen=True)
 class Session:
-    """lock_descriptor: the held lock's file descriptor; -1 for a command that only reads."""
+    """lock_descriptor: the held lock's file descriptor; -1 for a command that does not change releases."""
 
     host: Host
     journal: Journal
@@ -49,16 +49,40 @@ def reading(host: Host, command: str) -> Session:
 
 
 @contextmanager
-def changing(host: Host, command: str, wait: float) -> Iterator[Session]:
-    """Holds the host's lock. A request to end (SIGTERM, a cut connection) ends the running step in order."""
+def changing(host: Host, command: str, wait: float, number: int | None = None) -> Iterator[Session]:
+    """Holds the host's lock. number: the fence of the caller's lease, refused when a newer deploy was here."""
+    with _prepared(host, command), lock.held(host.lock, command, caller(), wait) as descriptor:
+        session = Session(host, Journal(host.journal, caller(), number), Systemd(host), descriptor)
+        fence.admit(host, session.journal, number)
+        yield session
+
+
+@contextmanager
+def noting(host: Host, command: str, number: int | None = None) -> Iterator[Session]:
+    """Without the host's lock: for what is said and watched while a release is being changed."""
+    with _prepared(host, command):
+        session = Session(host, Journal(host.journal, caller(), number), Systemd(host))
+        fence.admit(host, session.journal, number)
+        yield session
+
+
+@contextmanager
+def leasing(host: Host, command: str) -> Iterator[Session]:
+    """For the lease, which compares fences by itself; the heartbeat comes while a step holds the host's lock."""
+    with _prepared(host, command):
+        yield Session(host, Journal(host.journal, caller()), Systemd(host))
+
+
+@contextmanager
+def _prepared(host: Host, command: str) -> Iterator[None]:
+    """A request to end (SIGTERM, a cut connection) ends the running step in order."""
     check_root(host, command)
     # Readable by the app and writable by root alone, whatever the caller's umask.
     os.umask(0o022)
     host.ensure_layout()
     handlers = {number: signal.signal(number, _interrupt) for number in ENDING}
     try:
-        with lock.held(host.lock, command, caller(), wait) as descriptor:
-            yield Session(host, Journal(host.journal, caller()), Systemd(host), descriptor)
+        yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

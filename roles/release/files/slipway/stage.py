@@ -86,12 +86,12 @@ def _build(session: Session, spool: Path, manifest: Manifest, sha256: str) -> No
     host, release = session.host, manifest.release
     unpacked, directory = host.staging / release, host.release(release)
     try:
-        with session.journal.step("stage.unpack", release):
+        with session.journal.step("unpack", release):
             bundle_archive.unpack(spool, manifest, unpacked)
-        with session.journal.step("stage.install", release):
+        with session.journal.step("install", release):
             directory.mkdir(mode=0o755)
             environment.build(session, manifest, unpacked, directory / "venv")
-        with session.journal.step("stage.publish", release):
+        with session.journal.step("publish", release):
             for name in SOCKETS:
                 (directory / name).symlink_to(host.runtime_socket(release, name))
             # All files of the environment must be on the disk before the one that says they are.
@@ -115,7 +115,7 @@ def sweep(session: Session) -> list[str]:
     leftovers += [host.release(name) for name in half_built(host) if name != releases.live(host)]
     if leftovers:
         names = [str(path.relative_to(host.root)) for path in leftovers]
-        with session.journal.step("stage.sweep", removed=names):
+        with session.journal.step("sweep", removed=names):
             for path in leftovers:
                 remove(path)
         return names

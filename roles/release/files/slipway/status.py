@@ -9,7 +9,6 @@ from typing import Any
 from slipway import gate, lock, releases
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
-from slipway.journal import Reading
 from slipway.session import Report, Session
 from slipway.systemd import UnitState
 
@@ -25,7 +24,7 @@ def status(session: Session) -> Report:
     reading = session.journal.read()
     result = {
         "live": _live(session, live, states) if live else None,
-        "previous": _previous(reading, live),
+        "previous": reading.before(live) if live else None,
         "running": sorted(name for name, state in states.items() if state.running),
         "half_built": [found.id for found in installed if found.manifest is None],
         "leftovers": _leftovers(session),
@@ -57,19 +56,6 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
             "error": answer.error,
         },
     }
-
-
-def _previous(reading: Reading, live: str | None) -> str | None:
-    """The release that was live before this one, as the journal has it."""
-    for entry in reversed(reading.entries):
-        if (
-            entry["step"] == "activate.switch"
-            and entry.get("result") == "ok"
-            and entry.get("release") == live
-        ):
-            previous: str | None = entry.get("details", {}).get("previous")
-            return previous
-    return None
 
 
 def _leftovers(session: Session) -> list[str]:

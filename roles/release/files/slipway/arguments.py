@@ -1,0 +1,194 @@
+"""The words slipway understands, and the values it takes for them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from typing import NoReturn
+
+from slipway import __version__
+from slipway.errors import RefusedError
+from slipway.host import check_release_id
+
+DESCRIPTION = "Owns the releases of this host: stages, starts, switches to and removes them. Run it as root."
+EPILOG = """exit codes:
+  0  done, or nothing to do ("changed" says which)
+  1  a fault in slipway itself; `slipway status` shows the state
+  2  refused: wrong input, wrong bundle, no space; nothing was changed
+  3  a step failed and was undone; traffic goes where it went before
+  4  another change holds this host's lock, or another deploy the lease; nothing was changed
+  5  not root; nothing was changed
+  6  the release is live, tidying up failed; the same command again finishes it
+  7  a newer deploy has taken over (--fence is too low); nothing was changed
+
+Output is one JSON object when it is not read by a terminal, or with --json:
+  {"schema": 1, "command": ..., "changed": ..., "result": {...}}
+  {"schema": 1, "command": ..., "error": {"code": ..., "message": ..., "details": {...}}}
+`slipway run` prints a list of these, each with its "exit".
+"""
+FENCES = 2**53
+WORDS = 500
+PROCESS = re.compile(r"[0-9]{1,10}@[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RefusedError("usage", f"{message}.", f"`{self.prog} --help` shows how it is used.")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or not 0 <= value <= 86400:
+        raise ValueError(text)
+    return value
+
+
+def _some_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value <= 0:
+        raise ValueError(text)
+    return value
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise ValueError(text)
+    return value
+
+
+def _number(lowest: int, highest: int, name: str) -> type:
+    """A whole number, named in the refusal of another word."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,16}", text) or not lowest <= int(text) <= highest:
+            raise ValueError(text)
+        return int(text)
+
+    convert.__name__ = name
+    return convert  # type: ignore[return-value]
+
+
+def _text(text: str) -> str:
+    """A line of text that may stand in a journal and on a terminal."""
+    if not text.strip() or len(text) > WORDS or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+def _process(text: str) -> str:
+    if not PROCESS.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _expected(text: str) -> str:
+    return text if text == "none" else check_release_id(text)
+
+
+for _convert, _name in (
+    (_seconds, "number of seconds"),
+    (_some_seconds, "number of seconds"),
+    (_percent, "percentage"),
+    (_text, "line of text"),
+    (_process, "process (PID@HOST)"),
+):
+    _convert.__name__ = _name
+
+_FENCE = _number(1, FENCES, "fence")
+
+
+def parser() -> Parser:
+    common = Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON also on a terminal")
+    fenced = Parser(add_help=False, parents=[common])
+    fenced.add_argument("--fence", type=_FENCE, metavar="N", help="the fence of the lease this is done under")
+    fenced.add_argument(
+        "--wait", type=_seconds, default=0.0, metavar="SECONDS", help="for the lock (default 0)"
+    )
+    top = Parser(
+        "slipway",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"slipway {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _release_commands(commands, fenced)
+    _host_commands(commands, fenced)
+    _lease_commands(commands, common, fenced)
+    _reading_commands(commands, common)
+    return top
+
+
+Commands = argparse._SubParsersAction  # the type argparse gives what add_subparsers returns
+
+
+def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
+    def command(name: str, summary: str) -> Parser:
+        added = commands.add_parser(name, parents=[fenced], help=summary)
+        added.add_argument("release", metavar="ID")
+        return added
+
+    staging = commands.add_parser("stage", parents=[fenced], help="make a complete release of a bundle")
+    staging.add_argument(
+        "--bundle", required=True, metavar="PATH", help="the bundle, or - for standard input"
+    )
+    staging.add_argument("--sha256", required=True, metavar="HEX", help="the sha256 of the whole bundle")
+    staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")
+    migrating = command("migrate", "run a staged release's migrations")
+    migrating.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default 900")
+    activating = command("activate", "start a staged release and move traffic to it")
+    activating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
+    activating.add_argument(
+        "--keep-previous", action="store_true", help="leave the release before it running"
+    )
+
+
+def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
+    recording = commands.add_parser(
+        "record", parents=[fenced], help="put a controller's record in the journal"
+    )
+    recording.add_argument("kind", metavar="KIND", help="words with dots between, such as deploy.begin")
+    recording.add_argument("--release", metavar="ID")
+    recording.add_argument("--details", default="{}", metavar="JSON", help="a JSON object")
+
+
+def _lease_commands(commands: Commands[Parser], common: Parser, fenced: Parser) -> None:
+    lease = commands.add_parser("lease", help="one deploy at a time in an environment")
+    actions = lease.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    acquiring = actions.add_parser(
+        "acquire", parents=[common], help="take it when it is free, expired or broken"
+    )
+    acquiring.add_argument("--holder", type=_text, required=True, metavar="TEXT", help="who deploys")
+    acquiring.add_argument(
+        "--process", type=_process, required=True, metavar="PID@HOST", help="of the controller"
+    )
+    acquiring.add_argument(
+        "--command", dest="typed", type=_text, required=True, metavar="TEXT", help="what was typed"
+    )
+    acquiring.add_argument("--ticket", type=_text, metavar="TEXT")
+    acquiring.add_argument("--ttl", type=_some_seconds, default=60.0, metavar="SECONDS", help="default 60")
+    acquiring.add_argument(
+        "--above",
+        type=_number(0, FENCES, "fence"),
+        default=0,
+        metavar="N",
+        help="a fence other hosts have seen",
+    )
+    for name, summary in (("renew", "the holder's heartbeat"), ("release", "give it back")):
+        action = actions.add_parser(name, parents=[common], help=summary)
+        action.add_argument("--fence", type=_FENCE, required=True, metavar="N")
+    actions.add_parser("break", parents=[common], help="take it from whoever holds it")
+
+
+def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
+    commands.add_parser("status", parents=[common], help="what is live and what is wrong")
+    commands.add_parser("list", parents=[common], help="the releases on this host")
+    showing = commands.add_parser("journal", parents=[common], help="what was done on this host")
+    showing.add_argument(
+        "--lines", type=_number(1, 10000, "number of lines"), default=50, metavar="N", help="default 50"
+    )
+    showing.add_argument("--verify", action="store_true", help="check that no line was altered")
+    commands.add_parser("run", parents=[common], help="several commands, as a JSON list on standard input")

@@ -1,0 +1,63 @@
+"""`slipway run`: several commands from standard input in one process, one after another until one fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import IO, Any
+
+from slipway.errors import RefusedError
+
+BYTES = 256 * 1024
+COMMANDS = 50
+WORDS = 50
+# run would never end; standard input already carries the batch.
+NOT_INSIDE = ("run",)
+
+
+def read(stream: IO[bytes]) -> list[list[str]]:
+    """The batch: a JSON list of commands, each a list of words as they would be typed, without `slipway`."""
+    data = stream.read(BYTES + 1)
+    if len(data) > BYTES:
+        raise _wrong(f"is larger than {BYTES} bytes")
+    try:
+        batch = json.loads(data)
+    except (ValueError, RecursionError) as failure:
+        raise _wrong(f"is not JSON: {failure}") from None
+    if not isinstance(batch, list) or not 0 < len(batch) <= COMMANDS:
+        raise _wrong(f"is not a list of 1 to {COMMANDS} commands")
+    for words in batch:
+        if not isinstance(words, list) or not 0 < len(words) <= WORDS:
+            raise _wrong(f"holds a command that is not a list of 1 to {WORDS} words")
+        if not all(isinstance(word, str) for word in words):
+            raise _wrong("holds a word that is not text")
+        if words[0] in NOT_INSIDE or (words[0] == "stage" and _reads_input(words)):
+            raise _wrong(f"holds `{words[0]}` reading standard input, which is the batch itself")
+    return batch
+
+
+def _reads_input(words: list[str]) -> bool:
+    return "--bundle=-" in words or (
+        "--bundle" in words and words[words.index("--bundle") + 1 :][:1] == ["-"]
+    )
+
+
+def perform(
+    batch: list[list[str]], one: Callable[[list[str]], tuple[int, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """one: performs a command and gives its exit code and answer. The last answer is the failed one, if any is."""
+    answers = []
+    for words in batch:
+        code, answer = one(words)
+        answers.append({**answer, "exit": code})
+        if code:
+            break
+    return answers
+
+
+def _wrong(what: str) -> RefusedError:
+    return RefusedError(
+        "batch",
+        f"The batch on standard input {what}.",
+        'One looks like [["status"], ["start", "20261122T160501Z-3f2a9c1", "--fence", "7"]].',
+    )

@@ -1,0 +1,65 @@
+"""Which function does what was typed, and what it is given: the lock, the fence, or neither."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from slipway import audit, lease
+from slipway.activate import activate
+from slipway.host import Host, check_release_id
+from slipway.migrate import migrate
+from slipway.record import record
+from slipway.session import Report, Session, changing, leasing, noting, reading
+from slipway.stage import stage
+from slipway.status import list_releases, status
+
+Command = Callable[[Session, argparse.Namespace], Report]
+
+# With the host's lock: they change the releases or where the traffic goes.
+CHANGES: dict[str, Command] = {
+    "stage": lambda session, given: stage(session, given.bundle, given.sha256, given.release),
+    "migrate": lambda session, given: migrate(session, given.release, given.timeout),
+    "activate": lambda session, given: activate(session, given.release, given.timeout, given.keep_previous),
+}
+# Without it, but with the fence.
+NOTES: dict[str, Command] = {
+    "record": lambda session, given: record(session, given.kind, given.release, given.details),
+}
+LEASE: dict[str, Command] = {
+    "acquire": lambda session, given: lease.acquire(
+        session,
+        {"holder": given.holder, "process": given.process, "command": given.typed, "ticket": given.ticket},
+        given.ttl,
+        given.above,
+    ),
+    "renew": lambda session, given: lease.renew(session, given.fence),
+    "release": lambda session, given: lease.release(session, given.fence),
+    "break": lambda session, given: lease.break_(session),
+}
+READS: dict[str, Command] = {
+    "status": lambda session, given: status(session),
+    "list": lambda session, given: list_releases(session),
+    "journal": lambda session, given: audit.journal(session, given.lines, given.verify),
+}
+
+
+def check(given: argparse.Namespace) -> None:
+    """Refuses what the words alone show to be wrong."""
+    if getattr(given, "release", None):
+        check_release_id(given.release)
+
+
+def perform(given: argparse.Namespace, host: Host, typed: str) -> Report:
+    """typed: the whole command, as the lock and the errors show it."""
+    name: str = given.command
+    if name in READS:
+        return READS[name](reading(host, typed), given)
+    if name == "lease":
+        with leasing(host, typed) as session:
+            return LEASE[given.action](session, given)
+    if name in NOTES:
+        with noting(host, typed, given.fence) as session:
+            return NOTES[name](session, given)
+    with changing(host, typed, given.wait, given.fence) as session:
+        return CHANGES[name](session, given)
