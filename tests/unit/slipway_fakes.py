@@ -1,6 +1,6 @@
 """A small systemd for the unit tests: real processes behind systemctl's and journalctl's words.
 
-Usage: NAME FOLDER ARGUMENTS...; NAME is systemctl, journalctl or python. FOLDER/units holds a unit's
+Usage: NAME FOLDER ARGUMENTS...; NAME is systemctl, systemd-run, journalctl or python. FOLDER/units holds a unit's
 state, FOLDER/logs what it said, and FOLDER/../host is the host's root. A release behaves as its file says.
 """
 
@@ -131,6 +131,38 @@ def systemctl(units: Units, words: list[str]) -> int:
     return units.start(names[0]) if verb == "start" else units.stop(names[0])
 
 
+def systemd_run(units: Units, words: list[str]) -> int:
+    """A transient timer: a process that waits, and then becomes the command."""
+    options = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
+    unit = f"{options['--unit']}.timer"
+    if alive(units.load(unit).get("pid")):
+        print(f"Failed to start transient timer unit: Unit {unit} already exists.")
+        return 1
+    command = words[next(number for number, word in enumerate(words) if not word.startswith("--")) :]
+    waiting = [
+        sys.executable,
+        "-IS",
+        __file__,
+        "timer",
+        str(units.folder),
+        unit,
+        options["--on-active"],
+        *command,
+    ]
+    with (units.folder / "logs" / unit).open("ab") as stream:
+        timer = subprocess.Popen(
+            waiting, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+        )
+    units.save(unit, pid=timer.pid)
+    return 0
+
+
+def timer(units: Units, words: list[str]) -> int:
+    time.sleep(float(words[1]))
+    units.save(words[0], pid=None)
+    os.execv(words[2], words[2:])
+
+
 def journalctl(units: Units, words: list[str]) -> int:
     since = next((float(word.partition("@")[2]) for word in words if word.startswith("--since=@")), 0.0)
     log = units.folder / "logs" / words[words.index("-u") + 1] if "-u" in words else None
@@ -152,6 +184,10 @@ def main(name: str, folder: str, *words: str) -> int:
     units = Units(Path(folder))
     if name == "systemctl":
         return systemctl(units, list(words))
+    if name == "systemd-run":
+        return systemd_run(units, list(words))
+    if name == "timer":
+        return timer(units, list(words))
     if name == "journalctl":
         return journalctl(units, list(words))
     return quick_python(list(words))

@@ -42,7 +42,12 @@ def make_host(folder: Path) -> Host:
     fake = folder / "fake"
     for directory in (folder / "host", fake / "units", fake / "logs"):
         directory.mkdir(parents=True)
-    for name, first in (("systemctl", ""), ("journalctl", ""), ("python", str(Path(pip.__file__).parent))):
+    for name, first in (
+        ("systemctl", ""),
+        ("systemd-run", ""),
+        ("journalctl", ""),
+        ("python", str(Path(pip.__file__).parent)),
+    ):
         words = [sys.executable, "-IS", str(FAKES), name, str(fake), *([first] if first else [])]
         (fake / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         (fake / name).chmod(0o755)
@@ -56,6 +61,8 @@ def host_at(root: Path) -> Host:
     return Host(
         root=root,
         systemctl=str(fake / "systemctl"),
+        systemd_run=str(fake / "systemd-run"),
+        program=tuple(command(root)),
         journalctl=str(fake / "journalctl"),
         python=str(fake / "python"),
     )

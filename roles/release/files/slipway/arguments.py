@@ -142,11 +142,37 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     activating = command("activate", "start a staged release and move traffic to it")
     activating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
     activating.add_argument(
-        "--keep-previous", action="store_true", help="leave the release before it running"
+        "--warm", type=_seconds, default=0.0, metavar="SECONDS", help="see settle; default 0"
     )
+    command("start", "start its unit beside the live one")
+    gating = command(
+        "gate", "wait until it is ready on its own socket; stop it and mark it bad when it is not"
+    )
+    gating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
+    switching = command("switch", "move the traffic to it")
+    switching.add_argument(
+        "--expect", type=_expected, metavar="LIVE", help="refuse when another is live; or `none`"
+    )
+    verifying = command("verify", "ask it where the traffic goes")
+    counting = _number(1, 1000, "number of answers")
+    verifying.add_argument("--count", type=counting, default=5, metavar="N", help="default 5")
+    settling = command("settle", "it has proved itself: keep the one before warm, put all others away")
+    settling.add_argument("--warm", type=_seconds, default=600.0, metavar="SECONDS", help="default 600")
+    stopping = command("stop", "stop it and take it out of the boot")
+    stopping.add_argument(
+        "--unless-live", action="store_true", help="leave the live one alone without complaint"
+    )
+    marking = command("mark-bad", "never a rollback's target again")
+    marking.add_argument("--reason", type=_text, metavar="TEXT")
+    marking.add_argument("--clear", action="store_true", help="take the mark away")
 
 
 def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
+    pruning = commands.add_parser("prune", parents=[fenced], help="remove the oldest releases")
+    keeping = _number(1, 1000, "number of releases")
+    pruning.add_argument("--keep", type=keeping, default=5, metavar="N", help="default 5")
+    recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
+    recovering.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
     recording = commands.add_parser(
         "record", parents=[fenced], help="put a controller's record in the journal"
     )

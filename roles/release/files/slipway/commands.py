@@ -8,11 +8,17 @@ from collections.abc import Callable
 from slipway import audit, lease
 from slipway.activate import activate
 from slipway.host import Host, check_release_id
+from slipway.instance import pass_gate, start, stop
+from slipway.marks import mark_bad
 from slipway.migrate import migrate
+from slipway.prune import prune
 from slipway.record import record
+from slipway.recover import recover
 from slipway.session import Report, Session, changing, leasing, noting, reading
+from slipway.settle import settle
 from slipway.stage import stage
 from slipway.status import list_releases, status
+from slipway.switch import switch, verify
 
 Command = Callable[[Session, argparse.Namespace], Report]
 
@@ -20,7 +26,16 @@ Command = Callable[[Session, argparse.Namespace], Report]
 CHANGES: dict[str, Command] = {
     "stage": lambda session, given: stage(session, given.bundle, given.sha256, given.release),
     "migrate": lambda session, given: migrate(session, given.release, given.timeout),
-    "activate": lambda session, given: activate(session, given.release, given.timeout, given.keep_previous),
+    "start": lambda session, given: start(session, given.release),
+    "gate": lambda session, given: pass_gate(session, given.release, given.timeout),
+    "switch": lambda session, given: switch(session, given.release, given.expect),
+    "verify": lambda session, given: verify(session, given.release, given.count),
+    "settle": lambda session, given: settle(session, given.release, given.warm),
+    "stop": lambda session, given: stop(session, given.release, given.unless_live),
+    "activate": lambda session, given: activate(session, given.release, given.timeout, given.warm),
+    "mark-bad": lambda session, given: mark_bad(session, given.release, given.reason, given.clear),
+    "prune": lambda session, given: prune(session, given.keep),
+    "recover": lambda session, given: recover(session, given.timeout),
 }
 # Without it, but with the fence.
 NOTES: dict[str, Command] = {

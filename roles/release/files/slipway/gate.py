@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from slipway.systemd import Systemd, UnitState
 
 READY = "/health/ready"
 PROBE_SECONDS = 5.0
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.1
 CONSECUTIVE = 3
 BODY_BYTES = 4000
 
@@ -27,7 +28,17 @@ class Probe:
     error: str = ""
 
     def ready(self, release: str) -> bool:
-        return self.status == 200 and self.release == release
+        """Whether it is the release's own answer, that it can work, and with which schema."""
+        return self.status == 200 and self.release == release and self.schema is not None
+
+    @property
+    def schema(self) -> str | None:
+        """The schema's revision that the release found in the database and accepted."""
+        try:
+            said = json.loads(self.body)["schema_applied"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return said if isinstance(said, str) else None
 
     def describe(self) -> str:
         if self.status is None:
@@ -39,12 +50,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Verdict:
-    """passed, or the reason why not; probe is the last answer, unit what systemd said last."""
+    """passed, or the reason why not; probe is the last answer, unit what systemd said last.
+
+    began: seconds since 1970; older lines of the unit's journal tell of other attempts.
+    """
 
     passed: bool
     reason: str
     probe: Probe
     unit: UnitState
+    began: float = 0.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -75,7 +90,7 @@ def probe(path: Path, seconds: float = PROBE_SECONDS) -> Probe:
 def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float) -> Verdict:
     """Waits until release is ready CONSECUTIVE times in a row, its unit breaks, or seconds have passed."""
     unit_name = systemd.host.unit(release)
-    deadline = time.monotonic() + seconds
+    began, deadline = time.time(), time.monotonic() + seconds
     restarts = systemd.state(unit_name).restarts
     passed = 0
     last = Probe(error="not asked yet")
@@ -83,15 +98,23 @@ def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float)
         unit = systemd.state(unit_name)
         if unit.broken or unit.restarts > restarts:
             return Verdict(
-                False, f"{unit_name} ended (result {unit.result}, status {unit.exit_status})", last, unit
+                False,
+                f"{unit_name} ended (result {unit.result}, status {unit.exit_status})",
+                last,
+                unit,
+                began,
             )
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return Verdict(
-                False, f"it was not ready {CONSECUTIVE} times in a row within {seconds:g} s", last, unit
+                False,
+                f"it was not ready {CONSECUTIVE} times in a row within {seconds:g} s",
+                last,
+                unit,
+                began,
             )
         last = probe(path, min(PROBE_SECONDS, remaining))
         passed = passed + 1 if last.ready(release) else 0
         if passed == CONSECUTIVE:
-            return Verdict(True, "", last, unit)
+            return Verdict(True, "", last, unit, began)
         time.sleep(min(PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))

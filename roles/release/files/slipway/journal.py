@@ -69,7 +69,7 @@ class Reading:
                 found["begun"] = previous
             else:
                 found.pop("begun", None)
-                if entry.get("result") == "ok":
+                if entry.get("result") in ("ok", "abandoned"):
                     found["ended"] = previous
         return found.get("begun", found.get("ended"))
 
@@ -106,6 +106,14 @@ class Journal:
             elif line:
                 torn.append(line[:200].decode("utf-8", "replace"))
         return Reading(entries, torn)
+
+    def is_torn(self) -> bool:
+        """Whether the last line has no end; the next record says so in the journal."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return False
+        with self.path.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            return stream.read(1) != b"\n"
 
     def broken_off(self, step: str) -> bool:
         """Whether the newest run of a command never ended; within another step, that one is what is finished."""

@@ -102,6 +102,14 @@ def _status(result: dict[str, Any]) -> str:
         ]
     lines.append(f"previous  {result['previous'] or 'none'}")
     lines.append(f"running   {', '.join(result['running']) or 'none'}")
+    if kept_warm := result["warm"]:
+        lines.append(f"warm      {kept_warm['release']} until {kept_warm['until'] or 'now'}")
+    if held := result["lease"]:
+        lines.append(
+            f"lease     {held['state']}: {held['holder']}, `{held['command']}`, until {held['expires']}"
+        )
+    if said := result["last_record"]:
+        lines.append(f"rollout   {said['kind']} of {said['release'] or '-'} by {said['who']}, {said['time']}")
     lines += [f"!         {problem}" for problem in problems]
     return "\n".join(lines)
 

@@ -110,8 +110,7 @@ def _build(session: Session, spool: Path, manifest: Manifest, sha256: str) -> No
 def sweep(session: Session) -> list[str]:
     """Removes what a killed run left: half-built releases, unpacked bundles, cut uploads. Returns paths."""
     host = session.host
-    leftovers = [path for path in host.incoming.glob(".*.spool") if path.name != f".{os.getpid()}.spool"]
-    leftovers += list(host.staging.iterdir())
+    leftovers = stage_leftovers(host)
     leftovers += [host.release(name) for name in half_built(host) if name != releases.live(host)]
     if leftovers:
         names = [str(path.relative_to(host.root)) for path in leftovers]
@@ -120,6 +119,12 @@ def sweep(session: Session) -> list[str]:
                 remove(path)
         return names
     return []
+
+
+def stage_leftovers(host: Host) -> list[Path]:
+    """Unpacked bundles and cut uploads of a killed run."""
+    spools = [path for path in host.incoming.glob(".*.spool") if path.name != f".{os.getpid()}.spool"]
+    return sorted([*spools, *host.staging.glob("*")])
 
 
 def half_built(host: Host) -> list[str]:

@@ -6,13 +6,19 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from slipway import gate, lock, releases
+from slipway import fence, gate, lease, lock, marks, releases, warm
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
+from slipway.host import Host
+from slipway.journal import Reading
+from slipway.releases import Release
 from slipway.session import Report, Session
+from slipway.stage import stage_leftovers
 from slipway.systemd import UnitState
 
 FACTS = ("git_sha", "dirty", "built_at", "staged_at", "schema_head")
+# What a controller records of a rollout begins with one of these.
+ROLLOUTS = ("deploy", "rollback")
 
 
 def status(session: Session) -> Report:
@@ -22,13 +28,21 @@ def status(session: Session) -> Report:
     states = session.systemd.instances(found.id for found in installed)
     live = releases.live(host)
     reading = session.journal.read()
+    kept_warm = warm.read(host)
     result = {
         "live": _live(session, live, states) if live else None,
         "previous": reading.before(live) if live else None,
         "running": sorted(name for name, state in states.items() if state.running),
+        "warm": {"release": kept_warm.release, "until": warm.until(host, kept_warm.release)}
+        if kept_warm
+        else None,
+        "releases": [_state(host, found, live, states.get(found.id)) for found in reversed(installed)],
         "half_built": [found.id for found in installed if found.manifest is None],
-        "leftovers": _leftovers(session),
+        "leftovers": [str(path) for path in stage_leftovers(host)],
         "lock": lock.holder(host.lock),
+        "fence": _fence(host),
+        "lease": lease.current(host),
+        "last_record": _last_record(reading),
         "unfinished": reading.unfinished(),
         "journal_torn": reading.torn,
     }
@@ -41,28 +55,37 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
     except SlipwayError as failure:
         facts = {"problem": failure.message}
     answer = gate.probe(session.host.current / "http.sock")
-    body = _json_or_text(answer.body)
     return {
         "release": live,
         **{name: facts.get(name) for name in FACTS},
-        "schema_applied": body.get("schema_applied") if isinstance(body, dict) else None,
+        "schema_applied": answer.schema,
         "problem": facts.get("problem"),
         "unit": asdict(states[live]) if live in states else None,
         "socket": {
             "ready": answer.ready(live),
             "status": answer.status,
             "release": answer.release,
-            "body": body,
+            "body": _json_or_text(answer.body),
             "error": answer.error,
         },
     }
 
 
-def _leftovers(session: Session) -> list[str]:
-    """Unpacked bundles and cut uploads of a killed run; the next `slipway stage` sweeps them."""
-    host = session.host
-    found = [*host.incoming.glob(".*.spool"), *host.staging.glob("*")]
-    return sorted(str(path) for path in found)
+def _fence(host: Host) -> int | None:
+    """None when the file is damaged: every command with a fence is refused then, and says so."""
+    try:
+        return fence.read(host)
+    except SlipwayError:
+        return None
+
+
+def _last_record(reading: Reading) -> dict[str, Any] | None:
+    """The newest thing a controller said about a rollout."""
+    for entry in reversed(reading.entries):
+        if entry["phase"] == "note" and entry["step"].partition(".")[0] in ROLLOUTS:
+            named = ("step", "time", "who", "release", "details")
+            return {"kind" if name == "step" else name: entry.get(name) for name in named}
+    return None
 
 
 def _json_or_text(body: str) -> Any:
@@ -70,6 +93,33 @@ def _json_or_text(body: str) -> Any:
         return json.loads(body)
     except ValueError:
         return body
+
+
+def _state(host: Host, found: Release, live: str | None, unit: UnitState | None) -> dict[str, Any]:
+    """One word for where a release stands, and the facts behind it."""
+    bad, verified = (marks.read(host, found.id, mark) for mark in (marks.BAD, marks.VERIFIED))
+    until = warm.until(host, found.id) if unit and unit.running and found.id != live else None
+    if found.manifest is None:
+        word = "half-built"
+    elif found.id == live:
+        word = "live"
+    elif bad is not None:
+        word = "bad"
+    elif until is not None:
+        word = "warm"
+    else:
+        word = "verified" if verified is not None else "staged"
+    return {
+        "release": found.id,
+        "state": word,
+        "running": bool(unit and unit.running),
+        "warm_until": until,
+        "verified_at": verified["time"] if verified else None,
+        "verified": verified is not None,
+        "bad": bad is not None,
+        "bad_reason": bad["reason"] if bad else None,
+        "schema_head": (found.manifest or {}).get("schema_head"),
+    }
 
 
 def list_releases(session: Session) -> Report:
@@ -80,12 +130,10 @@ def list_releases(session: Session) -> Report:
     rows = []
     for found in reversed(installed):
         facts = found.manifest or {}
-        state = "live" if found.id == live else "staged" if found.manifest else "half-built"
         unit = states.get(found.id)
         rows.append(
             {
-                "release": found.id,
-                "state": state,
+                **_state(session.host, found, live, unit),
                 **{name: facts.get(name) for name in FACTS},
                 "bundle_sha256": facts.get("bundle_sha256"),
                 "unit": unit.active if unit else "unknown",

@@ -18,6 +18,8 @@ PROPERTIES = (
     "NRestarts",
     "ExecMainStatus",
 )
+# The timer that ends a release's warm time; its service is slipway itself.
+TIMER = f"{APP}-warm-{{}}.timer"
 QUERY_SECONDS = 10.0
 # Longer than the units' own TimeoutStartSec and TimeoutStopSec.
 CHANGE_SECONDS = 120.0
@@ -37,6 +39,11 @@ class UnitState:
     @property
     def running(self) -> bool:
         return self.active in ("active", "reloading")
+
+    @property
+    def idle(self) -> bool:
+        """No process of it runs, and none will be started."""
+        return self.active in ("inactive", "failed")
 
     @property
     def broken(self) -> bool:
@@ -79,6 +86,32 @@ class Systemd:
         if self.state(unit).active == "failed":
             self._systemctl("reset-failed", "--", unit)
         return self._systemctl("start", "--", unit, seconds=seconds)
+
+    def timers(self) -> list[str]:
+        """The releases for which a timer waits to stop them."""
+        found = []
+        for unit, state in self._show(TIMER.format("*")).items():
+            release = unit.removeprefix(TIMER.partition("{")[0]).removesuffix(".timer")
+            if RELEASE_ID.fullmatch(release) and not state.idle:
+                found.append(release)
+        return sorted(found)
+
+    def stop_later(self, release: str, seconds: float) -> None:
+        """Has slipway stop the release in seconds, unless it is live by then. Gone with a reboot."""
+        name = TIMER.format(release).removesuffix(".timer")
+        command = [
+            self.host.systemd_run,
+            "--quiet",
+            "--collect",
+            f"--unit={name}",
+            f"--on-active={seconds:.0f}",
+        ]
+        command += ["--timer-property=AccuracySec=1s", *self.host.program]
+        outcome = run([*command, "stop", release, "--unless-live", "--wait", "300"], QUERY_SECONDS)
+        if not outcome.ok:
+            raise StepError(
+                "timer-failed", f"systemd-run could not set the timer {name}: {outcome.tail(3)}", unit=name
+            )
 
     def stop(self, unit: str) -> None:
         self._change("stop", unit)

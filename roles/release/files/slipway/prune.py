@@ -1,0 +1,54 @@
+"""`slipway prune`: the oldest releases make room; none that serves or that one could go back to."""
+
+from __future__ import annotations
+
+from slipway import marks, releases, warm
+from slipway.files import fsync_directory, remove
+from slipway.host import Host
+from slipway.session import Report, Session
+from slipway.settle import unit_states
+from slipway.stage import half_built, sweep
+from slipway.systemd import UnitState
+
+
+def prune(session: Session, keep: int) -> Report:
+    """keep: how many of the newest complete releases stay; those that must stay come on top."""
+    host = session.host
+    states = unit_states(session)
+    complete = [found.id for found in releases.installed(host) if found.manifest is not None]
+    staying = set(complete[-keep:]) | _protected(host, complete, states)
+    removing = [name for name in complete if name not in staying]
+    live = releases.live(host)
+    swept = [name for name in half_built(host) if name != live]
+    result = {"removed": removing + swept, "kept": [name for name in complete if name in staying]}
+    if not removing and not swept and not session.journal.broken_off("prune"):
+        return Report(False, result, f"{len(complete)} releases, none to remove; nothing was changed.")
+    with session.journal.step("prune", removed=removing):
+        for name in removing:
+            remove_release(session, name, states.get(name))
+        sweep(session)
+    return Report(True, result, f"Removed {len(result['removed'])} releases, kept {len(result['kept'])}.")
+
+
+def _protected(host: Host, complete: list[str], states: dict[str, UnitState]) -> set[str]:
+    """The live one, the warm one, whatever runs or is starting, and the newest that one would go back to."""
+    live, kept_warm = releases.live(host), warm.read(host)
+    found = {name for name, state in states.items() if not state.idle}
+    found |= {name for name in (live, kept_warm.release if kept_warm else None) if name}
+    verified = [name for name in complete if name != live and _is_target(host, name)]
+    return found | set(verified[-1:])
+
+
+def _is_target(host: Host, release: str) -> bool:
+    bad, verified = (marks.read(host, release, mark) for mark in (marks.BAD, marks.VERIFIED))
+    return verified is not None and bad is None
+
+
+def remove_release(session: Session, release: str, state: UnitState | None) -> None:
+    """Without its manifest it is half-built: whatever a kill leaves of it, the next sweep removes."""
+    directory = session.host.release(release)
+    if state is not None and state.enabled:
+        session.systemd.disable(session.host.unit(release))
+    (directory / releases.MANIFEST).unlink(missing_ok=True)
+    fsync_directory(directory)
+    remove(directory)
