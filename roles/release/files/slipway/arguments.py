@@ -156,6 +156,11 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     verifying = command("verify", "ask it where the traffic goes")
     counting = _number(1, 1000, "number of answers")
     verifying.add_argument("--count", type=counting, default=5, metavar="N", help="default 5")
+    baking = command("bake", "watch the release that got the traffic")
+    baking.add_argument("--seconds", type=_some_seconds, required=True, metavar="SECONDS", help="how long")
+    baking.add_argument(
+        "--max-errors", type=_percent, default=1.0, metavar="PERCENT", help="of answers with a 5xx; default 1"
+    )
     settling = command("settle", "it has proved itself: keep the one before warm, put all others away")
     settling.add_argument("--warm", type=_seconds, default=600.0, metavar="SECONDS", help="default 600")
     stopping = command("stop", "stop it and take it out of the boot")
@@ -171,6 +176,17 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     pruning = commands.add_parser("prune", parents=[fenced], help="remove the oldest releases")
     keeping = _number(1, 1000, "number of releases")
     pruning.add_argument("--keep", type=keeping, default=5, metavar="N", help="default 5")
+    maintaining = commands.add_parser("maintenance", parents=[fenced], help="nginx answers for the service")
+    maintaining.add_argument("state", choices=("on", "off"))
+    maintaining.add_argument(
+        "--message", type=_text, metavar="TEXT", help="what the service's users are told"
+    )
+    draining = commands.add_parser("drain", parents=[fenced], help="take no new connections from the edge")
+    port = _number(1, 65535, "port")
+    draining.add_argument(
+        "--port", type=port, default=8443, metavar="N", help="the private port (default 8443)"
+    )
+    commands.add_parser("undrain", parents=[fenced], help="take them again")
     recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
     recovering.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
     recording = commands.add_parser(

@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 from slipway import audit, lease
 from slipway.activate import activate
+from slipway.bake import bake
+from slipway.drain import drain, undrain
 from slipway.host import Host, check_release_id
 from slipway.instance import pass_gate, start, stop
+from slipway.maintenance import maintenance
 from slipway.marks import mark_bad
 from slipway.migrate import migrate
 from slipway.prune import prune
@@ -35,10 +38,14 @@ CHANGES: dict[str, Command] = {
     "activate": lambda session, given: activate(session, given.release, given.timeout, given.warm),
     "mark-bad": lambda session, given: mark_bad(session, given.release, given.reason, given.clear),
     "prune": lambda session, given: prune(session, given.keep),
+    "maintenance": lambda session, given: maintenance(session, given.state == "on", given.message),
+    "drain": lambda session, given: drain(session, given.port),
+    "undrain": lambda session, given: undrain(session),
     "recover": lambda session, given: recover(session, given.timeout),
 }
 # Without it, but with the fence.
 NOTES: dict[str, Command] = {
+    "bake": lambda session, given: bake(session, given.release, given.seconds, given.max_errors),
     "record": lambda session, given: record(session, given.kind, given.release, given.details),
 }
 LEASE: dict[str, Command] = {

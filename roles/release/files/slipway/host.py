@@ -87,6 +87,10 @@ class Host:
         return self.path("/run/slipway")
 
     @property
+    def drained(self) -> Path:
+        return self.runtime / "drained"
+
+    @property
     def maintenance(self) -> Path:
         """nginx looks for this file; its answer is in maintenance.json beside it."""
         return self.path(f"/srv/{APP}/maintenance")

@@ -104,6 +104,10 @@ def _status(result: dict[str, Any]) -> str:
     lines.append(f"running   {', '.join(result['running']) or 'none'}")
     if kept_warm := result["warm"]:
         lines.append(f"warm      {kept_warm['release']} until {kept_warm['until'] or 'now'}")
+    if drained := result["drained"]:
+        lines.append(f"drained   since {drained['since']}: the edge is refused on port {drained['port']}")
+    if closed := result["maintenance"]:
+        lines.append(f"closed    for maintenance since {closed['since']}: {closed['message']}")
     if held := result["lease"]:
         lines.append(
             f"lease     {held['state']}: {held['holder']}, `{held['command']}`, until {held['expires']}"

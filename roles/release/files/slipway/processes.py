@@ -34,11 +34,12 @@ def run(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     keep_open: Sequence[int] = (),
+    given: bytes | None = None,
 ) -> Outcome:
-    """Runs command for at most seconds. keep_open: descriptors the program inherits."""
+    """Runs command for at most seconds. keep_open: descriptors the program inherits. given: its standard input."""
     process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**ENVIRONMENT, **(environment or {})},
@@ -47,7 +48,7 @@ def run(
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=seconds)
+        output, _ = process.communicate(given, timeout=seconds)
     except subprocess.TimeoutExpired:
         output = _end(process)
         return Outcome(None, output.decode("utf-8", "replace"))

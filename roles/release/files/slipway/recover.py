@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway import gate, releases, warm
+from slipway import drain, gate, releases, warm
 from slipway.errors import StepError
 from slipway.session import Report, Session
 from slipway.settle import leftovers, put_away, unit_states
@@ -23,6 +23,7 @@ def recover(session: Session, seconds: float) -> Report:
         "stopped": [],
         "disabled": [],
         "timers": [],
+        "drained": drain.read(session.host),
     }
     if not torn and not closing and not session.journal.broken_off("recover") and _is_whole(session, live):
         ready = live is not None and gate.probe(session.host.current / "http.sock").ready(live)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from slipway import fence, gate, lease, lock, marks, releases, warm
+from slipway import drain, fence, gate, lease, lock, maintenance, marks, releases, warm
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
 from slipway.host import Host
@@ -42,6 +42,8 @@ def status(session: Session) -> Report:
         "lock": lock.holder(host.lock),
         "fence": _fence(host),
         "lease": lease.current(host),
+        "drained": drain.read(host),
+        "maintenance": maintenance.read(host),
         "last_record": _last_record(reading),
         "unfinished": reading.unfinished(),
         "journal_torn": reading.torn,

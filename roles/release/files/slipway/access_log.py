@@ -1,0 +1,105 @@
+"""nginx's access log, followed from where it ends now: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Counts:
+    """What was answered for a release. seconds: how long each request took."""
+
+    requests: int = 0
+    errors: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.errors / self.requests if self.requests else 0.0
+
+    def quantile_ms(self, share: float) -> int | None:
+        ordered = sorted(self.seconds)
+        return round(1000 * ordered[int(share * (len(ordered) - 1))]) if ordered else None
+
+
+class AccessLog:
+    """Reads what is added to the log, also over a rotation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._rest = b""
+        self._open(at_end=True)
+
+    @property
+    def found(self) -> bool:
+        return self._descriptor >= 0
+
+    def close(self) -> None:
+        if self.found:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self, at_end: bool) -> None:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        if at_end:
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def added(self) -> list[dict[str, Any]]:
+        """The whole lines that came since the last call."""
+        lines = self._read()
+        if self._rotated():
+            # nginx writes to the old file until it is told of the new one: its end was just read.
+            self.close()
+            self._open(at_end=False)
+            lines += self._read()
+        parsed = (_parse(line) for line in lines)
+        return [entry for entry in parsed if entry is not None]
+
+    def _read(self) -> list[bytes]:
+        if not self.found:
+            return []
+        data = self._rest
+        while chunk := os.read(self._descriptor, 1 << 20):
+            data += chunk
+        *lines, self._rest = data.split(b"\n")
+        return lines
+
+    def _rotated(self) -> bool:
+        if not self.found:
+            return self.path.exists()
+        mine = os.fstat(self._descriptor)
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            return False
+        cut = mine.st_size < os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return cut or (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def count(counts: Counts, entries: list[dict[str, Any]], release: str) -> None:
+    """Counts the release's answers, and nginx's own where the upstream gave none: that was the live release."""
+    for entry in entries:
+        unanswered = not entry.get("release") and str(entry.get("upstream")).startswith("unix:")
+        if entry.get("release") != release and not unanswered:
+            continue
+        status, seconds = entry.get("status"), entry.get("seconds")
+        counts.requests += 1
+        counts.errors += isinstance(status, int) and status >= 500
+        if isinstance(seconds, (int, float)):
+            counts.seconds.append(float(seconds))

@@ -1,0 +1,185 @@
+"""The rendered sites, served by each platform's own nginx: maintenance and draining, without a reload."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.templates import checkers
+from tests.templates.conftest import RELEASE, Trees
+from tests.templates.rendering import SUITES
+from tests.unit import slipway_support as support
+
+from slipway.cli import main  # isort: skip
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks the platforms' own nginx")
+
+SERVER = Path(support.__file__).with_name("slipway_fake_server.py")
+# The site of a host that is edge and app at once, and that of an app host behind an edge.
+SITES = {"by socket": ("lab", "shop.conf"), "behind the edge": ("fleet", "app.conf")}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running nginx. host: the layout slipway works on beside it; behind_edge: the site is an app host's."""
+
+    host: support.Host
+    socket: Path
+    behind_edge: bool
+
+    def connection(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("shop.test")
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(10)
+        connection.sock.connect(str(self.socket))
+        return connection
+
+    def ask(self, method: str = "GET", path: str = "/") -> tuple[http.client.HTTPResponse, bytes]:
+        connection = self.connection()
+        connection.request(method, path, b"x" * 2000 if method == "POST" else None, {"X-Request-ID": "ask-1"})
+        answer = connection.getresponse()
+        return answer, answer.read()
+
+
+def moved(text: str, tree: Path, folder: Path) -> str:
+    """A rendered file, with the host's paths below folder and one plain socket in place of its ports."""
+    for path in ("/srv/shop", "/run/slipway"):
+        text = text.replace(path, f"{folder}/host{path}")
+    text = text.replace("/etc/nginx/conf.d/*.conf", str(folder / "site.conf"))
+    text = text.replace("/etc/nginx/", f"{tree}/etc/nginx/").replace("/var/log/nginx", str(folder))
+    text = text.replace("/run/nginx.pid", str(folder / "pid")).replace("user www-data;", "user root;")
+    text = re.sub(r"include (snippets/\S+);", rf"include {tree}/etc/nginx/\1;", text)
+    return re.sub(r"^ *(ssl_\S+ .*|include \S*slipway-tls.conf|set_real_ip_from .*);\n", "", text, flags=re.M)
+
+
+def site_of(text: str, folder: Path) -> str:
+    """The server that passes requests to the release, listening on a socket, with the edge's address let in."""
+    head, *servers = re.split(r"^(?=server \{$)", text, flags=re.M)
+    passing = next(server for server in servers if "proxy_pass" in server)
+    passing = re.sub(r"^ *listen .*;\n", "", passing, flags=re.M)
+    passing = passing.replace("server {\n", f"server {{\n    listen unix:{folder}/site.sock;\n", 1)
+    return re.sub(r"default 0;", "default 1;", head) + passing
+
+
+def nginx_of(suite: str) -> list[str]:
+    """The command that runs a suite's own nginx with the suite's own libraries."""
+    root = checkers.root(suite)
+    libraries = [str(path) for path in (root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu")]
+    loader = next(root.glob("usr/lib/x86_64-linux-gnu/ld-linux*.so*"), None) or next(
+        root.glob("lib64/ld-linux*")
+    )
+    return [str(loader), "--library-path", ":".join(libraries), str(root / "usr/sbin/nginx")]
+
+
+@pytest.fixture(params=[(name, platform) for name in SITES for platform in SUITES], ids=" on ".join)
+def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
+    name, platform = request.param
+    if reason := checkers.unavailable(SUITES[platform]):
+        pytest.skip(reason)
+    inventory, config = SITES[name]
+    tree = next(
+        tree.root
+        for (case, _), tree in trees.items()
+        if case == f"{inventory}-{platform}" and tree.has(f"etc/nginx/conf.d/{config}")
+        and "/srv/shop/current" in tree.text(f"etc/nginx/conf.d/{config}")
+    )  # fmt: skip
+    folder = Path(tempfile.mkdtemp(prefix="sw"))
+    host = support.make_host(folder)
+    rendered = (tree / "etc/nginx/conf.d" / config).read_text()
+    (folder / "site.conf").write_text(site_of(moved(rendered, tree, folder), folder))
+    (folder / "nginx.conf").write_text(moved((tree / "etc/nginx/nginx.conf").read_text(), tree, folder))
+    (folder / "empty").touch()
+    support.install_release(host, RELEASE)
+    (host.root / "srv/shop/current").symlink_to(f"releases/{RELEASE}")
+    server = subprocess.Popen(
+        ["python3", "-IS", SERVER, str(host.runtime_socket(RELEASE)), RELEASE, "ready"],
+        stdout=subprocess.DEVNULL,
+    )
+    text = (folder / "nginx.conf").read_text()
+    text = re.sub(r"^.*(modules-enabled|mime\.types).*\n", "", text, flags=re.M)
+    (folder / "nginx.conf").write_text(text)
+    nginx = subprocess.Popen(
+        [
+            *nginx_of(SUITES[platform]),
+            "-p",
+            str(folder),
+            "-c",
+            str(folder / "nginx.conf"),
+            "-g",
+            "daemon off;",
+        ]
+    )
+    found = Site(host, folder / "site.sock", name == "behind the edge")
+    wait_for(lambda: found.socket.exists() and host.runtime_socket(RELEASE).exists())
+    yield found
+    for process in (nginx, server):
+        process.terminate()
+        process.wait(30)
+    shutil.rmtree(folder)
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_maintenance_answers_for_the_service_and_health_tells_the_truth(site: Site) -> None:
+    assert site.ask(path="/health/ready")[0].status == 200
+    message = 'Back at 5 <!--# echo var="document_root" --> "sharp"'
+
+    assert main(["maintenance", "on", "--message", message], site.host) == 0
+
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        answer, body = site.ask(method, "/products")
+        problem = json.loads(body)
+        assert (answer.status, answer.getheader("Retry-After")) == (503, "60"), (method, body)
+        assert answer.getheader("Content-Type") == "application/problem+json"
+        assert (problem["code"], problem["message"], problem["request_id"]) == (
+            "maintenance",
+            message,
+            "ask-1",
+        )
+    assert answer.getheader("X-Content-Type-Options") == (None if site.behind_edge else "nosniff")
+    assert site.ask(path="/health/ready")[0].status == 200
+    assert site.ask(path="/slipway-maintenance")[0].status != 200
+
+    assert main(["maintenance", "off"], site.host) == 0
+    assert site.ask(path="/health/ready")[0].status == 200
+    assert site.ask(path="/products")[0].getheader("X-Release") == RELEASE
+
+
+def test_a_drained_app_host_answers_and_closes_its_connections(site: Site) -> None:
+    if not site.behind_edge:
+        assert "drained" not in (site.socket.parent / "site.conf").read_text()
+        return
+    connection = site.connection()
+
+    def ask(method: str) -> http.client.HTTPResponse:
+        connection.request(method, "/health/ready", b"x" * 2000 if method == "POST" else None)
+        answer = connection.getresponse()
+        answer.read()
+        return answer
+
+    assert ask("GET").getheader("Connection") == "keep-alive"
+    site.host.drained.write_text("{}")
+
+    assert ask("GET").getheader("Connection") == "close"
+
+    posted, body = site.ask("POST", "/orders")
+    assert (posted.getheader("X-Release"), posted.getheader("Connection")) == (RELEASE, "close"), body
+    site.host.drained.unlink()
+    assert site.ask()[0].getheader("Connection") == "keep-alive"
