@@ -1,6 +1,7 @@
 """A release's server for the unit tests: SOCKET RELEASE BEHAVIOUR.
 
-BEHAVIOUR: ready, never (503), wrong (answers for another release), crash (ends at once); others are ready.
+BEHAVIOUR: ready, never (503), wrong (answers for another release), schemaless (does not say with
+which schema), crash (ends at once); others are ready.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ class Ready(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         ready = self.behaviour != "never" and self.path == "/health/ready"
-        body = json.dumps(
-            {"status": "ready" if ready else "database is not reachable", "schema_applied": "0001"}
-        ).encode()
+        said = {"status": "ready" if ready else "database is not reachable"}
+        schema = {} if self.behaviour == "schemaless" else {"schema_applied": "0001"}
+        body = json.dumps(said | schema).encode()
         self.send_response(200 if ready else 503)
         self.send_header("X-Release", OTHER_RELEASE if self.behaviour == "wrong" else self.release)
         self.send_header("Content-Length", str(len(body)))

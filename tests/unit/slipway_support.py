@@ -1,7 +1,7 @@
 """A host in a directory for the tests of slipway: bundles, releases, and a systemctl that starts real processes.
 
 Run as a program it is slipway on such a host: ROOT KILL_AFTER COMMAND...; after KILL_AFTER journal records
-(0: never) it is killed with SIGKILL, as a power cut would end it.
+(0: never) it is killed with SIGKILL, as a power cut would end it; with -N while it writes its Nth, half of it written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import pip
 FILES = Path(__file__).parents[2] / "roles/release/files"
 sys.path.insert(0, str(FILES))
 
+from slipway import journal  # noqa: E402
 from slipway.host import Host as Host  # noqa: E402
 from slipway.journal import Journal  # noqa: E402
 
@@ -211,9 +212,25 @@ def _killed_after(count: int) -> Callable[..., None]:
     return record
 
 
+def _killed_within(count: int) -> Callable[[int, bytes], None]:
+    original, written = journal._write_all, 0
+
+    def write(descriptor: int, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written == count:
+            os.write(descriptor, data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(descriptor, data)
+
+    return write
+
+
 if __name__ == "__main__":
     from slipway.cli import main
 
-    if int(sys.argv[2]):
+    if int(sys.argv[2]) > 0:
         Journal.record = _killed_after(int(sys.argv[2]))  # type: ignore[method-assign]
+    elif int(sys.argv[2]) < 0:
+        journal._write_all = _killed_within(-int(sys.argv[2]))  # type: ignore[assignment]
     sys.exit(main(sys.argv[3:], host_at(Path(sys.argv[1]))))

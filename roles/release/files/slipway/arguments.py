@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from slipway import __version__
 from slipway.errors import RefusedError
@@ -33,6 +33,10 @@ PROCESS = re.compile(r"[0-9]{1,10}@[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # What is shortened today means another option tomorrow.
+        super().__init__(*arguments, **{**options, "allow_abbrev": False})
+
     def error(self, message: str) -> NoReturn:
         raise RefusedError("usage", f"{message}.", f"`{self.prog} --help` shows how it is used.")
 

@@ -25,6 +25,5 @@ def journal(session: Session, lines: int, verify: bool) -> Report:
             line=altered.line,
             sequence=altered.sequence,
             reason=altered.reason,
-            **verdict.facts(),
         )
     return Report(False, {**result, "verified": verdict.facts()})

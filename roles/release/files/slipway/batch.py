@@ -11,8 +11,8 @@ from slipway.errors import RefusedError
 BYTES = 256 * 1024
 COMMANDS = 50
 WORDS = 50
-# run would never end; standard input already carries the batch.
-NOT_INSIDE = ("run",)
+# Standard input already carries the batch, and its answer is JSON.
+NOT_INSIDE = ("run", "-", "--bundle=-", "-h", "--help", "--version")
 
 
 def read(stream: IO[bytes]) -> list[list[str]]:
@@ -31,15 +31,11 @@ def read(stream: IO[bytes]) -> list[list[str]]:
             raise _wrong(f"holds a command that is not a list of 1 to {WORDS} words")
         if not all(isinstance(word, str) for word in words):
             raise _wrong("holds a word that is not text")
-        if words[0] in NOT_INSIDE or (words[0] == "stage" and _reads_input(words)):
-            raise _wrong(f"holds `{words[0]}` reading standard input, which is the batch itself")
+        if asked := set(words) & set(NOT_INSIDE):
+            raise _wrong(
+                f"holds {' '.join(sorted(asked))}, which is for a terminal or reads the batch itself"
+            )
     return batch
-
-
-def _reads_input(words: list[str]) -> bool:
-    return "--bundle=-" in words or (
-        "--bundle" in words and words[words.index("--bundle") + 1 :][:1] == ["-"]
-    )
 
 
 def perform(

@@ -1,0 +1,242 @@
+"""Killed after and within every record of every command: `recover`, or the same command again, converges.
+
+The matrix is generated: each command is run on a fresh host and killed one record later each time, until it is not.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway import chain, gate
+
+from tests.unit import slipway_support as support
+from tests.unit.slipway_fakes import alive
+from tests.unit.slipway_support import OTHER, RELEASE, THIRD, Host
+from tests.unit.test_slipway_activate import enabled, live, running
+
+from slipway.cli import main  # isort: skip
+
+LEASE = ["lease", "acquire", "--holder", "ada", "--process", "11@laptop", "--command", "fab deploy"]
+FOURTH = "20261125T080000Z-99cc003"
+
+
+def say(host: Host, *words: str) -> tuple[int, dict[str, Any]]:
+    with redirect_stdout(StringIO()) as stream:
+        code = main(words, host)
+    return code, json.loads(stream.getvalue())
+
+
+def nothing(host: Host) -> None:
+    """One release is live, another is staged: as every case begins."""
+
+
+def commands(*listed: list[str]) -> Callable[[Host], None]:
+    def prepare(host: Host) -> None:
+        for words in listed:
+            code, answer = say(host, *words)
+            assert code in (0, 3), answer
+
+    return prepare
+
+
+def half_built(host: Host) -> None:
+    """What a run leaves that was killed after its switch, with the live release down and a bundle half unpacked."""
+    commands(["start", OTHER], ["switch", OTHER])(host)
+    host.release(THIRD).mkdir()
+    (host.staging / THIRD).mkdir()
+    support.run(host.root, "settle", OTHER, kill_after=1)
+    support.end_units(host.root)
+
+
+def failing(host: Host) -> None:
+    (host.release(OTHER) / "behaviour").write_text("never")
+    commands(["start", OTHER])(host)
+
+
+def full(host: Host) -> None:
+    for release in (THIRD, FOURTH):
+        support.install_release(host, release)
+    commands(["activate", OTHER], ["activate", FOURTH])(host)
+    host.release("20261126T080000Z-aadd004").mkdir()
+
+
+@dataclass(frozen=True)
+class Case:
+    """words, after prepare. code: how it ends when nobody kills it. live: what is live then."""
+
+    words: list[str]
+    prepare: Callable[[Host], None] = nothing
+    code: int = 0
+    live: str = RELEASE
+    ends: list[str] = field(default_factory=list)
+
+
+CASES = {
+    "start": Case(["start", OTHER]),
+    "start a crashing one": Case(["start", OTHER], lambda host: crash(host)),
+    "gate": Case(["gate", OTHER], commands(["start", OTHER])),
+    "gate failing": Case(["gate", OTHER, "--timeout", "0.3"], failing, code=3),
+    "switch": Case(["switch", OTHER], commands(["start", OTHER]), live=OTHER),
+    "switch failing": Case(["switch", OTHER], code=3),
+    "switch back": Case(
+        ["switch", RELEASE], commands(["start", OTHER], ["switch", OTHER], ["settle", OTHER])
+    ),
+    "verify": Case(["verify", RELEASE]),
+    "settle": Case(["settle", OTHER], commands(["start", OTHER], ["switch", OTHER]), live=OTHER),
+    "settle cold": Case(
+        ["settle", OTHER, "--warm", "0"],
+        commands(["start", OTHER], ["switch", OTHER], ["settle", OTHER]),
+        live=OTHER,
+    ),
+    "stop": Case(["stop", OTHER], commands(["start", OTHER])),
+    "stop the warm one": Case(["stop", RELEASE], commands(["activate", OTHER, "--warm", "600"]), live=OTHER),
+    "mark bad": Case(["mark-bad", OTHER, "--reason", "leaks"]),
+    "mark good": Case(["mark-bad", OTHER, "--clear"], commands(["mark-bad", OTHER, "--reason", "leaks"])),
+    "prune": Case(["prune", "--keep", "1"], full, live=FOURTH),
+    "recover": Case(["recover"], half_built, live=OTHER),
+    "activate": Case(["activate", OTHER, "--warm", "600"], live=OTHER),
+    "activate failing": Case(["activate", OTHER, "--timeout", "0.3"], lambda host: never(host), code=3),
+    "migrate": Case(["migrate", OTHER]),
+    "maintenance on": Case(["maintenance", "on"]),
+    "maintenance off": Case(["maintenance", "off"], commands(["maintenance", "on"])),
+    "undrain": Case(["undrain"], lambda host: host.drained.write_text("{}") and None),
+    "record": Case(["record", "deploy.end", "--fence", "3"]),
+    "bake": Case(["bake", RELEASE, "--seconds", "0.1"]),
+    "lease acquire": Case(LEASE),
+    "lease release": Case(["lease", "release", "--fence", "1"], commands(LEASE)),
+    "lease break": Case(["lease", "break"], commands(LEASE)),
+}
+
+
+def never(host: Host) -> None:
+    (host.release(OTHER) / "behaviour").write_text("never")
+
+
+def crash(host: Host) -> None:
+    (host.release(OTHER) / "behaviour").write_text("crash")
+
+
+@contextmanager
+def fresh(case: Case) -> Iterator[Host]:
+    folder = Path(tempfile.mkdtemp(prefix="sw"))
+    host = support.make_host(folder)
+    try:
+        for release in (RELEASE, OTHER):
+            support.install_release(host, release)
+        assert say(host, "activate", RELEASE)[0] == 0
+        case.prepare(host)
+        yield host
+    finally:
+        support.end_units(host.root)
+        shutil.rmtree(folder)
+
+
+def killed(host: Host, words: list[str], point: int) -> bool:
+    """Whether the command was still running at the point; the release that is live answers all the while."""
+    done = subprocess.run(
+        support.command(host.root, *words, kill_after=point), capture_output=True, text=True, check=False
+    )
+    return done.returncode == -signal.SIGKILL
+
+
+def whole(host: Host, where: str) -> None:
+    """One live release that answers and starts at boot, no other instance but the warm one, nothing left over."""
+    code, status = say(host, "status")
+    result = status["result"]
+    serving = live(host).removeprefix("releases/")
+    warm = {result["warm"]["release"]} if result["warm"] else set()
+    assert code == 0
+    assert gate.probe(host.current / "http.sock").ready(serving), where
+    assert enabled(host) == {host.unit(serving)}, where
+    assert running(host) == {host.unit(release) for release in {serving, *warm}}, where
+    states = support.unit_states(host.root).items()
+    waiting = {name for name, state in states if name.startswith("shop-warm-") and alive(state.get("pid"))}
+    assert waiting == {f"shop-warm-{release}.timer" for release in warm}, where
+    assert (result["unfinished"], result["half_built"], result["leftovers"], result["lock"]) == (
+        [],
+        [],
+        [],
+        None,
+    ), where
+    assert chain.verify(host.journal, host.journal.with_suffix(".head")).altered is None, where
+
+
+def points(within: bool) -> Iterator[int]:
+    number = 0
+    while True:
+        number += 1
+        assert number < 60, "it does not come to an end"
+        yield -number if within else number
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["after", "within"])
+@pytest.mark.parametrize("name", CASES)
+def test_recovering_after_a_kill_at_any_record_ends_with_one_live_release(name: str, within: bool) -> None:
+    case, seen = CASES[name], 0
+    for point in points(within):
+        with fresh(case) as host:
+            if not killed(host, case.words, point):
+                break
+            seen += 1
+            code, answer = say(host, "recover")
+            assert code == 0, (point, answer)
+            whole(host, f"{name}, record {point}")
+            assert say(host, "recover")[1]["changed"] is False, (point, "a second recover found more")
+    assert seen >= (1 if name == "record" else 2), f"only {seen} points were tried"
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["after", "within"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_command_after_a_kill_at_any_record_finishes_it(name: str, within: bool) -> None:
+    case = CASES[name]
+    for point in points(within):
+        with fresh(case) as host:
+            if not killed(host, case.words, point):
+                break
+            where = f"{name}, record {point}"
+            code, answer = say(host, *case.words)
+            # A gate whose instance is already put away has nothing to ask.
+            gone = name == "gate failing" and answer.get("error", {}).get("code") == "not-running"
+            assert code == case.code or gone, (where, answer)
+            assert live(host) == f"releases/{case.live}", where
+            assert gate.probe(host.current / "http.sock").ready(case.live), where
+            assert host.unit(case.live) in enabled(host), where
+            assert chain.verify(host.journal, host.journal.with_suffix(".head")).altered is None, where
+            if not gone:
+                assert [entry["step"] for entry in say(host, "status")[1]["result"]["unfinished"]] == [], (
+                    where
+                )
+            again_code, again = say(host, *case.words)
+            repeats = ("record", "verify", "gate", "bake", "migrate", "lease release")
+            assert case.code or again_code or again["changed"] is False or name in repeats, (where, again)
+            assert say(host, "recover")[0] == 0
+            whole(host, where)
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["after", "within"])
+def test_a_lease_whose_taker_was_killed_is_had_by_the_next_after_its_time(within: bool) -> None:
+    case = Case([*LEASE, "--ttl", "0.3"])
+    for point in points(within):
+        with fresh(case) as host:
+            if not killed(host, case.words, point):
+                break
+            time.sleep(0.4)
+            code, answer = say(
+                host, "lease", "acquire", "--holder", "bob", "--process", "2@ci", "--command", "fab deploy"
+            )
+            assert code == 0, answer
+            assert answer["result"]["fence"] == int(host.fence.read_text())
+            assert say(host, "lease", "release", "--fence", str(answer["result"]["fence"]))[0] == 0
+            whole(host, f"record {point}")
