@@ -226,11 +226,16 @@ def _killed_within(count: int) -> Callable[[int, bytes], None]:
     return write
 
 
+def be_killed(point: int) -> None:
+    """From now on this process is killed after its record number point, or within it when that is negative."""
+    if point > 0:
+        Journal.record = _killed_after(point)  # type: ignore[method-assign]
+    elif point < 0:
+        journal._write_all = _killed_within(-point)  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
     from slipway.cli import main
 
-    if int(sys.argv[2]) > 0:
-        Journal.record = _killed_after(int(sys.argv[2]))  # type: ignore[method-assign]
-    elif int(sys.argv[2]) < 0:
-        journal._write_all = _killed_within(-int(sys.argv[2]))  # type: ignore[assignment]
+    be_killed(int(sys.argv[2]))
     sys.exit(main(sys.argv[3:], host_at(Path(sys.argv[1]))))

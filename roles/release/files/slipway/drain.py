@@ -39,8 +39,9 @@ def read(host: Host) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        said = {}
-    return {"since": said.get("since"), "port": said.get("port"), "refusing": _nft(host, "list", TABLE).ok}
+        said = None
+    facts = said if isinstance(said, dict) else {}
+    return {"since": facts.get("since"), "port": facts.get("port"), "refusing": _nft(host, "list", TABLE).ok}
 
 
 def drain(session: Session, port: int) -> Report:

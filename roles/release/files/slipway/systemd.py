@@ -113,6 +113,14 @@ class Systemd:
                 "timer-failed", f"systemd-run could not set the timer {name}: {outcome.tail(3)}", unit=name
             )
 
+    def forget_timer(self, release: str) -> None:
+        """Ends the wait; that it has just ended by itself, and the timer is gone, is as good."""
+        outcome = self._systemctl("stop", "--", TIMER.format(release))
+        if not outcome.ok and release in self.timers():
+            raise StepError(
+                "unit-failed", f"systemctl stop {TIMER.format(release)} failed: {outcome.tail(3)}"
+            )
+
     def stop(self, unit: str) -> None:
         self._change("stop", unit)
 

@@ -13,7 +13,6 @@ from slipway.files import remove, write_atomically
 from slipway.host import RELEASE_ID, Host
 from slipway.journal import utc
 from slipway.session import Session
-from slipway.systemd import TIMER
 
 # A rollback that has begun is not overtaken by the timer.
 RESERVE_SECONDS = 300.0
@@ -73,5 +72,5 @@ def forget(session: Session, release: str | None = None) -> list[str]:
         remove(session.host.runtime / "warm.json")
     gone = [name for name in session.systemd.timers() if release in (None, name)]
     for name in gone:
-        session.systemd.stop(TIMER.format(name))
+        session.systemd.forget_timer(name)
     return gone
