@@ -1,33 +1,24 @@
-"""The `fab` tasks: thin over plain functions of this package."""
+"""The `fab` tasks: `fab --list` names them, `fab --help TASK` explains one."""
 
-from __future__ import annotations
+from invoke import Collection
 
-from invoke import Context, Exit, task
+from fabfile.tasks import hosts as _hosts
+from fabfile.tasks import looking as _looking
+from fabfile.tasks import rollouts as _rollouts
 
-from fabfile import bundle
-from fabfile.errors import BuildError
-from fabfile.wheels import Target
-
-
-@task(
-    name="build",
-    help={
-        "ref": "the commit, tag or branch to build; without it HEAD, with nothing changed since",
-        "targets": "what hosts it is for, e.g. 3.10:x86_64,3.11:x86_64",
-        "allow_dirty": "build the files as they are, for the lab; the release is marked",
-        "json": "one JSON object instead of sentences",
-    },
+namespace = Collection(
+    _rollouts.build,
+    _rollouts.deploy,
+    _rollouts.rollback,
+    _rollouts.recover,
+    _rollouts.prune,
+    _rollouts.unlock,
+    _hosts.maintenance,
+    _hosts.drain,
+    _hosts.undrain,
+    _looking.releases,
+    _looking.status,
+    _looking.logs,
+    _looking.audit,
+    _looking.diagnose,
 )
-def build_bundle(
-    _context: Context, ref: str = "", targets: str = "", allow_dirty: bool = False, json: bool = False
-) -> None:
-    """Build the bundle of a release: wheels for every target, manifest, checksums."""
-    try:
-        wanted = [Target.parse(text) for text in targets.split(",")] if targets else bundle.DEFAULT_TARGETS
-        built = bundle.build(targets=wanted, ref=ref or None, allow_dirty=allow_dirty)
-    except BuildError as failure:
-        raise Exit(str(failure), code=2) from failure
-    if json:
-        print(built.as_json())
-    else:
-        print(f"release  {built.release}\nbundle   {built.path}\nsha256   {built.sha256}")

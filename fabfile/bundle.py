@@ -67,7 +67,7 @@ def build(
             source.copy_changed(service, tree)
         else:
             source.export(service, commit, tree)
-        head = source.schema_head(tree)
+        revisions = source.schema_revisions(tree)
         files = _files(tree, Path(scratch), targets, cache, int(commit.committed_at.timestamp()))
         release = f"{moment:%Y%m%dT%H%M%SZ}-{commit.sha[:7]}"
         manifest = {
@@ -79,7 +79,8 @@ def build(
             "dirty": dirty,
             "built_at": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
             "targets": [asdict(target) for target in sorted(set(targets))],
-            "schema_head": head,
+            "schema_head": revisions[-1]["id"],
+            "schema_revisions": revisions,
             "files": {
                 name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
                 for name, data in sorted(files.items())

@@ -83,14 +83,32 @@ def _run_git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[st
         raise BuildError("git is not installed, and a release is named after its commit.") from None
 
 
-def schema_head(service: Path) -> str:
-    """The one alembic revision no other follows, read from the files without running them."""
-    parents: dict[str, set[str]] = {}
+def schema_revisions(service: Path) -> list[dict[str, str]]:
+    """The alembic revisions, oldest first, each with its id, kind and title, read without running them."""
     folder = service / "migrations" / "versions"
+    parents: dict[str, set[str]] = {}
+    facts: dict[str, dict[str, str]] = {}
     for path in sorted(folder.glob("*.py")):
         names = _module_values(path)
+        title = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
         for revision in _texts(names.get("revision"), path):
             parents[revision] = _texts(names.get("down_revision"), path)
+            kind = "".join(_texts(names.get("kind"), path)) or "contract"
+            facts[revision] = {"id": revision, "kind": kind, "title": title}
+    ordered: list[str] = []
+
+    def visit(revision: str) -> None:
+        for parent in sorted(parents[revision]):
+            visit(parent)
+        if revision not in ordered:
+            ordered.append(revision)
+
+    visit(_head(folder, parents))
+    return [facts[revision] for revision in ordered]
+
+
+def _head(folder: Path, parents: dict[str, set[str]]) -> str:
+    """The one revision that no other follows."""
     unknown = set().union(*parents.values()) - parents.keys() if parents else set()
     if unknown:
         raise BuildError(f"A migration in {folder} follows {', '.join(sorted(unknown))}, which is not there.")

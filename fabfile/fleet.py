@@ -1,0 +1,118 @@
+"""All app hosts of an environment: the same work on each, at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+
+from fabfile.environment import Environment
+from fabfile.errors import FabError, FencedError, LockedError, RefusedError
+from fabfile.remote import Answer, Remote, UnreachableError
+
+Result = TypeVar("Result")
+
+STATUSES: dict[int, type[FabError]] = {2: RefusedError, 4: LockedError, 7: FencedError}
+
+
+class HostsError(FabError):
+    """The work failed on some hosts. failures: by host."""
+
+    exit_code = 3
+
+    def __init__(self, failures: dict[str, FabError]) -> None:
+        super().__init__("\n".join(str(failure) for failure in failures.values()))
+        self.failures = failures
+        codes = {failure.exit_code for failure in failures.values()}
+        self.exit_code = codes.pop() if len(codes) == 1 else 3
+
+
+class AnswerError(FabError):
+    """A host's slipway refused or failed. answer: what it said."""
+
+    def __init__(self, host: str, answer: Answer) -> None:
+        super().__init__(f"{host}: {answer.message}")
+        self.host = host
+        self.answer = answer
+        self.exit_code = answer.exit_code
+
+
+class Fleet:
+    """Connections to the app hosts, in the inventory's order; the first holds the environment's lease."""
+
+    def __init__(self, environment: Environment, without: Sequence[str] = ()) -> None:
+        self.environment = environment
+        known = {host.name for host in environment.app_hosts}
+        if strange := sorted(set(without) - known):
+            raise RefusedError(
+                f"{', '.join(strange)}: no app host of {environment.name}, which has {', '.join(sorted(known))}. "
+                "Nothing was changed."
+            )
+        self.remotes = [Remote(host) for host in environment.app_hosts if host.name not in without]
+        if not self.remotes:
+            raise RefusedError("No app host is left to work on. Nothing was changed.")
+        self._pool = ThreadPoolExecutor(max_workers=len(self.remotes))
+        self.unreachable: dict[str, FabError] = {}
+
+    def __enter__(self) -> Fleet:
+        outcomes = self.attempt(lambda remote: remote.open())
+        self.unreachable = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
+        self.remotes = [remote for remote in self.remotes if remote.name not in self.unreachable]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for remote in self.remotes:
+            remote.close()
+        self._pool.shutdown(wait=False)
+
+    @property
+    def first(self) -> Remote:
+        return self.remotes[0]
+
+    @property
+    def names(self) -> list[str]:
+        return [remote.name for remote in self.remotes]
+
+    def require_all(self) -> None:
+        """Raise when a host is out of reach: half a fleet is not changed unless it is asked for by name."""
+        if self.unreachable:
+            shown = "\n".join(str(failure) for failure in self.unreachable.values())
+            names = ",".join(self.unreachable)
+            raise UnreachableError(
+                f"{shown}\nNothing was changed on any host. Bring it back, or go on without it: --without {names}; "
+                "it will serve the release it has until `fab recover` brings it the fleet's."
+            )
+
+    def attempt(
+        self, work: Callable[[Remote], Result], on: Iterable[Remote] | None = None
+    ) -> dict[str, Result | FabError]:
+        """What work returned or how it failed, by host."""
+
+        def guarded(remote: Remote) -> Result | FabError:
+            try:
+                return work(remote)
+            except FabError as failure:
+                return failure
+
+        chosen = list(self.remotes if on is None else on)
+        return dict(zip([remote.name for remote in chosen], self._pool.map(guarded, chosen), strict=True))
+
+    def each(self, work: Callable[[Remote], Result], on: Iterable[Remote] | None = None) -> dict[str, Result]:
+        """What work returned, by host. Raises HostsError when it failed on any."""
+        outcomes = self.attempt(work, on)
+        failures = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
+        if failures:
+            raise HostsError(failures)
+        return {name: value for name, value in outcomes.items() if not isinstance(value, FabError)}
+
+
+def performed(remote: Remote, *commands: Sequence[str], seconds: float = 60.0) -> list[Answer]:
+    """The answers of commands that all went well on a host. Raises AnswerError with the first that did not."""
+    answers = remote.perform(*commands, seconds=seconds)
+    for answer in answers:
+        if not answer.ok:
+            raise AnswerError(remote.name, answer)
+    return answers

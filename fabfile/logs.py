@@ -1,0 +1,81 @@
+"""The service's log lines of every app host, read from the journal as the user who deploys may."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shlex
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.environment import Environment
+from fabfile.errors import FabError
+from fabfile.fleet import Fleet
+from fabfile.remote import UNREACHABLE, Remote
+
+UNITS = "shop@*.service"
+
+
+def show(environment: Environment, lines: int, request_id: str, follow: bool) -> None:
+    """Print the newest lines of all hosts, oldest first, each after its host's name; with follow, go on."""
+    with Fleet(environment) as fleet:
+        fleet.require_all()
+        found = fleet.each(lambda remote: list(_read(remote, lines, request_id)))
+        merged = heapq.merge(*([(time, name, text) for time, text in said] for name, said in found.items()))
+        for _, name, text in list(merged)[-lines:]:
+            print(f"{name}  {text}")
+        if follow:
+            _follow(fleet, request_id)
+
+
+def _command(lines: int, request_id: str, *more: str) -> str:
+    words = [
+        "journalctl",
+        "--quiet",
+        "--no-pager",
+        "--output=json",
+        f"--unit={UNITS}",
+        f"--lines={lines}",
+        *more,
+    ]
+    # grep in the message is the journal's own; the id holds no character that means something in a pattern but a dot.
+    words += [f"--grep={request_id}"] if request_id else []
+    return shlex.join(words)
+
+
+def _read(remote: Remote, lines: int, request_id: str) -> Iterator[tuple[str, str]]:
+    done = remote.connection.run(
+        _command(lines, request_id), hide=True, warn=True, timeout=30, in_stream=False
+    )
+    if done.return_code not in (0, 1):
+        raise FabError(f"{remote.name}: the journal cannot be read: {done.stderr.strip()}")
+    for line in done.stdout.splitlines():
+        yield _entry(line)
+
+
+def _entry(line: str) -> tuple[str, str]:
+    entry: dict[str, Any] = json.loads(line)
+    message = entry.get("MESSAGE")
+    text = bytes(message).decode("utf-8", "replace") if isinstance(message, list) else str(message)
+    return entry["__REALTIME_TIMESTAMP"], text
+
+
+def _follow(fleet: Fleet, request_id: str) -> None:
+    lock = threading.Lock()
+
+    def stream(remote: Remote) -> None:
+        channel = remote.connection.transport.open_session(timeout=10)
+        channel.exec_command(_command(0, request_id, "--follow"))
+        for line in channel.makefile("r"):
+            with lock:
+                print(f"{remote.name}  {_entry(line)[1]}", flush=True)
+
+    threads = [threading.Thread(target=stream, args=(remote,), daemon=True) for remote in fleet.remotes]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except (KeyboardInterrupt, *UNREACHABLE):
+        return

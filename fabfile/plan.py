@@ -1,0 +1,167 @@
+"""What a deploy will do on each host, and what is in its way, said before anything changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fabfile import schema
+from fabfile.environment import Environment
+from fabfile.errors import RefusedError
+from fabfile.schema import Revision
+from fabfile.state import HostState, States
+
+# What a release takes on a host, of its bundle: the copy received, the files unpacked, the environment installed.
+SPACE_FACTOR = 6
+ADMIN_CONNECTIONS = 10
+RESERVED_CONNECTIONS = 3
+WHEEL = re.compile(r"(?:app|wheelhouse)/([^-/]+)-([^-/]+)-.*\.whl")
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One host. packages: added, removed and changed ones as `name version`. space: bytes it will take."""
+
+    host: str
+    live: str | None
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    space: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """release: what will be live. migrations: revisions to apply, once. problems: why it cannot be done."""
+
+    environment: str
+    release: str
+    hosts: list[HostPlan]
+    migrations: list[str]
+    connections: str
+    rollback: str
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """A short name of all that this plan says, kept in the audit record of the deploy that follows it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    def text(self) -> str:
+        """The plan for a person."""
+        lines = [f"{self.release} to {self.environment} (plan {self.digest})"]
+        for each in self.hosts:
+            lines.append(f"  {each.host}: live now {each.live or 'nothing'}; takes {each.space / 1e6:.0f} MB")
+            for what in ("added", "changed", "removed"):
+                names = getattr(each, what)
+                lines += [f"    {what}: {', '.join(names)}"] if names else []
+        lines.append("  migrations: " + ("; ".join(self.migrations) or "none"))
+        lines.append(f"  connections: {self.connections}")
+        lines.append("  requests lost: 0 wanted; the public path is watched while traffic moves")
+        lines.append(f"  rollback: {self.rollback}")
+        lines += [f"  IN THE WAY: {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+def manifest_of(bundle: Path) -> dict[str, Any]:
+    """The manifest in a bundle. Raises RefusedError when it has none that can be read."""
+    try:
+        with tarfile.open(bundle) as archive:
+            member = archive.extractfile("manifest.json")
+            return dict(json.loads(member.read())) if member else {}
+    except (OSError, tarfile.TarError, EOFError, KeyError, ValueError) as failure:
+        raise RefusedError(
+            f"{bundle} is not a bundle that can be read ({failure}). Build it again: fab build"
+        ) from None
+
+
+def make(environment: Environment, manifest: dict[str, Any], states: States) -> Plan:
+    """The plan to bring a bundle's release to the hosts as they are."""
+    release = str(manifest["release"])
+    chain = schema.of_manifest(manifest)
+    applied = next((state.schema_applied for state in states.values() if state.schema_applied), None)
+    waiting = schema.pending(chain, applied)
+    return Plan(
+        environment=environment.name,
+        release=release,
+        hosts=[_host(state, manifest) for state in states.values()],
+        migrations=[f"{revision.id} {revision.title} ({revision.kind})" for revision in waiting],
+        connections=_connections(environment)[0],
+        rollback=_rollback(waiting, states),
+        problems=[*_problems(manifest, states, waiting, chain, applied), *_connections(environment)[1]],
+    )
+
+
+def _packages(files: dict[str, Any] | list[str]) -> dict[str, str]:
+    matches = filter(None, map(WHEEL.fullmatch, files))
+    return {match.group(1).lower().replace("_", "-"): match.group(2) for match in matches}
+
+
+def _host(state: HostState, manifest: dict[str, Any]) -> HostPlan:
+    new = _packages(manifest["files"])
+    live = state.status.get("live") or {}
+    old = live.get("packages") or {}
+    size = sum(int(each["size"]) for each in manifest["files"].values())
+    return HostPlan(
+        host=state.name,
+        live=state.live,
+        added=[f"{name} {new[name]}" for name in sorted(new.keys() - old.keys())],
+        removed=[f"{name} {old[name]}" for name in sorted(old.keys() - new.keys())],
+        changed=[
+            f"{name} {old[name]} -> {new[name]}"
+            for name in sorted(new.keys() & old.keys())
+            if new[name] != old[name]
+        ],
+        space=SPACE_FACTOR * size
+        if state.state_of(str(manifest["release"])) in ("missing", "half-built")
+        else 0,
+    )
+
+
+def _connections(environment: Environment) -> tuple[str, list[str]]:
+    budget = environment.budget
+    needed = len(environment.app_hosts) * 2 * budget.of_one_release + ADMIN_CONNECTIONS
+    offered = budget.max_connections - RESERVED_CONNECTIONS
+    said = f"{needed} of {offered} while two releases run"
+    short = f"two live releases need {needed} connections and the database offers {offered}"
+    return said, [
+        f"{short}: raise postgresql_max_connections or use smaller pools"
+    ] if needed > offered else []
+
+
+def _rollback(waiting: list[Revision], states: States) -> str:
+    contracts = [revision for revision in waiting if revision.kind != "expand"]
+    if contracts:
+        return f"not possible after {contracts[0].id}, which contracts the schema"
+    live = sorted({state.live for state in states.values() if state.live})
+    return f"possible, to {', '.join(live)}" if live else "nothing is live to go back to"
+
+
+def _problems(
+    manifest: dict[str, Any],
+    states: States,
+    waiting: list[Revision],
+    chain: list[Revision],
+    applied: str | None,
+) -> list[str]:
+    release, found = str(manifest["release"]), []
+    for state in states.values():
+        row = state.releases.get(release)
+        if row and row.get("bad"):
+            found.append(f"{release} is marked bad on {state.name}: {row['bad'].get('reason', '')}")
+    contracts = [revision.id for revision in waiting if revision.kind != "expand"]
+    if contracts:
+        found.append(
+            f"the migration {', '.join(contracts)} takes away what the live release needs: a deploy applies only "
+            "expanding ones"
+        )
+    if chain and applied and applied not in {revision.id for revision in chain}:
+        found.append(
+            f"the database is on the revision {applied}, which this release does not know: it is too old"
+        )
+    return found

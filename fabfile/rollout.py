@@ -1,0 +1,188 @@
+"""The one path by which a release comes live on all hosts: prove it everywhere, then move the traffic, or take it back.
+
+Deploy and rollback are this path; they differ only in where the release comes from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fabfile.environment import Policy
+from fabfile.errors import FabError, FailedError, FencedError, UnfinishedError
+from fabfile.fleet import Fleet, HostsError, performed
+from fabfile.lease import Lease
+from fabfile.probe import Probe
+from fabfile.remote import Answer, Remote
+from fabfile.report import Report
+
+# Longer than what each command may take by itself.
+GRACE_SECONDS = 30.0
+# Answers of the public path, all from the new release, that end a switch.
+CONVERGED = 3
+
+
+@dataclass
+class Rollout:
+    """release: what is to be live. previous: what each host serves now, None for a host that serves nothing."""
+
+    fleet: Fleet
+    lease: Lease
+    report: Report
+    policy: Policy
+    release: str
+    previous: dict[str, str | None]
+    switched: list[Remote] = field(default_factory=list)
+
+    def prove(self) -> None:
+        """Start the release beside the live one on every host and let it prove itself; no traffic is touched.
+
+        Raises FailedError when it fails on one: then its instances are stopped on all of them.
+        """
+        self.report.step("gate", self.release)
+
+        def gate(remote: Remote) -> Answer:
+            answers = performed(
+                remote,
+                ["start", self.release, *self.lease.words],
+                ["gate", self.release, f"--timeout={self.policy.gate:g}", *self.lease.words],
+                seconds=self.policy.gate + GRACE_SECONDS,
+            )
+            self.report.done(remote.name, "ready")
+            return answers[-1]
+
+        try:
+            self.fleet.each(gate)
+        except HostsError as failure:
+            self.put_away()
+            raise self._nothing_moved("did not become ready", failure) from failure
+        self.lease.check()
+
+    def move(self, batches: Sequence[Sequence[Remote]], bake: float) -> None:
+        """Move the traffic batch by batch, and watch each for `bake` seconds. On failure every host goes back."""
+        try:
+            for batch in batches:
+                self.lease.check()
+                self._switch(batch)
+                self._bake(batch, bake)
+        except FencedError:
+            raise
+        except (FabError, KeyboardInterrupt) as failure:
+            self._take_back(failure)
+
+    def settle(self, warm: float, *further: Sequence[str]) -> None:
+        """Make it what starts at boot, keep the release before it warm, and perform what else ends the rollout."""
+        self.report.step("settle", self.release)
+        commands = [["settle", self.release, f"--warm={warm:g}", *self.lease.words]]
+        commands += [[*command, *self.lease.words] for command in further]
+        try:
+            self.fleet.each(lambda remote: performed(remote, *commands, seconds=GRACE_SECONDS * 4))
+        except HostsError as failure:
+            raise UnfinishedError(
+                f"{self.release} is live on every host and serving, but tidying up failed:\n{failure}\n"
+                f"Type: fab recover --env {self.fleet.environment.name}"
+            ) from failure
+
+    def _switch(self, batch: Sequence[Remote]) -> None:
+        self.report.step("switch", ", ".join(remote.name for remote in batch))
+
+        def switch(remote: Remote) -> Answer:
+            self.switched.append(remote)
+            answers = performed(
+                remote,
+                [
+                    "switch",
+                    self.release,
+                    f"--expect={self.previous[remote.name] or 'none'}",
+                    *self.lease.words,
+                ],
+                ["verify", self.release],
+                seconds=GRACE_SECONDS,
+            )
+            self.report.done(remote.name, f"live, switched in {answers[0].result.get('took_us', 0)} µs")
+            return answers[0]
+
+        self.fleet.each(switch, batch)
+
+    def _bake(self, batch: Sequence[Remote], seconds: float) -> None:
+        if seconds <= 0:
+            return
+        self.report.step("bake", f"{seconds:g} s under traffic")
+        words = ["bake", self.release, f"--seconds={seconds:g}", f"--max-errors={self.policy.max_errors:g}"]
+        self.fleet.each(lambda remote: performed(remote, words, seconds=seconds + GRACE_SECONDS), batch)
+
+    def _take_back(self, failure: BaseException) -> None:
+        """Raises FailedError when every host is back on what it served, UnfinishedError when one is not."""
+        self.report.step(
+            "take back", f"{len(self.switched)} of {len(self.fleet.remotes)} hosts were switched"
+        )
+        reason = str(failure) or "interrupted"
+
+        def back(remote: Remote) -> Answer | None:
+            previous = self.previous[remote.name]
+            if previous is None:
+                return None
+            answers = performed(
+                remote,
+                ["start", previous, *self.lease.words],
+                ["switch", previous, *self.lease.words],
+                ["verify", previous],
+                seconds=GRACE_SECONDS * 2,
+            )
+            self.report.done(remote.name, f"back on {previous}")
+            return answers[-1]
+
+        outcomes = self.fleet.attempt(back, self.switched)
+        stuck = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
+        marked = self.put_away(f"{reason.splitlines()[0]}"[:500])
+        if stuck or marked:
+            told = "\n".join(str(value) for value in [*stuck.values(), *marked.values()])
+            raise UnfinishedError(
+                f"{self.release} failed: {reason}\nGoing back did not end on {', '.join(stuck | marked)}:\n{told}\n"
+                f"Type: fab recover --env {self.fleet.environment.name}"
+            ) from failure
+        served = ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())
+        raise FailedError(
+            f"{self.release} failed after traffic had moved: {reason}\nEvery host went back: {served}. "
+            f"{self.release} is marked bad."
+        ) from failure
+
+    def put_away(self, bad: str = "") -> dict[str, FabError]:
+        """Stop its instances where it is not live; mark it bad when a reason is given. Failures, by host."""
+
+        def stop(remote: Remote) -> None:
+            commands = [["stop", self.release, "--unless-live", *self.lease.words]]
+            if bad:
+                commands.append(["mark-bad", self.release, f"--reason={bad}", *self.lease.words])
+            performed(remote, *commands, seconds=GRACE_SECONDS * 4)
+
+        outcomes = self.fleet.attempt(stop)
+        return {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
+
+    def _nothing_moved(self, what: str, failure: FabError) -> FabError:
+        served = ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())
+        kind = FencedError if failure.exit_code == FencedError.exit_code else FailedError
+        return kind(f"{self.release} {what}:\n{failure}\nNo traffic was moved: {served}.")
+
+
+def batches(remotes: Sequence[Remote], size: str, canary: bool) -> list[list[Remote]]:
+    """The hosts in the order they are switched. size: a number of hosts, or a share such as 25%; "" is all at once."""
+    rest = list(remotes)
+    ordered = [[rest.pop(0)]] if canary and len(rest) > 1 else []
+    share = len(remotes) * int(size[:-1]) // 100 if size.endswith("%") else int(size or len(remotes))
+    count = max(1, share)
+    while rest:
+        ordered.append(rest[:count])
+        rest = rest[count:]
+    return ordered
+
+
+def wait_for_the_public(probe: Probe, release: str, seconds: float) -> bool:
+    """Wait until clients are answered by the release alone."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if probe.latest == release:
+            return True
+        time.sleep(0.02)
+    return False

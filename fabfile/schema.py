@@ -1,0 +1,58 @@
+"""The schema window: which releases can run on the schema that the database has.
+
+A release runs on its own head, and on any later revision that is reached from it by expanding ones alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Revision:
+    """kind: "expand" when the releases before it keep working on it, else "contract"."""
+
+    id: str
+    kind: str
+    title: str = ""
+
+
+def of_manifest(manifest: dict[str, Any]) -> list[Revision]:
+    """The revisions of a release, oldest first; a release built before they were listed has none."""
+    return [Revision(**each) for each in manifest.get("schema_revisions", [])]
+
+
+def pending(chain: Sequence[Revision], applied: str | None) -> list[Revision]:
+    """What a migration to the end of the chain would apply."""
+    ids = [revision.id for revision in chain]
+    return list(chain[ids.index(applied) + 1 :]) if applied in ids else list(chain) if applied is None else []
+
+
+def outside(head: str, applied: str | None, chains: Sequence[Sequence[Revision]]) -> str:
+    """Why a release with this head cannot run on the applied revision; nothing when it can.
+
+    chains: of all releases at hand; one of them knows what has been applied.
+    """
+    if applied is None or head == applied:
+        return ""
+    for chain in chains:
+        ids = [revision.id for revision in chain]
+        if head not in ids or applied not in ids:
+            continue
+        if ids.index(head) > ids.index(applied):
+            return f"it needs the schema {head}, and the database is on the earlier {applied}: migrate first"
+        contracts = [
+            revision
+            for revision in chain[ids.index(head) + 1 : ids.index(applied) + 1]
+            if revision.kind != "expand"
+        ]
+        if contracts:
+            named = ", ".join(f"{revision.id} ({revision.title})" for revision in contracts)
+            return (
+                f"the database is on {applied}, and {named} took away what it needs. "
+                "Deploy a release that knows this schema, with the change you want undone reverted in its code"
+            )
+        return ""
+    return f"nothing here knows how the schema {applied} came from {head}"

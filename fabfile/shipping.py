@@ -1,0 +1,22 @@
+"""Bringing a bundle to hosts, over the SSH connection that is there: no registry, no index, no network of theirs."""
+
+from __future__ import annotations
+
+from fabfile.bundle import Bundle
+from fabfile.fleet import AnswerError
+from fabfile.lease import Lease
+from fabfile.remote import Remote
+from fabfile.report import Report
+
+SECONDS = 600.0
+
+
+def ship(remote: Remote, bundle: Bundle, lease: Lease, report: Report) -> None:
+    """Bring the bundle to one host and build the release there. Raises AnswerError when the host refuses it."""
+    words = [f"--sha256={bundle.sha256}", f"--release={bundle.release}", "--wait=30", *lease.words]
+    answer = remote.ship(bundle.path, words, SECONDS)
+    if not answer.ok:
+        raise AnswerError(remote.name, answer)
+    report.done(
+        remote.name, f"{bundle.release} built" if answer.changed else f"{bundle.release} is there already"
+    )

@@ -1,0 +1,1 @@
+"""The `fab` tasks, thin over plain functions of this package."""

@@ -1,0 +1,67 @@
+"""`fab maintenance`, `drain`, `undrain`."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+from fabfile.errors import RefusedError
+from fabfile.tasks import running
+from fabfile.tasks.rollouts import ENV
+
+HOST = "the app host"
+
+
+@task(
+    help={
+        "env": ENV,
+        "on": "answer everybody 503, with the message",
+        "off": "serve again",
+        "message": "what clients are told",
+        "yes": "production is meant",
+    }
+)
+def maintenance(
+    _context: Context,
+    env: str = "",
+    on: bool = False,
+    off: bool = False,
+    message: str = "",
+    yes: bool = False,
+) -> None:
+    """Answer the public with a 503 that says so, without stopping or reloading anything."""
+    with running.sentences():
+        if on == off:
+            raise RefusedError("Say --on or --off. Nothing was changed.")
+        environment = running.chosen(env, yes, "Maintenance")
+        from fabfile.upkeep import maintenance as switching
+
+        switching(environment, on, message)
+        print(
+            f"{environment.name} {'is in maintenance: everybody is answered 503' if on else 'serves again'}."
+        )
+
+
+@task(help={"env": ENV, "host": HOST, "yes": "production is meant"})
+def drain(_context: Context, host: str, env: str = "", yes: bool = False) -> None:
+    """Take one app host out of the edge's choice; requests it has are finished."""
+    _set(env, host, yes, on=True)
+
+
+@task(help={"env": ENV, "host": HOST, "yes": "production is meant"})
+def undrain(_context: Context, host: str, env: str = "", yes: bool = False) -> None:
+    """Put a drained app host back."""
+    _set(env, host, yes, on=False)
+
+
+def _set(env: str, host: str, yes: bool, on: bool) -> None:
+    with running.sentences():
+        (name,) = running.hosts(host) or [""]
+        environment = running.chosen(env, yes, "Draining" if on else "Undraining")
+        from fabfile.upkeep import drain as setting
+
+        setting(environment, name, on)
+        print(
+            f"{name} takes no new requests; those it has are finished."
+            if on
+            else f"{name} takes requests again."
+        )

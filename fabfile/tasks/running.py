@@ -1,0 +1,62 @@
+"""How every task ends: a FabError becomes its sentences and its exit code; the wish is checked before any SSH."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from invoke import Exit
+
+from fabfile import environment
+from fabfile.environment import Environment
+from fabfile.errors import FabError, RefusedError
+
+RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
+REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,200}")
+TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/#:-]{0,79}")
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
+BATCH = re.compile(r"[1-9][0-9]{0,3}|(100|[1-9][0-9]?)%")
+SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9])?")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Ends the command with a FabError's sentences and exit code instead of a traceback."""
+    try:
+        yield
+    except FabError as failure:
+        raise Exit(str(failure), code=failure.exit_code) from None
+
+
+def checked(what: str, text: str, pattern: re.Pattern[str], looks_like: str) -> str:
+    """The text when it is empty or has its form. Raises RefusedError before anything is asked of a host."""
+    if text and not pattern.fullmatch(text):
+        raise RefusedError(f"{text!r} is not {what}; one looks like {looks_like}. Nothing was changed.")
+    return text
+
+
+def release_id(text: str) -> str:
+    return checked("a release id", text, RELEASE_ID, "20261122T160501Z-3f2a9c1")
+
+
+def hosts(text: str) -> list[str]:
+    return [checked("a host", name, HOST, "app-1") for name in text.split(",") if name]
+
+
+def chosen(env: str, yes: bool = True, doing: str = "") -> Environment:
+    """The environment; production has to be meant: --yes, or its name typed on a terminal."""
+    found = environment.load(environment.chosen(env))
+    if found.kind == "production" and not yes:
+        _confirm(found, doing)
+    return found
+
+
+def _confirm(found: Environment, doing: str) -> None:
+    refusal = f"{doing} on {found.name}, which is production, needs --yes, or its name typed here."
+    if not sys.stdin.isatty():
+        raise RefusedError(f"{refusal} Nothing was changed.")
+    if input(f"{refusal}\n{doing} on: ").strip() != found.name:
+        raise RefusedError("Nothing was changed.")
