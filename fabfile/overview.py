@@ -119,9 +119,8 @@ def show_audit(found: dict[str, Any], verify: bool) -> bool:
             for entry in value["entries"]:
                 details = json.dumps(entry.get("details") or {}, sort_keys=True)
                 result = f" {entry['result']}" if entry.get("result") else ""
-                print(
-                    f"{name}  {entry['time'][:19]}  {entry['who']}  {entry['step']}{result}  {entry.get('release') or ''}  {details}"
-                )
+                who = f"{entry['time'][:19]}  {entry['who']}"
+                print(f"{name}  {who}  {entry['step']}{result}  {entry.get('release') or ''}  {details}")
     return broken
 
 

@@ -1,0 +1,170 @@
+"""What `fab` decides before it touches a host: targets of a rollback and of a recovery, the schema window, batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fabfile import recover, schema, state
+from fabfile.diagnose import redacted
+from fabfile.errors import RefusedError
+from fabfile.rollout import batches
+from fabfile.schema import Revision
+from fabfile.state import HostState
+
+OLD, MIDDLE, NEW = "20261120T100000Z-aaaaaa1", "20261121T100000Z-bbbbbb2", "20261122T100000Z-cccccc3"
+
+
+def row(release: str, state: str = "staged", **more: Any) -> dict[str, Any]:
+    return {"release": release, "state": state, "verified": True, "bad": None, "schema_head": "1", **more}
+
+
+def host(name: str, live: str | None, *rows: dict[str, Any], **status: Any) -> HostState:
+    shown = {"live": {"release": live, "schema_applied": "1"} if live else None, **status}
+    return HostState(name, shown, {each["release"]: each for each in rows})
+
+
+def fleet(*hosts: HostState) -> dict[str, HostState]:
+    return {each.name: each for each in hosts}
+
+
+def test_a_rollback_goes_to_the_newest_verified_release_before_the_live_one() -> None:
+    states = fleet(*(host(name, NEW, row(OLD), row(MIDDLE), row(NEW, "live")) for name in ("a", "b")))
+    assert state.rollback_target(states) == MIDDLE
+
+
+@pytest.mark.parametrize(
+    "middle", [row(MIDDLE, bad={"reason": "5xx"}), row(MIDDLE, verified=False)], ids=["bad", "never verified"]
+)
+def test_a_rollback_passes_over_what_was_never_good(middle: dict[str, Any]) -> None:
+    states = fleet(
+        host("a", NEW, row(OLD), row(MIDDLE), row(NEW)), host("b", NEW, row(OLD), middle, row(NEW))
+    )
+    assert state.rollback_target(states) == OLD
+
+
+def test_a_rollback_goes_only_where_every_host_can_follow() -> None:
+    states = fleet(host("a", NEW, row(OLD), row(MIDDLE), row(NEW)), host("b", NEW, row(OLD), row(NEW)))
+    assert state.rollback_target(states) == OLD
+
+
+def test_without_a_release_to_go_back_to_the_refusal_names_each_hosts_own() -> None:
+    states = fleet(host("a", NEW, row(NEW)), host("b", NEW, row(OLD, verified=False), row(NEW)))
+    with pytest.raises(RefusedError) as refused:
+        state.rollback_target(states)
+    assert "none older than the live one" in str(refused.value)
+    assert f"b: {OLD} is staged, never verified" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([row(NEW)], f"{MIDDLE} is missing on b"),
+        ([row(MIDDLE, "half-built"), row(NEW)], f"{MIDDLE} is half-built on b"),
+        (
+            [row(MIDDLE, "bad", bad={"reason": "it lost orders"}), row(NEW)],
+            "is marked bad on b: it lost orders",
+        ),
+    ],
+)
+def test_a_release_that_is_named_and_cannot_be_gone_back_to_is_refused_by_name(
+    rows: list[dict[str, Any]], said: str
+) -> None:
+    states = fleet(host("a", NEW, row(MIDDLE), row(NEW)), host("b", NEW, *rows))
+    with pytest.raises(RefusedError, match=said):
+        state.rollback_target(states, MIDDLE)
+
+
+def test_hosts_that_agree_stay_on_what_they_serve() -> None:
+    states = fleet(host("a", NEW, row(NEW)), host("b", NEW, row(NEW)))
+    assert state.unequal(states) == ""
+    assert recover.right_release(states) == NEW
+
+
+def test_a_rollout_that_never_ended_is_taken_back() -> None:
+    begun = {"step": "deploy.begin", "release": NEW, "details": {"previous": {"a": MIDDLE, "b": MIDDLE}}}
+    states = fleet(
+        host("a", NEW, row(MIDDLE), row(NEW), last_rollout=begun),
+        host("b", MIDDLE, row(MIDDLE), row(NEW), last_rollout=begun),
+    )
+    assert f"a {NEW}, b {MIDDLE}" in state.unequal(states)
+    assert recover.right_release(states) == MIDDLE
+
+
+def test_a_host_that_was_away_follows_the_newest_that_is_verified_everywhere_else_the_most() -> None:
+    ended = {"step": "deploy.end", "release": NEW}
+    away = host("c", OLD, row(OLD))
+    states = fleet(
+        host("a", NEW, row(OLD), row(NEW), last_rollout=ended),
+        host("b", NEW, row(NEW), last_rollout=ended),
+        away,
+    )
+    assert recover.right_release(states) == NEW
+
+
+CHAIN = [
+    Revision("1", "expand"),
+    Revision("2", "expand", "Add"),
+    Revision("3", "contract", "Drop the column"),
+]
+
+
+@pytest.mark.parametrize(
+    ("head", "applied", "said"),
+    [
+        ("1", "1", ""),
+        ("1", "2", ""),
+        ("1", "3", "3 (Drop the column) took away what it needs"),
+        ("2", "3", "3 (Drop the column) took away what it needs"),
+        ("3", "2", "needs the schema 3, and the database is on the earlier 2"),
+        ("9", "2", "nothing here knows how the schema 2 came from 9"),
+        ("1", None, ""),
+    ],
+)
+def test_the_schema_window(head: str, applied: str | None, said: str) -> None:
+    reason = schema.outside(head, applied, [[], CHAIN])
+    assert said in reason
+    assert bool(reason) == bool(said)
+
+
+def test_pending_revisions_are_those_after_the_applied_one() -> None:
+    assert [revision.id for revision in schema.pending(CHAIN, "1")] == ["2", "3"]
+    assert schema.pending(CHAIN, "3") == []
+    assert schema.pending(CHAIN, None) == CHAIN
+
+
+@pytest.mark.parametrize(
+    ("size", "canary", "wanted"),
+    [
+        ("", False, [[1, 2, 3, 4, 5]]),
+        ("", True, [[1], [2, 3, 4, 5]]),
+        ("2", False, [[1, 2], [3, 4], [5]]),
+        ("2", True, [[1], [2, 3], [4, 5]]),
+        ("25%", False, [[1], [2], [3], [4], [5]]),
+        ("50%", False, [[1, 2], [3, 4], [5]]),
+        ("100%", False, [[1, 2, 3, 4, 5]]),
+    ],
+)
+def test_batches(size: str, canary: bool, wanted: list[list[int]]) -> None:
+    remotes: Any = [1, 2, 3, 4, 5]
+    assert batches(remotes, size, canary) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'password="hunter two"',
+        "password=hunter two",
+        '{"token": "hunter two"}',
+        "Authorization: Bearer hunter",
+        "postgresql://shop:hunter@db/shop",
+        "redis://:hunter@cache:6379/0",
+        "api_key: hunter",
+        "Set-Cookie: hunter",
+        "sentry_dsn=https://hunter@host/1",
+    ],
+)
+def test_an_incidents_archive_has_no_secret(text: str) -> None:
+    assert "hunter" not in redacted(f"before {text}, after")
+    assert redacted("SHOP_WORKERS=2 and nothing secret") == "SHOP_WORKERS=2 and nothing secret"
