@@ -76,6 +76,7 @@ def build(
             "release": release,
             "git_sha": commit.sha,
             "git_branch": commit.branch,
+            "author": commit.author,
             "dirty": dirty,
             "built_at": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
             "targets": [asdict(target) for target in sorted(set(targets))],

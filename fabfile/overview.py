@@ -73,7 +73,7 @@ def show_status(
     if unequal := state.unequal(states):
         wrong.append(f"{unequal}. Type: fab recover --env {environment.name}")
     for found in states.values():
-        wrong += [f"{found.name}: {problem}" for problem in found.status.get("problems", [])]
+        wrong += [f"{found.name}: {problem}" for problem in problems(found)]
     if as_json:
         print(json.dumps({"hosts": {name: found.status for name, found in states.items()}, "wrong": wrong}))
         return bool(wrong)
@@ -88,14 +88,34 @@ def show_status(
     return bool(wrong)
 
 
+def problems(found: HostState) -> list[str]:
+    """What is not as it should be on one host, in sentences."""
+    said, live = [], found.status.get("live")
+    if not live:
+        return ["no release is live"]
+    socket, unit = live.get("socket") or {}, live.get("unit") or {}
+    if not socket.get("ready"):
+        said.append(f"{live['release']} is not ready: {socket.get('error') or socket.get('body')}")
+    if not unit.get("enabled"):
+        said.append(f"{live['release']} does not start at boot")
+    said += [
+        f"the step {entry['step']} of {entry.get('release')} never ended"
+        for entry in found.status["unfinished"]
+    ]
+    said += [f"half-built: {name}" for name in found.status["half_built"]]
+    said += [f"left behind: {name}" for name in found.status["leftovers"]]
+    said += ["a line of the journal is torn"] if found.status["journal_torn"] else []
+    return said
+
+
 def _line(found: HostState) -> list[str]:
     live = found.status.get("live") or {}
     ready = "ready" if (live.get("socket") or {}).get("ready") else "NOT READY"
     flags = [ready if live else "nothing live"]
     flags += [word for word in ("drained", "maintenance") if found.status.get(word)]
     warm = [name for name in found.releases if found.state_of(name) == "warm"]
-    last = found.status.get("last_rollout") or {}
-    said = f"{last.get('step', '-')} {last.get('release', '')} {last.get('time', '')[:19]} by {last.get('who', '-')}"
+    last = found.status.get("last_record") or {}
+    said = f"{last.get('kind', '-')} {last.get('release', '')} {last.get('time', '')[:19]} by {last.get('who', '-')}"
     return [
         found.name,
         found.live or "-",

@@ -153,7 +153,7 @@ def _problems(
     for state in states.values():
         row = state.releases.get(release)
         if row and row.get("bad"):
-            found.append(f"{release} is marked bad on {state.name}: {row['bad'].get('reason', '')}")
+            found.append(f"{release} is marked bad on {state.name}: {row.get('bad_reason') or ''}")
     contracts = [revision.id for revision in waiting if revision.kind != "expand"]
     if contracts:
         found.append(

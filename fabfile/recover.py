@@ -55,9 +55,9 @@ def right_release(states: States) -> str:
     if len(set(live)) == 1 and len(live) == len(states):
         return live[0]
     for found in states.values():
-        begun = found.status.get("last_rollout") or {}
+        begun = found.status.get("last_record") or {}
         before = set((begun.get("details") or {}).get("previous", {}).values()) - {None}
-        if begun.get("step", "").endswith(".begin") and len(before) == 1:
+        if begun.get("kind", "").endswith(".begin") and len(before) == 1:
             return str(before.pop())
     verified = [name for name in set(live) if all(_verified(found, name) for found in states.values())]
     return max(verified) if verified else Counter(live).most_common(1)[0][0]

@@ -16,11 +16,12 @@ from fabfile.errors import BuildError
 
 @dataclass(frozen=True)
 class Commit:
-    """sha: 40 digits. committed_at: UTC. branch: None when the ref is not a branch."""
+    """sha: 40 digits. committed_at: UTC. branch: None when the ref is not a branch. author: the name alone."""
 
     sha: str
     committed_at: datetime
     branch: str | None
+    author: str
 
 
 def commit(service: Path, ref: str = "HEAD") -> Commit:
@@ -31,15 +32,15 @@ def commit(service: Path, ref: str = "HEAD") -> Commit:
             f"{service} is not in a git repository, and a release is named after its commit. "
             f"Build in a clone of the repository. git said: {found.stderr.strip()}"
         )
-    shown = _git(service, "show", "--no-patch", "--format=%H %ct", f"{ref}^{{commit}}")
+    shown = _git(service, "show", "--no-patch", "--format=%H %ct %an", f"{ref}^{{commit}}")
     if shown is None:
         missing = "the repository has no commit yet" if ref == "HEAD" else f"git knows no commit {ref!r}"
         raise BuildError(f"Cannot build a release: {missing}. Commit first, or name a commit with --ref.")
-    sha, seconds = shown.split()
+    sha, seconds, author = shown.strip().split(" ", 2)
     branch = _git(service, "rev-parse", "--symbolic-full-name", "--abbrev-ref", ref)
     named = branch.strip() if branch else ""
     return Commit(
-        sha, datetime.fromtimestamp(int(seconds), UTC), named if named not in ("", "HEAD") else None
+        sha, datetime.fromtimestamp(int(seconds), UTC), named if named not in ("", "HEAD") else None, author
     )
 
 

@@ -109,7 +109,7 @@ def _check_named(states: States, release: str) -> None:
                 "`fab releases` shows what is there; `fab deploy --ref COMMIT` builds it anew."
             )
         if state.releases[release].get("bad"):
-            reason = state.releases[release]["bad"].get("reason", "")
+            reason = state.releases[release].get("bad_reason") or ""
             raise RefusedError(
                 f"{release} is marked bad on {name}: {reason} Nothing was changed. "
                 f"If you mean it: slipway mark-bad {release} --clear on every app host, then again."

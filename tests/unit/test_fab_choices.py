@@ -17,7 +17,7 @@ OLD, MIDDLE, NEW = "20261120T100000Z-aaaaaa1", "20261121T100000Z-bbbbbb2", "2026
 
 
 def row(release: str, state: str = "staged", **more: Any) -> dict[str, Any]:
-    return {"release": release, "state": state, "verified": True, "bad": None, "schema_head": "1", **more}
+    return {"release": release, "state": state, "verified": True, "bad": False, "schema_head": "1", **more}
 
 
 def host(name: str, live: str | None, *rows: dict[str, Any], **status: Any) -> HostState:
@@ -35,7 +35,9 @@ def test_a_rollback_goes_to_the_newest_verified_release_before_the_live_one() ->
 
 
 @pytest.mark.parametrize(
-    "middle", [row(MIDDLE, bad={"reason": "5xx"}), row(MIDDLE, verified=False)], ids=["bad", "never verified"]
+    "middle",
+    [row(MIDDLE, bad=True, bad_reason="5xx"), row(MIDDLE, verified=False)],
+    ids=["bad", "never verified"],
 )
 def test_a_rollback_passes_over_what_was_never_good(middle: dict[str, Any]) -> None:
     states = fleet(
@@ -63,7 +65,7 @@ def test_without_a_release_to_go_back_to_the_refusal_names_each_hosts_own() -> N
         ([row(NEW)], f"{MIDDLE} is missing on b"),
         ([row(MIDDLE, "half-built"), row(NEW)], f"{MIDDLE} is half-built on b"),
         (
-            [row(MIDDLE, "bad", bad={"reason": "it lost orders"}), row(NEW)],
+            [row(MIDDLE, "bad", bad=True, bad_reason="it lost orders"), row(NEW)],
             "is marked bad on b: it lost orders",
         ),
     ],
@@ -83,21 +85,21 @@ def test_hosts_that_agree_stay_on_what_they_serve() -> None:
 
 
 def test_a_rollout_that_never_ended_is_taken_back() -> None:
-    begun = {"step": "deploy.begin", "release": NEW, "details": {"previous": {"a": MIDDLE, "b": MIDDLE}}}
+    begun = {"kind": "deploy.begin", "release": NEW, "details": {"previous": {"a": MIDDLE, "b": MIDDLE}}}
     states = fleet(
-        host("a", NEW, row(MIDDLE), row(NEW), last_rollout=begun),
-        host("b", MIDDLE, row(MIDDLE), row(NEW), last_rollout=begun),
+        host("a", NEW, row(MIDDLE), row(NEW), last_record=begun),
+        host("b", MIDDLE, row(MIDDLE), row(NEW), last_record=begun),
     )
     assert f"a {NEW}, b {MIDDLE}" in state.unequal(states)
     assert recover.right_release(states) == MIDDLE
 
 
 def test_a_host_that_was_away_follows_the_newest_that_is_verified_everywhere_else_the_most() -> None:
-    ended = {"step": "deploy.end", "release": NEW}
+    ended = {"kind": "deploy.end", "release": NEW}
     away = host("c", OLD, row(OLD))
     states = fleet(
-        host("a", NEW, row(OLD), row(NEW), last_rollout=ended),
-        host("b", NEW, row(NEW), last_rollout=ended),
+        host("a", NEW, row(OLD), row(NEW), last_record=ended),
+        host("b", NEW, row(NEW), last_record=ended),
         away,
     )
     assert recover.right_release(states) == NEW
@@ -148,7 +150,8 @@ def test_pending_revisions_are_those_after_the_applied_one() -> None:
 )
 def test_batches(size: str, canary: bool, wanted: list[list[int]]) -> None:
     remotes: Any = [1, 2, 3, 4, 5]
-    assert batches(remotes, size, canary) == wanted
+    ordered: Any = batches(remotes, size, canary)
+    assert ordered == wanted
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def test_an_inventory_without_app_hosts_is_refused(inventories: Path) -> None:
 def test_a_variable_that_only_ansible_can_read_is_named(inventories: Path) -> None:
     with (inventories / "site/group_vars/all/main.yml").open("a") as file:
         file.write("deploy_gate_seconds: \"{{ lookup('ansible.builtin.pipe', 'touch /tmp/x') }}\"\n")
-    with pytest.raises(RefusedError, match=r"The variable deploy_gate_seconds of .* cannot be read for a deploy"):
+    with pytest.raises(
+        RefusedError, match=r"The variable deploy_gate_seconds of .* cannot be read for a deploy"
+    ):
         load("site", inventories)
 
 

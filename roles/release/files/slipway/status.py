@@ -16,7 +16,7 @@ from slipway.session import Report, Session
 from slipway.stage import stage_leftovers
 from slipway.systemd import UnitState
 
-FACTS = ("git_sha", "dirty", "built_at", "staged_at", "schema_head")
+FACTS = ("git_sha", "author", "dirty", "built_at", "staged_at", "schema_head", "schema_revisions")
 # What a controller records of a rollout begins with one of these.
 ROLLOUTS = ("deploy", "rollback")
 
@@ -60,6 +60,7 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
     return {
         "release": live,
         **{name: facts.get(name) for name in FACTS},
+        "packages": packages(facts.get("files") or {}),
         "schema_applied": answer.schema,
         "problem": facts.get("problem"),
         "unit": asdict(states[live]) if live in states else None,
@@ -71,6 +72,16 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
             "error": answer.error,
         },
     }
+
+
+def packages(files: dict[str, Any]) -> dict[str, str]:
+    """Version by name of the wheels that a release was built of."""
+    found = {}
+    for path in files:
+        name, _, rest = path.rpartition("/")[2].partition("-")
+        if path.endswith(".whl"):
+            found[name.lower().replace("_", "-")] = rest.partition("-")[0]
+    return found
 
 
 def _fence(host: Host) -> int | None:
