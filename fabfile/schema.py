@@ -21,7 +21,7 @@ class Revision:
 
 def of_manifest(manifest: dict[str, Any]) -> list[Revision]:
     """The revisions of a release, oldest first; a release built before they were listed has none."""
-    return [Revision(**each) for each in manifest.get("schema_revisions", [])]
+    return [Revision(**each) for each in manifest.get("schema_revisions") or []]
 
 
 def pending(chain: Sequence[Revision], applied: str | None) -> list[Revision]:
