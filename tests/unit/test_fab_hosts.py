@@ -1,0 +1,261 @@
+"""`fab` against a host whose answers are given: what it asks, and what it makes of refusals, cuts and other deploys."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabric.testing.base import Command, MockRemote
+
+from fabfile import overview, rollback
+from fabfile.environment import AppHost, Budget, Environment, Policy, Public
+from fabfile.errors import FencedError, LockedError, RefusedError
+from fabfile.fleet import AnswerError, Fleet, HostsError, performed
+from fabfile.lease import Claim, acquire
+from fabfile.remote import UnreachableError
+from fabfile.report import Report
+from fabfile.rollout import Rollout
+
+OLD, NEW = "20261121T100000Z-bbbbbb2", "20261122T100000Z-cccccc3"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.touch()
+    return Environment(
+        name="lab",
+        kind="lab",
+        app_hosts=(AppHost("app-1", "192.0.2.1", 22, "deploy", None, known_hosts),),
+        # A port where nobody listens: these tests move no traffic.
+        public=Public("shop.test", "127.0.0.1", 1, None),
+        budget=Budget(2, 5, 5, 100),
+        policy=Policy(gate=5, bake=0, warm=600, max_errors=1, keep=5),
+    )
+
+
+@pytest.fixture
+def mock() -> Iterator[MockRemote]:
+    remote = MockRemote()
+    yield remote
+    remote.stop()
+
+
+def good(command: str, /, **result: Any) -> dict[str, Any]:
+    return {"schema": 1, "command": command, "changed": True, "result": result, "exit": 0}
+
+
+def bad(
+    told: str, code: str, exit_code: int, message: str = "It is so.", /, **details: Any
+) -> dict[str, Any]:
+    error = {"code": code, "message": message, "details": details}
+    return {"schema": 1, "command": told, "error": error, "exit": exit_code}
+
+
+def answers(*said: dict[str, Any]) -> Command:
+    code = int(said[-1]["exit"])
+    return Command(out=json.dumps(list(said)).encode(), exit=code)
+
+
+def expect(mock: MockRemote, *commands: Command) -> None:
+    mock.expect(host="192.0.2.1", user="deploy", port=22, commands=list(commands))
+
+
+def status(live: str | None, /, **more: Any) -> dict[str, Any]:
+    shown = {
+        "live": {
+            "release": live,
+            "schema_applied": "1",
+            "socket": {"ready": True},
+            "unit": {"enabled": True},
+        },
+        "unfinished": [],
+        "half_built": [],
+        "leftovers": [],
+        "journal_torn": [],
+        **more,
+    }
+    return good("status", **shown)
+
+
+def listed(*rows: dict[str, Any]) -> dict[str, Any]:
+    return good("list", releases=list(rows))
+
+
+def row(release: str, **more: Any) -> dict[str, Any]:
+    return {
+        "release": release,
+        "state": "verified",
+        "verified": True,
+        "bad": False,
+        "schema_head": "1",
+        **more,
+    }
+
+
+def test_status_is_one_round_trip(mock: MockRemote, environment: Environment) -> None:
+    wanted = 'printf %s \'[["status"], ["list"]]\' | sudo -n /usr/local/sbin/slipway run'
+    reading = answers(status(NEW), listed(row(NEW, state="live")))
+    expect(mock, Command(cmd=wanted, out=json.dumps(json.loads(_text(reading))).encode()))
+    states, unreachable = overview.read(environment)
+    assert (states["app-1"].live, unreachable) == (NEW, {})
+
+
+def _text(command: Command) -> str:
+    return command.out.decode()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"unfinished": [{"step": "settle", "release": NEW}]}, f"the step settle of {NEW} never ended"),
+        ({"half_built": [OLD]}, f"half-built: {OLD}"),
+        ({"journal_torn": ["{"]}, "a line of the journal is torn"),
+        ({"live": None}, "no release is live"),
+    ],
+)
+def test_status_says_what_is_wrong_in_sentences(
+    mock: MockRemote, environment: Environment, more: dict[str, Any], said: str
+) -> None:
+    expect(mock, answers(status(NEW, **more), listed(row(NEW))))
+    states, _ = overview.read(environment)
+    assert said in overview.problems(states["app-1"])
+
+
+def test_a_deploy_that_holds_the_lease_is_described_and_how_to_go_on(
+    mock: MockRemote, environment: Environment
+) -> None:
+    held = {
+        "holder": "ada",
+        "process": f"{os.getpid()}@{socket.gethostname()}",
+        "since": "2026-11-22T10:00:00Z",
+        "renewed": "2026-11-22T10:00:15Z",
+        "expires": "2026-11-22T10:01:15Z",
+        "command": "fab deploy --env lab",
+        "ticket": "OPS-7",
+    }
+    expect(mock, answers(bad("lease acquire", "lease-held", 4, **held)))
+    with Fleet(environment) as fleet, pytest.raises(LockedError) as locked:
+        acquire(fleet.first, Claim("lab"), 0)
+    for said in (
+        "ada is deploying to lab",
+        "fab deploy --env lab",
+        "OPS-7",
+        "alive",
+        "--wait",
+        "fab unlock --env lab",
+    ):
+        assert said in str(locked.value)
+
+
+def test_the_lease_of_a_process_of_this_machine_that_is_gone_is_taken_over(
+    mock: MockRemote, environment: Environment
+) -> None:
+    dead = {
+        "holder": "ada",
+        "process": f"999999999@{socket.gethostname()}",
+        "since": "",
+        "command": "fab deploy",
+    }
+    expect(
+        mock,
+        answers(bad("lease acquire", "lease-held", 4, **dead)),
+        answers(good("lease break", broken=dead)),
+        answers(good("lease acquire", fence=8, taken_over=dead)),
+    )
+    with Fleet(environment) as fleet:
+        lease, _ = acquire(fleet.first, Claim("lab"), 0)
+    assert (lease.fence, lease.taken_over) == (8, dead)
+
+
+def test_a_host_that_refuses_the_fence_stops_the_rollout_where_it_is(
+    mock: MockRemote, environment: Environment
+) -> None:
+    expect(
+        mock,
+        answers(good("lease acquire", fence=3, taken_over=None)),
+        answers(bad("start", "fence-stale", 7, "A newer deploy has taken over.")),
+        answers(bad("stop", "fence-stale", 7, "A newer deploy has taken over.")),
+    )
+    with Fleet(environment) as fleet:
+        lease, _ = acquire(fleet.first, Claim("lab"), 0)
+        rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
+        with pytest.raises(FencedError, match="A newer deploy has taken over"):
+            rollout.prove()
+
+
+def test_a_gate_that_fails_says_that_no_traffic_was_moved(mock: MockRemote, environment: Environment) -> None:
+    expect(
+        mock,
+        answers(good("lease acquire", fence=3, taken_over=None)),
+        answers(
+            good("start"), bad("gate", "gate-failed", 3, "It did not become ready: database_unreachable.")
+        ),
+        answers(good("stop")),
+    )
+    with Fleet(environment) as fleet:
+        lease, _ = acquire(fleet.first, Claim("lab"), 0)
+        rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
+        with pytest.raises(Exception, match="database_unreachable") as failed:
+            rollout.prove()
+    assert f"No traffic was moved: app-1 serves {OLD}" in str(failed.value)
+    assert getattr(failed.value, "exit_code", None) == 3
+
+
+def test_a_rollback_without_a_target_gives_the_lease_back_and_says_why(
+    mock: MockRemote, environment: Environment
+) -> None:
+    expect(
+        mock,
+        answers(
+            good("lease acquire", fence=3, taken_over=None),
+            status(NEW),
+            listed(row(NEW), row(OLD, verified=False)),
+        ),
+        answers(good("lease release")),
+    )
+    with pytest.raises(RefusedError, match=f"{OLD} is verified, never verified|none older than the live one"):
+        rollback.rollback(environment, Report())
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (Command(out=b"", err=b"sudo: a password is required", exit=1), "sudo: a password is required"),
+        (Command(out=b"not json", exit=0), "not json"),
+    ],
+)
+def test_a_host_without_slipway_is_told_apart_from_one_that_fails(
+    mock: MockRemote, environment: Environment, command: Command, said: str
+) -> None:
+    expect(mock, command)
+    with Fleet(environment) as fleet, pytest.raises(UnreachableError, match=said) as failed:
+        performed(fleet.first, ["status"])
+    assert "ansible-playbook" in str(failed.value)
+
+
+def test_a_failure_on_one_host_is_told_with_its_name(mock: MockRemote, environment: Environment) -> None:
+    expect(mock, answers(bad("status", "internal", 1, "A fault in slipway itself.")))
+    with (
+        Fleet(environment) as fleet,
+        pytest.raises(HostsError, match="app-1: A fault in slipway itself") as failed,
+    ):
+        fleet.each(lambda remote: performed(remote, ["status"]))
+    assert isinstance(failed.value.failures["app-1"], AnswerError)
+
+
+def test_a_host_that_cannot_be_reached_stops_everything_before_it_begins(environment: Environment) -> None:
+    with Fleet(environment) as fleet:
+        assert fleet.remotes == []
+        with pytest.raises(UnreachableError, match=r"Nothing was changed on any host.*--without app-1"):
+            fleet.require_all()
+
+
+def test_a_host_of_another_name_cannot_be_left_out(environment: Environment) -> None:
+    with pytest.raises(RefusedError, match="app-9: no app host of lab, which has app-1"):
+        Fleet(environment, ["app-9"])
