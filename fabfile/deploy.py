@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fabfile import plan, record, recover, state
 from fabfile.bundle import Bundle
@@ -24,11 +24,13 @@ MIGRATE_SECONDS = 900.0
 @dataclass(frozen=True)
 class Options:
     """batch: hosts switched at a time, a number or a share; canary: the first host alone, before. bake: seconds
-    a batch is watched, None for the environment's. wait: seconds to queue behind another deploy."""
+    a batch is watched, gate: those a release may take to be ready, None for the environment's. wait: seconds to queue
+    behind another deploy."""
 
     batch: str = ""
     canary: bool = False
     bake: float | None = None
+    gate: float | None = None
     ticket: str = ""
     wait: float = 0.0
     without: Sequence[str] = ()
@@ -56,7 +58,10 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
             previous = {name: found.live for name, found in states.items()}
             if set(previous.values()) == {bundle.release}:
                 raise RefusedError(f"{bundle.release} is live on every host already. Nothing was changed.")
-            rollout = Rollout(fleet, lease, report, environment.policy, bundle.release, previous)
+            policy = (
+                environment.policy if options.gate is None else replace(environment.policy, gate=options.gate)
+            )
+            rollout = Rollout(fleet, lease, report, policy, bundle.release, previous)
             details = {
                 "previous": previous,
                 "plan": planned.digest,

@@ -19,8 +19,9 @@ from fabfile.errors import FabError, FencedError, LockedError
 from fabfile.fleet import AnswerError, performed
 from fabfile.remote import Answer, Remote
 
-TTL_SECONDS = 60
-HEARTBEAT_SECONDS = 15.0
+# The tests' leases are shorter: a deploy that is frozen loses one while they watch.
+TTL_SECONDS = int(os.environ.get("SLIPWAY_LEASE_SECONDS", "60"))
+HEARTBEAT_SECONDS = TTL_SECONDS / 4
 ASK_AGAIN_SECONDS = 2.0
 
 

@@ -69,6 +69,7 @@ def _given(path: str) -> Bundle:
         "batch": "how many hosts are switched at a time: a number, or a share such as 25%",
         "canary": "switch the first host alone, and watch it before the others",
         "bake": "seconds to watch each batch under traffic; without it the environment's",
+        "gate": "seconds a release may take to be ready; without it the environment's",
         "plan": "say what would be done, and do nothing",
         "yes": "production is meant",
         "ticket": TICKET,
@@ -84,6 +85,7 @@ def deploy(
     batch: str = "",
     canary: bool = False,
     bake: str = "",
+    gate: str = "",
     plan: bool = False,
     yes: bool = False,
     ticket: str = "",
@@ -94,7 +96,8 @@ def deploy(
     with running.sentences():
         running.checked("a batch", batch, running.BATCH, "2 or 25%")
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
-        running.checked("a number of seconds", bake, running.SECONDS, "10")
+        for seconds in (bake, gate):
+            running.checked("a number of seconds", seconds, running.SECONDS, "10")
         if ref and bundle:
             raise RefusedError("--ref builds a bundle and --bundle names one: give one of them.")
         apart = running.hosts(without)
@@ -105,7 +108,8 @@ def deploy(
         if plan:
             print(deploying.make_plan(environment, release, apart).text())
             return
-        options = deploying.Options(batch, canary, float(bake) if bake else None, ticket, float(wait), apart)
+        watched, patience = (float(text) if text else None for text in (bake, gate))
+        options = deploying.Options(batch, canary, watched, patience, ticket, float(wait), apart)
         with report.of([host.name for host in environment.app_hosts]) as told:
             moved = deploying.deploy(environment, told, release, options)
         _say(environment.name, "deployed", moved)
