@@ -1,7 +1,8 @@
 """One host that is everything and a fleet of five: booted from nothing, configured once, gone at the end.
 
 SLIPWAY_E2E_LAB and SLIPWAY_E2E_FLEET name other inventories than inventory/lab and inventory/fleet. With
-SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for working on one test.
+SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for working on one test. With SLIPWAY_E2E_KEEP=as-is
+it takes them as it finds them, without a boot.
 """
 
 import os
@@ -16,7 +17,8 @@ from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-KEPT = os.environ.get("SLIPWAY_E2E_KEEP") == "1"
+AS_IS = os.environ.get("SLIPWAY_E2E_KEEP") == "as-is"
+KEPT = AS_IS or os.environ.get("SLIPWAY_E2E_KEEP") == "1"
 # Seconds from the first answer of sshd: a host that has booted serves without a hand.
 BOOT_TO_SERVING = 15
 # What a run that changes nothing leaves as it is.
@@ -127,6 +129,8 @@ def second_run(first_run: Run, playbooks: Playbooks) -> Run:
 def configured(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Host:
     """The one host, serving, with a snapshot of that."""
     (host,) = lab.hosts.values()
+    if AS_IS:
+        return host
     if "serving" in host.snapshots():
         host.restore("serving")
     else:
@@ -146,8 +150,9 @@ def host(configured: Host) -> Host:
 def spoilt(configured: Host, site: Site) -> Iterator[Host]:
     """The serving host, for tests of one module that spoil it; it is put back after the last."""
     yield configured
-    configured.restore("serving")
-    serving(configured, site)
+    if not AS_IS:
+        configured.restore("serving")
+        serving(configured, site)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,69 @@
+"""Bundles of releases that do not work: the service with one thing broken, built as any other from a clone."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from fabfile import bundle, wheels
+from tests.e2e.ansible_runs import ROOT
+from tests.e2e.fab_runs import BUNDLES, MOMENTS
+
+MAIN, HEALTH, MIDDLEWARE = "shop/main.py", "shop/core/health.py", "shop/core/middleware.py"
+APPLICATION = "    try:\n        settings = load_settings(Settings)\n"
+REQUEST = "        start = time.perf_counter()\n        status = 0\n"
+READY = '    if verdict.code != "ready":\n'
+# Only customers ask for /api: a release learns by it that it has the traffic.
+CUSTOMER = '        if scope["path"].startswith("/api"):\n'
+
+# By what is broken: file, what it says, what it is made to say.
+BROKEN: dict[str, tuple[str, str, str]] = {
+    "does not import": (MAIN, "import sys\n", 'import sys\nraise ImportError("broken on purpose")\n'),
+    "never binds": (MAIN, APPLICATION, f"    import time\n    time.sleep(3600)\n{APPLICATION}"),
+    "binds and is never ready": (
+        HEALTH,
+        READY,
+        f'    verdict = Verdict("schema_missing", "Broken on purpose.", None)\n{READY}',
+    ),
+    "dies after some seconds": (
+        MIDDLEWARE,
+        REQUEST,
+        f"{REQUEST}{CUSTOMER}"
+        "            import asyncio, os, signal\n"
+        "            asyncio.get_running_loop().call_later(1.5, os.kill, os.getppid(), signal.SIGKILL)\n",
+    ),
+    "fails a fifth of the requests after fifty": (
+        MIDDLEWARE,
+        REQUEST,
+        f"{REQUEST}{CUSTOMER}"
+        "            self.asked = getattr(self, 'asked', 0) + 1\n"
+        "            if self.asked > 50 and self.asked % 5 == 0:\n"
+        "                scope['path'] = scope['raw_path'] = None\n",
+    ),
+}
+
+
+def build(about: str, scratch: Path) -> Path:
+    """Build the release that is broken in this way; return its bundle."""
+    name, says, instead = BROKEN[about]
+    clone = scratch / "clone"
+    _git(ROOT, "clone", "--quiet", "--shared", str(ROOT), str(clone))
+    file = clone / "service" / name
+    text = file.read_text(encoding="utf-8")
+    assert says in text, f"{name} does not say {says!r} any more: the way to break it is out of date"
+    file.write_text(text.replace(says, instead, 1), encoding="utf-8")
+    author = ("-c", "user.name=Tests", "-c", "user.email=tests@shop.example")
+    _git(clone, *author, "commit", "--quiet", "--all", "--no-verify", f"--message={about}")
+    built = bundle.build(
+        service=clone / "service",
+        output=BUNDLES,
+        targets=[wheels.Target("3.11", "x86_64")],
+        built_at=MOMENTS.next(),
+        cache=ROOT / "build/wheelhouse",
+    )
+    return built.path
+
+
+def _git(folder: Path, *words: str) -> None:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
