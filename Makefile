@@ -11,8 +11,10 @@ LAB := $(BIN)/python -m tests.lab
 # The service's suite runs on the hosts' Python and on the controller's.
 SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
-BENCH ?= hosts service
+BENCH ?= hosts service rollouts
 BENCH_ARGUMENTS ?=
+# Tests of all that carries a release to hosts.
+ROLLOUTS := $(addprefix tests/e2e/test_,rollouts.py rollouts_fleet.py bad_releases.py killed_rollouts.py)
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -69,21 +71,27 @@ service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each o
 	  service/run-tests $(lastword $(SERVICE_PYTHONS))
 
 .PHONY: e2e
-e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
+e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them; of the kill matrix a part
 	@$(LAB) install
-	@pytest tests/lab tests/e2e
+	@pytest -m 'not matrix' tests/lab tests/e2e
+
+.PHONY: rollouts
+rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kill matrix, on real hosts (an hour)
+	@$(LAB) install
+	@pytest $(ROLLOUTS)
 
 .PHONY: render
 render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host
 	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
 
 .PHONY: bench
-bench: .venv/installed ## Measure hosts (bare to serving, one and four) and the service; BENCH=hosts or BENCH=service for one
+bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts under load; BENCH=rollouts for one
 	@$(LAB) install
 	@for part in $(BENCH); do case $$part in \
 	  hosts) $(BIN)/python -m tests.bench ;; \
+	  rollouts) $(BIN)/python -m tests.bench.rollouts ;; \
 	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
-	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, or neither for both."; exit 2 ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, or none for all."; exit 2 ;; \
 	esac; done
 
 .PHONY: secrets

@@ -23,6 +23,7 @@ from fabfile.remote import Answer, Remote
 TTL_SECONDS = int(os.environ.get("SLIPWAY_LEASE_SECONDS", "60"))
 HEARTBEAT_SECONDS = TTL_SECONDS / 4
 ASK_AGAIN_SECONDS = 2.0
+LOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Lease:
 
     @property
     def words(self) -> list[str]:
+        """What every change carries. It waits: a step of the deploy before may still be ending on the host."""
+        return [*self.fenced, f"--wait={LOCK_SECONDS:g}"]
+
+    @property
+    def fenced(self) -> list[str]:
         return [f"--fence={self.fence}"]
 
     def check(self) -> None:
@@ -72,7 +78,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             try:
-                answer = self.remote.perform(["lease", "renew", *self.words], seconds=HEARTBEAT_SECONDS)[0]
+                answer = self.remote.perform(["lease", "renew", *self.fenced], seconds=HEARTBEAT_SECONDS)[0]
             except FabError:
                 # The hosts are asked again in a moment; what must not happen, they refuse by themselves.
                 continue
@@ -121,7 +127,7 @@ def beating(lease: Lease) -> Iterator[Lease]:
 def give_back(lease: Lease) -> None:
     """Release the lease; one that a newer deploy holds by now is not ours to release."""
     try:
-        performed(lease.remote, ["lease", "release", *lease.words])
+        performed(lease.remote, ["lease", "release", *lease.fenced])
     except FabError as failure:
         if failure.exit_code != FencedError.exit_code:
             print(

@@ -13,7 +13,7 @@ SECONDS = 600.0
 
 def ship(remote: Remote, bundle: Bundle, lease: Lease, report: Report) -> None:
     """Bring the bundle to one host and build the release there. Raises AnswerError when the host refuses it."""
-    words = [f"--sha256={bundle.sha256}", f"--release={bundle.release}", "--wait=30", *lease.words]
+    words = [f"--sha256={bundle.sha256}", f"--release={bundle.release}", *lease.words]
     answer = remote.ship(bundle.path, words, SECONDS)
     if not answer.ok:
         raise AnswerError(remote.name, answer)

@@ -1,8 +1,8 @@
 """One host that is everything and a fleet of five: booted from nothing, configured once, gone at the end.
 
 SLIPWAY_E2E_LAB and SLIPWAY_E2E_FLEET name other inventories than inventory/lab and inventory/fleet. With
-SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for working on one test. With SLIPWAY_E2E_KEEP=as-is
-it takes them as it finds them, without a boot.
+SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for working on one test. With
+SLIPWAY_E2E_KEEP=as-is it takes them as it finds them, without a boot.
 """
 
 import os
@@ -183,6 +183,14 @@ def fleet_run(fleet: Lab, fleet_playbooks: Playbooks, fleet_secrets: dict[str, s
     if "bare" not in late.snapshots():
         late.snapshot("bare")
     return fleet_playbooks.run("site.yml", "-vvv", "--diff", **fleet_secrets).succeeded()
+
+
+@pytest.fixture(scope="session")
+def serving_fleet(fleet: Lab, request: pytest.FixtureRequest) -> Lab:
+    """The fleet, serving."""
+    if not AS_IS:
+        request.getfixturevalue("fleet_run")
+    return fleet
 
 
 @pytest.fixture

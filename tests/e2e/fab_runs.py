@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,9 @@ from typing import Any
 
 from tests.e2e.ansible_runs import ROOT, environment
 
-BUNDLES = ROOT / "build/e2e/bundles"
+# Where `fab recover` finds a bundle that a host lacks.
+BUNDLES = ROOT / "build/bundles"
+KEPT = 12
 TAIL_LINES = 80
 Change = Callable[[tarfile.TarInfo, bytes], bytes | None]
 
@@ -122,6 +125,7 @@ class Moments:
 
 
 MOMENTS = Moments()
+MADE: deque[Path] = deque()
 
 
 def again(
@@ -157,4 +161,7 @@ def again(
             target.addfile(member, io.BytesIO(data))
         for member in more or []:
             target.addfile(member)
+    MADE.append(path)
+    if len(MADE) > KEPT:
+        MADE.popleft().unlink(missing_ok=True)
     return path

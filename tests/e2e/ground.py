@@ -134,20 +134,26 @@ def left_behind(host: Host, live: str) -> Mapping[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def late_ms(host: Host, seen: Seen, since: float) -> dict[str, float]:
-    """How long after each switch of a host since then the release before it still answered, in milliseconds."""
-    switches = [
+def switches(host: Host, since: float) -> list[tuple[float, str]]:
+    """When a host's traffic moved since a moment (seconds since 1970), and from which release."""
+    ended = [
         entry["details"] for entry in entries(host, "switch", phase="end") if entry.get("result") == "ok"
     ]
-    times = [(seconds(each["switched_at"]), each["previous"]) for each in switches if each.get("switched_at")]
-    times = [(at, previous) for at, previous in times if at >= since]
-    found = {}
-    for position, (at, previous) in enumerate(times):
-        until = times[position + 1][0] if position + 1 < len(times) else float("inf")
-        late = [
-            answer.at - at for answer in seen.answers if answer.release == previous and at < answer.at < until
-        ]
-        found[f"{position}: from {previous}"] = 1000 * max(late, default=0.0)
+    moved = [(seconds(each["switched_at"]), each["previous"]) for each in ended if each.get("switched_at")]
+    return [(at, previous) for at, previous in moved if at >= since]
+
+
+def late_ms(ground: Ground, seen: Seen, since: float) -> list[float]:
+    """How long after each switch of the last host the release before it still answered, in milliseconds."""
+    moved = [
+        (max(at for at, _ in together), together[0][1])
+        for together in zip(*(switches(host, since) for host in ground.app_hosts), strict=True)
+    ]
+    found = []
+    for position, (at, previous) in enumerate(moved):
+        until = moved[position + 1][0] if position + 1 < len(moved) else float("inf")
+        late = [each.at - at for each in seen.answers if each.release == previous and at < each.at < until]
+        found.append(1000 * max(late, default=0.0))
     return found
 
 

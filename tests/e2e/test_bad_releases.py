@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def altered(each: tarfile.TarInfo, content: bytes) -> bytes:
     return content + b"x" if each.name.startswith("app/") else content
 
 
-BUNDLES = {
+BUNDLES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "cut off": (lambda good: cut(again(good)), "cut or damaged"),
     "with a bit turned": (lambda good: flipped(again(good)), "cut or damaged"),
     "with a wheel of somebody else": (
@@ -180,8 +181,6 @@ def test_another_bundle_under_the_name_of_a_release_is_refused(ground: Ground, s
     with tarfile.open(bundle) as archive:
         kept = [(each, archive.extractfile(each)) for each in archive]
         contents = [(each, file.read() if file else b"") for each, file in kept]
-    import io
-
     with tarfile.open(bundle, "w:gz", compresslevel=2) as target:
         for each, data in contents:
             target.addfile(each, io.BytesIO(data))

@@ -1,0 +1,121 @@
+"""A deploy that is cut off at each of its steps, in each way: one release serves, and the next command ends it well.
+
+`make e2e` runs the steps' beginnings with a controller that is killed; `make rollouts` runs all.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from tests.e2e.conftest import serving
+from tests.e2e.fab_runs import Started, release_of
+from tests.e2e.freezing import Frozen, Moment, Watch
+from tests.e2e.ground import Ground, entries, ground_of, new_release, running
+from tests.e2e.web import Site
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+STEPS = (
+    *("lease.acquire", "stage", "stage.unpack", "stage.install", "stage.publish", "migrate", "start", "gate"),
+    *("switch", "verify", "bake", "settle", "prune", "lease.release"),
+)
+NOTES = ("deploy.begin", "deploy.end")
+MOMENTS = [
+    *(Moment(step, phase) for step in STEPS for phase in ("begin", "end")),
+    *(Moment(step, "note") for step in NOTES),
+]
+BAKE, RATE, CLIENTS = 1.0, 20.0, 2
+
+
+def kill_the_controller(started: Started, frozen: Frozen) -> None:
+    """The machine of whoever deploys is gone; what runs on the host goes on."""
+    os.killpg(started.process.pid, signal.SIGKILL)
+    frozen.thaw()
+
+
+def cut_the_session(started: Started, frozen: Frozen) -> None:
+    """The connection breaks; both ends go on and notice."""
+    frozen.send("KILL", frozen.sessions)
+    frozen.thaw()
+
+
+def kill_the_helper(started: Started, frozen: Frozen) -> None:
+    """Slipway dies on the host."""
+    frozen.send("KILL", frozen.helpers)
+
+
+def crash_the_host(started: Started, frozen: Frozen) -> None:
+    """All that runs on the host ends at once; it boots again."""
+    frozen.host.kill()
+    frozen.host.up()
+
+
+Fault = Callable[[Started, Frozen], None]
+FAULTS: tuple[Fault, ...] = (kill_the_controller, cut_the_session, kill_the_helper, crash_the_host)
+
+
+def cells() -> Sequence[object]:
+    """Every step in every way; what `make e2e` leaves to `make rollouts` is marked."""
+    made = []
+    for fault in FAULTS:
+        for moment in MOMENTS:
+            cheap = fault is kill_the_controller and moment.phase == "begin"
+            name = f"{fault.__name__} at {moment}".replace("_", " ")
+            marks = () if cheap else (pytest.mark.matrix,)
+            made.append(pytest.param(moment, fault, id=name, marks=marks))
+    return made
+
+
+@pytest.fixture(scope="module")
+def ground(spoilt: Host, lab: Lab, site: Site) -> Ground:
+    """One host that serves, with as many releases as are kept: each deploy prunes one."""
+    made = ground_of(lab, site)
+    for _ in range(5):
+        made.fab.deploy(made.release()).ended(0)
+    return made
+
+
+def test_the_matrix_has_every_step_of_a_deploy(ground: Ground) -> None:
+    """What a deploy journals is what the matrix is made of: a new step is missed here."""
+    before = len(entries(ground.first))
+    ground.fab.deploy(ground.release(), bake=BAKE).ended(0)
+    seen = {Moment(entry["step"], entry["phase"]) for entry in entries(ground.first)[before:]}
+    assert seen == set(MOMENTS)
+
+
+@pytest.mark.parametrize(("moment", "fault"), cells())
+def test_a_deploy_that_is_cut_off(moment: Moment, fault: Fault, ground: Ground, site: Site) -> None:
+    shop, (bundle, new), before, host = ground.shop(CLIENTS), new_release(ground), ground.live(), ground.first
+    watch = Watch(host, moment, new)
+    with shop.load(RATE) as load:
+        started = ground.fab.start("deploy", f"--bundle={bundle}", f"--bake={BAKE:g}")
+        frozen = watch.frozen()
+        fault(started, frozen)
+        done = started.wait()
+        serving(host, site)
+        after = site.get("/health/live").headers["X-Release"]
+        assert after in (before, new), f"{after} serves\n{done}"
+        end = end_it(ground, moment, new)
+    seen = load.seen
+    assert {answer.release for answer in seen.answers if answer.release} <= {before, new, end}, seen
+    if fault is not crash_the_host:
+        seen.lost_nothing()
+    assert {answer.key for answer in seen.answers if answer.status == 201} <= shop.keys()
+    ground.is_whole(before, new, end)
+    assert running(host) <= {before, new, end}
+
+
+def end_it(ground: Ground, moment: Moment, new: str) -> str:
+    """Type what an operator types next: `fab recover`, or simply the next deploy. Return what serves then."""
+    if moment.phase == "begin":
+        ground.fab.run("recover", "--wait=90").ended(0)
+        return ground.live()
+    bundle = ground.release()
+    ground.fab.deploy(bundle, "--wait=90").ended(0)
+    return release_of(bundle)
