@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fabfile import plan, record, recover, state
 from fabfile.bundle import Bundle
@@ -62,7 +63,7 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
                 environment.policy if options.gate is None else replace(environment.policy, gate=options.gate)
             )
             rollout = Rollout(fleet, lease, report, policy, bundle.release, previous)
-            details = {
+            details: dict[str, Any] = {
                 "previous": previous,
                 "plan": planned.digest,
                 "ticket": options.ticket,

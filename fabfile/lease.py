@@ -49,6 +49,7 @@ class Lease:
         self.remote = remote
         self.fence = fence
         self.taken_over = taken_over
+        self.is_given_back = False
         self._lost = ""
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -61,6 +62,11 @@ class Lease:
     @property
     def fenced(self) -> list[str]:
         return [f"--fence={self.fence}"]
+
+    @property
+    def giving_back(self) -> list[str]:
+        """The command that ends it."""
+        return ["lease", "release", *self.fenced]
 
     def check(self) -> None:
         """Raise FencedError when somebody else has taken over: nothing more may be done then."""
@@ -120,14 +126,14 @@ def beating(lease: Lease) -> Iterator[Lease]:
         yield lease
     finally:
         lease.stop()
-        if not lease._lost:
+        if not lease._lost and not lease.is_given_back:
             give_back(lease)
 
 
 def give_back(lease: Lease) -> None:
     """Release the lease; one that a newer deploy holds by now is not ours to release."""
     try:
-        performed(lease.remote, ["lease", "release", *lease.fenced])
+        performed(lease.remote, lease.giving_back)
     except FabError as failure:
         if failure.exit_code != FencedError.exit_code:
             print(

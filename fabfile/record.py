@@ -32,13 +32,15 @@ def everywhere(fleet: Fleet, lease: Lease, kind: str, release: str, **details: A
 
 @contextmanager
 def around(
-    fleet: Fleet, lease: Lease, kind: str, release: str, probe: Probe, **details: Any
+    fleet: Fleet, lease: Lease, kind: str, release: str, probe: Probe, announce: bool = True, **details: Any
 ) -> Iterator[Callable[[], list[str]]]:
     """Record the beginning on every host and, when the block fails, how it ended.
 
     Yields what makes the command for a good end, so that it goes with the last change in one round trip.
+    announce: False when the beginning is recorded with the first change, in its round trip.
     """
-    everywhere(fleet, lease, f"{kind}.begin", release, **details)
+    if announce:
+        everywhere(fleet, lease, f"{kind}.begin", release, **details)
     try:
         yield lambda: words(f"{kind}.end", release, result="ok", **probe.seen.as_record())
     except BaseException as failure:

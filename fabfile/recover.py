@@ -87,7 +87,7 @@ def _agree(
     ):
         rollout.prove()
         rollout.move(batches(behind, "", canary=False), bake=0)
-        rollout.settle(environment.policy.warm, last())
+        rollout.settle(environment.policy.warm, last(), ends=False)
 
 
 def _bring(fleet: Fleet, lease: Lease, report: Report, missing: list[Remote], target: str) -> None:

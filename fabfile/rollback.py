@@ -50,10 +50,9 @@ def rollback(
             _check(states, target, previous)
             report.step("rollback", f"to {target}")
             rollout = Rollout(fleet, lease, report, environment.policy, target, previous)
-            with record.around(
-                fleet, lease, "rollback", target, probe, previous=previous, ticket=ticket
-            ) as last:
-                rollout.prove()
+            begin = record.words("rollback.begin", target, previous=previous, ticket=ticket)
+            with record.around(fleet, lease, "rollback", target, probe, announce=False) as last:
+                rollout.prove(begin)
                 rollout.move(batches(fleet.remotes, "", canary=False), bake=0)
                 wait_for_the_public(probe, target, CONVERGE_SECONDS)
                 rollout.settle(environment.policy.warm, last())

@@ -35,9 +35,10 @@ class Rollout:
     previous: dict[str, str | None]
     switched: list[Remote] = field(default_factory=list)
 
-    def prove(self) -> None:
+    def prove(self, *before: Sequence[str]) -> None:
         """Start the release beside the live one on every host and let it prove itself; no traffic is touched.
 
+        before: commands that go first, in the same round trip.
         Raises FailedError when it fails on one: then its instances are stopped on all of them.
         """
         self.report.step("gate", self.release)
@@ -45,6 +46,7 @@ class Rollout:
         def gate(remote: Remote) -> Answer:
             answers = performed(
                 remote,
+                *([*command, *self.lease.words] for command in before),
                 ["start", self.release, *self.lease.words],
                 ["gate", self.release, f"--timeout={self.policy.gate:g}", *self.lease.words],
                 seconds=self.policy.gate + GRACE_SECONDS,
@@ -71,13 +73,19 @@ class Rollout:
         except (FabError, KeyboardInterrupt) as failure:
             self._take_back(failure)
 
-    def settle(self, warm: float, *further: Sequence[str]) -> None:
-        """Make it what starts at boot, keep the release before it warm, and perform what else ends the rollout."""
+    def settle(self, warm: float, *further: Sequence[str], ends: bool = True) -> None:
+        """Make it what starts at boot, keep the release before it warm, and perform what else ends the rollout.
+
+        ends: nothing comes after it, so that the lease may be given back in the same round trip.
+        """
         self.report.step("settle", self.release)
         commands = [["settle", self.release, f"--warm={warm:g}", *self.lease.words]]
         commands += [[*command, *self.lease.words] for command in further]
+        # Only where it is the only host: on others a newer deploy could come before they have settled.
+        last = [self.lease.giving_back] if ends and len(self.fleet.remotes) == 1 else []
         try:
-            self.fleet.each(lambda remote: performed(remote, *commands, seconds=GRACE_SECONDS * 4))
+            self.fleet.each(lambda remote: performed(remote, *commands, *last, seconds=GRACE_SECONDS * 4))
+            self.lease.is_given_back = bool(last)
         except HostsError as failure:
             raise UnfinishedError(
                 f"{self.release} is live on every host and serving, but tidying up failed:\n{failure}\n"
