@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fabfile.environment import Policy
 from fabfile.errors import FabError, FailedError, FencedError, UnfinishedError
-from fabfile.fleet import Fleet, HostsError, performed
+from fabfile.fleet import AnswerError, Fleet, HostsError, performed
 from fabfile.lease import Lease
 from fabfile.probe import Probe
 from fabfile.remote import Answer, Remote
@@ -21,6 +21,8 @@ from fabfile.report import Report
 GRACE_SECONDS = 30.0
 # Answers of the public path, all from the new release, that end a switch.
 CONVERGED = 3
+# What a host says when a release that had the traffic does not serve.
+OWN_FAULTS = ("switch-failed", "verify-failed", "bake-failed")
 
 
 @dataclass
@@ -143,7 +145,8 @@ class Rollout:
 
         outcomes = self.fleet.attempt(back, self.switched)
         stuck = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
-        marked = self.put_away(f"{reason.splitlines()[0]}"[:500])
+        blamed = _is_its_own(failure)
+        marked = self.put_away(reason.splitlines()[0][:500] if blamed else "")
         if stuck or marked:
             told = "\n".join(str(value) for value in [*stuck.values(), *marked.values()])
             raise UnfinishedError(
@@ -152,8 +155,8 @@ class Rollout:
             ) from failure
         served = ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())
         raise FailedError(
-            f"{self.release} failed after traffic had moved: {reason}\nEvery host went back: {served}. "
-            f"{self.release} is marked bad."
+            f"{self.release} failed after traffic had moved: {reason}\nEvery host went back: {served}."
+            + (f" {self.release} is marked bad." if blamed else "")
         ) from failure
 
     def put_away(self, bad: str = "") -> dict[str, FabError]:
@@ -172,6 +175,12 @@ class Rollout:
         served = ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())
         kind = FencedError if failure.exit_code == FencedError.exit_code else FailedError
         return kind(f"{self.release} {what}:\n{failure}\nNo traffic was moved: {served}.")
+
+
+def _is_its_own(failure: BaseException) -> bool:
+    """Whether the release is to blame: not for a lost connection, nor for whoever pressed Ctrl-C."""
+    failures = failure.failures.values() if isinstance(failure, HostsError) else [failure]
+    return any(isinstance(each, AnswerError) and each.answer.code in OWN_FAULTS for each in failures)
 
 
 def batches(remotes: Sequence[Remote], size: str, canary: bool) -> list[list[Remote]]:
