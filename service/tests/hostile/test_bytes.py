@@ -25,11 +25,11 @@ HOST = b"Host: shop.test\r\n"
 
 
 def ask(stage: Stage, request: bytes) -> tuple[int, bytes, bytes]:
-    """Status, head and body of the answer to exactly these bytes; it must come within 2 s."""
+    """Status, head and body of the answer to exactly these bytes; it must come within 10 s."""
     start = time.perf_counter()
     answer = stage.service.raw(request)
     assert answer, "no answer"
-    assert time.perf_counter() - start < 4
+    assert time.perf_counter() - start < 10
     head, _, body = answer.partition(b"\r\n\r\n")
     status = re.match(rb"HTTP/1\.1 (\d{3}) ", head)
     assert status, answer[:200]

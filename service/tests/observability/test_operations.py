@@ -171,9 +171,9 @@ async def test_an_idle_session_is_no_long_statement(database: Database) -> None:
     engine = create_engine(database.settings())
     try:
         await connection.execute("SELECT 1")
-        await anyio.sleep(0.3)
+        await anyio.sleep(1.5)
         found = await DatabaseMonitor(engine).collect_metrics()
-        assert found["database_longest_running_seconds"] < 0.25
+        assert found["database_longest_running_seconds"] < 1.2
     finally:
         await connection.close()
         await engine.dispose()
@@ -206,7 +206,7 @@ async def test_no_other_query_is_explained(admin: httpx2.AsyncClient) -> None:
 async def test_the_process_tells_its_numbers_at_once(admin: httpx2.AsyncClient) -> None:
     start = time.perf_counter()
     body = (await admin.get("/debug/process")).json()
-    assert time.perf_counter() - start < 0.1
+    assert time.perf_counter() - start < 1
     assert body["rss"] > 10_000_000
     assert body["threads"] >= 1
     assert body["uptime"] > 0
@@ -250,7 +250,7 @@ def test_three_hundred_idle_ticks_are_no_lag(new_loop: Any) -> None:
     lags = measured(new_loop(), idle)
     assert len(lags) > 200
     # A schedule kept beside the sleeps would have drifted to more than 100 ms by now.
-    assert sorted(lags)[len(lags) // 2] < 0.02
+    assert sorted(lags)[len(lags) // 2] < 0.09
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
