@@ -21,7 +21,7 @@ class RefreshRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    refresh_token: str = Field(max_length=LONGEST_TOKEN)
+    refresh_token: str = Field(max_length=LONGEST_TOKEN, pattern=r"^[A-Za-z0-9._-]+$")
 
 
 class TokenResponse(BaseModel):

@@ -239,6 +239,6 @@ async def test_logging_out_ends_the_session_and_is_not_an_error_twice(client: ht
 async def test_logging_out_takes_a_refresh_token_of_ours(client: httpx2.AsyncClient) -> None:
     await register(client)
     access = (await log_in(client)).json()["access_token"]
-    for token in (access, "", "x", "a.b.c"):
+    for token in (access, "x", "a.b.c"):
         response = await client.post("/api/v1/auth/logout", json={"refresh_token": token})
         assert_problem(response, 401, "unauthorized")

@@ -135,6 +135,8 @@ async def test_an_access_token_refreshes_nothing(client: httpx2.AsyncClient) -> 
         {},
         {"refresh_token": None},
         {"refresh_token": 7},
+        {"refresh_token": ""},
+        {"refresh_token": "a b"},
         {"refresh_token": "x" * 2049},
         {"refresh_token": "x\x00"},
         {"refresh_token": "x", "more": 1},
