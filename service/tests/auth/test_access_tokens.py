@@ -158,8 +158,10 @@ async def test_no_attack_on_a_token_opens_anything_or_learns_anything(
         assert_problem(response, 401, "unauthorized")
         assert response.headers["www-authenticate"] == "Bearer", name
         answers.add(response.text.replace(response.json()["request_id"], ""))
-        assert [event["event"] for event in events] == ["token_refused", "request"], (name, events)
-        assert events[0]["log_level"] == "info"
+        # What the loop says of a busy machine is not about the request.
+        said = [event for event in events if event["event"] != "event_loop_lag"]
+        assert [event["event"] for event in said] == ["token_refused", "request"], (name, events)
+        assert said[0]["log_level"] == "info"
         assert token[-20:] not in str(events) or len(token) < 20, name
     assert len(answers) == 1, answers
 

@@ -7,11 +7,11 @@ import httpx2
 import pytest
 import structlog
 from redis.asyncio import Redis
-from redis_server import RedisServer
 
 from authentication import EMAIL, log_in, register
 from conftest import Database, Serve
 from problems import assert_problem
+from redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
