@@ -65,7 +65,7 @@ async def create_user(request: Request, body: CreateUserRequest) -> Response:
     return _profile(profile, 201, {"Location": f"{PATH}/{profile.id}"})
 
 
-@router.get("", response_model=UserPage, responses={403: {"model": Problem}, 404: {"model": Problem}})
+@router.get("", response_model=UserPage, responses={403: {"model": Problem}})
 async def list_users(
     request: Request, _: AdminUser, last_id: LastId = None, limit: Limit = DEFAULT_LIMIT
 ) -> Response:

@@ -150,12 +150,12 @@ async def list_profiles(
 ) -> tuple[list[ProfileResponse], bool]:
     """At most `limit` users who came before `last_id`, newest first, and whether more follow.
 
-    Raises AppError 404 `unknown_cursor` when no user has the id `last_id`.
+    Raises AppError 422 `unknown_cursor` when no user has the id `last_id`.
     """
     async with reading(engine) as connection:
         rows = await repository.list_profiles(connection, last_id=last_id, limit=limit + 1)
         if not rows and last_id is not None and await repository.find_profile(connection, last_id) is None:
             message = "last_id names no user: take it from the next of a page."
-            raise AppError(404, "unknown_cursor", message)
+            raise AppError(422, "unknown_cursor", message)
     page, more = cut(rows, limit)
     return [ProfileResponse.model_validate(row) for row in page], more

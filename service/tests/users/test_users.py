@@ -253,7 +253,7 @@ async def test_the_list_is_for_admins_and_its_cursor_is_a_users_id(
         "next": None,
     }
     unknown = {"last_id": str(uuid.uuid4())}
-    assert_problem(await client.get(USERS, params=unknown, headers=admin.headers), 404, "unknown_cursor")
+    assert_problem(await client.get(USERS, params=unknown, headers=admin.headers), 422, "unknown_cursor")
     for query in ({"last_id": "first"}, {"limit": "0"}, {"limit": "101"}):
         assert_problem(await client.get(USERS, params=query, headers=admin.headers), 422, "invalid_request")
 
