@@ -14,21 +14,17 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx2
 import pytest
-import structlog
 import trustme
 import uuid_utils.compat
 from asyncpg import Record
-from redis.asyncio import Redis
 
+from caches import bare, cache, cache_events, other, patient, redis  # noqa: F401 - fixtures
 from postgresql import Cluster
-from redis_server import RedisServer
 from shop.auth.tokens import Tokens
-from shop.core.cache import RedisCache, connection, link, open_cache, store
 from shop.core.logging import configure_logging
 from shop.core.schema import upgrade
 from shop.main import create_app
 from shop.settings import Settings
-from shop.settings.cache import CacheSettings
 
 if TYPE_CHECKING:
     from stage import Stage
@@ -215,54 +211,6 @@ def empty_database(new_database: Callable[[str], Database]) -> Iterator[Database
     database = new_database("prepared")
     yield database
     run(database.drop)
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    """A Redis of this test alone, running and empty."""
-    server = RedisServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
-@pytest.fixture
-def cache_events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the cache logs during this test, one mapping an event."""
-    capture = structlog.testing.LogCapture()
-    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[capture])
-    for module in (link, store):
-        monkeypatch.setattr(module, "log", log)
-    return capture.entries
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is no outage in this test: Redis may take its time."""
-    monkeypatch.setattr(connection, "SOCKET_TIMEOUT", 10.0)
-
-
-@pytest.fixture
-async def cache(redis: RedisServer) -> AsyncIterator[RedisCache]:
-    """The cache of one worker."""
-    async with open_cache(CacheSettings(redis_url=redis.url)) as cache:
-        yield cache
-
-
-@pytest.fixture
-async def other(redis: RedisServer) -> AsyncIterator[RedisCache]:
-    """The cache of another worker on the same Redis."""
-    async with open_cache(CacheSettings(redis_url=redis.url)) as cache:
-        yield cache
-
-
-@pytest.fixture
-async def bare(redis: RedisServer) -> "AsyncIterator[Redis]":
-    """A connection to the same Redis, for what only somebody else would do."""
-    async with Redis(unix_socket_path=str(redis.socket)) as client:
-        yield client
 
 
 @pytest.fixture
