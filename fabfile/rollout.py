@@ -147,6 +147,14 @@ class Rollout:
         stuck = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
         blamed = _is_its_own(failure)
         marked = self.put_away(reason.splitlines()[0][:500] if blamed else "")
+        fenced = [
+            each for each in (*stuck.values(), *marked.values()) if each.exit_code == FencedError.exit_code
+        ]
+        if fenced:
+            raise FencedError(
+                f"{fenced[0]}\nThis deploy of {self.release} had failed ({reason}) and changes nothing more. "
+                f"Type: fab status --env {self.fleet.environment.name}"
+            ) from failure
         if stuck or marked:
             told = "\n".join(str(value) for value in [*stuck.values(), *marked.values()])
             raise UnfinishedError(
