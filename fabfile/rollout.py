@@ -145,7 +145,7 @@ class Rollout:
 
         outcomes = self.fleet.attempt(back, self.switched)
         stuck = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
-        blamed = _is_its_own(failure)
+        blamed = is_its_own(failure)
         marked = self.put_away(reason.splitlines()[0][:500] if blamed else "")
         fenced = [
             each for each in (*stuck.values(), *marked.values()) if each.exit_code == FencedError.exit_code
@@ -185,7 +185,7 @@ class Rollout:
         return kind(f"{self.release} {what}:\n{failure}\nNo traffic was moved: {served}.")
 
 
-def _is_its_own(failure: BaseException) -> bool:
+def is_its_own(failure: BaseException) -> bool:
     """Whether the release is to blame: not for a lost connection, nor for whoever pressed Ctrl-C."""
     failures = failure.failures.values() if isinstance(failure, HostsError) else [failure]
     return any(isinstance(each, AnswerError) and each.answer.code in OWN_FAULTS for each in failures)

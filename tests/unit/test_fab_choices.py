@@ -8,8 +8,10 @@ import pytest
 
 from fabfile import recover, schema, state
 from fabfile.diagnose import redacted
-from fabfile.errors import RefusedError
-from fabfile.rollout import batches
+from fabfile.errors import FabError, RefusedError
+from fabfile.fleet import AnswerError, HostsError
+from fabfile.remote import Answer, UnreachableError
+from fabfile.rollout import batches, is_its_own
 from fabfile.schema import Revision
 from fabfile.state import HostState
 
@@ -171,3 +173,22 @@ def test_batches(size: str, canary: bool, wanted: list[list[int]]) -> None:
 def test_an_incidents_archive_has_no_secret(text: str) -> None:
     assert "hunter" not in redacted(f"before {text}, after")
     assert redacted("SHOP_WORKERS=2 and nothing secret") == "SHOP_WORKERS=2 and nothing secret"
+
+
+def answered(code: str) -> FabError:
+    return AnswerError("a", Answer("bake", 3, code=code, message="It said no."))
+
+
+@pytest.mark.parametrize(
+    ("failure", "blamed"),
+    [
+        (HostsError({"a": answered("bake-failed")}), True),
+        (HostsError({"a": UnreachableError("a was lost over SSH."), "b": answered("verify-failed")}), True),
+        (HostsError({"a": UnreachableError("a was lost over SSH.")}), False),
+        (HostsError({"a": answered("lock-held")}), False),
+        (KeyboardInterrupt(), False),
+    ],
+    ids=["it failed", "it failed on one, another was lost", "lost", "locked", "interrupted"],
+)
+def test_a_release_is_blamed_for_what_it_did_alone(failure: BaseException, blamed: bool) -> None:
+    assert is_its_own(failure) == blamed
