@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,9 +44,15 @@ def out_of_reach(host: Host) -> Iterator[None]:
     # It heals by itself, so that a test that fails leaves a host one can look at.
     hosts.output(host, f"systemd-run --quiet --on-active={CUT_SECONDS} --unit=heal nft delete table inet cut")
     hosts.output(host, f"nft '{DROP}'")
+    # The lab's shared connection ends when nobody has used it for a minute.
+    kept = subprocess.Popen(
+        [*host.site.access.command(host.address), f"sleep {CUT_SECONDS}"], stdin=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
+        kept.kill()
+        kept.wait()
         hosts.output(host, "nft delete table inet cut; systemctl stop heal.timer")
 
 
