@@ -187,6 +187,7 @@ def test_list_shows_every_release_newest_first(host: Host, slipway: Slipway) -> 
     assert [(row["release"], row["state"]) for row in rows] == [(OTHER, "half-built"), (RELEASE, "live")]
     assert (rows[1]["unit"], rows[1]["enabled"], rows[1]["schema_head"]) == ("active", True, "0001")
     assert rows[1]["size"] > 0
+    assert slipway("list", "--brief").result["releases"][1] == {**rows[1], "size": None}
     table = on_terminal(host, "list").splitlines()
     assert table[0].split()[:3] == ["RELEASE", "STATE", "UNIT"]
     assert table[2].startswith(f"{RELEASE}  live")

@@ -231,7 +231,8 @@ def _lease_commands(commands: Commands[Parser], common: Parser, fenced: Parser) 
 
 def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
     commands.add_parser("status", parents=[common], help="what is live and what is wrong")
-    commands.add_parser("list", parents=[common], help="the releases on this host")
+    listing = commands.add_parser("list", parents=[common], help="the releases on this host")
+    listing.add_argument("--brief", action="store_true", help="without what each takes on the disk")
     showing = commands.add_parser("journal", parents=[common], help="what was done on this host")
     showing.add_argument(
         "--lines", type=_number(1, 10000, "number of lines"), default=50, metavar="N", help="default 50"

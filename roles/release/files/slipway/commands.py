@@ -61,7 +61,7 @@ LEASE: dict[str, Command] = {
 }
 READS: dict[str, Command] = {
     "status": lambda session, given: status(session),
-    "list": lambda session, given: list_releases(session),
+    "list": lambda session, given: list_releases(session, not given.brief),
     "journal": lambda session, given: audit.journal(session, given.lines, given.verify),
 }
 

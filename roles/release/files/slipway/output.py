@@ -68,7 +68,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         commit = (row["git_sha"] or "-")[:7] + (" (dirty)" if row["dirty"] else "")
         unit = row["unit"] + (", at boot" if row["enabled"] else "")
-        size = f"{row['size'] / 1e6:.0f}"
+        size = "-" if row["size"] is None else f"{row['size'] / 1e6:.0f}"
         lines.append(
             [
                 row["release"],
