@@ -19,6 +19,8 @@ from fabfile.report import Report
 
 # Longer than what each command may take by itself.
 GRACE_SECONDS = 30.0
+# A gate that fails ends with the stop of its instance; one that does not listen is killed after TimeoutStopSec.
+STOP_SECONDS = 40.0
 # Answers of the public path, all from the new release, that end a switch.
 CONVERGED = 3
 # What a host says when a release that had the traffic does not serve.
@@ -51,7 +53,7 @@ class Rollout:
                 *([*command, *self.lease.words] for command in before),
                 ["start", self.release, *self.lease.words],
                 ["gate", self.release, f"--timeout={self.policy.gate:g}", *self.lease.words],
-                seconds=self.policy.gate + GRACE_SECONDS,
+                seconds=self.policy.gate + STOP_SECONDS + GRACE_SECONDS,
             )
             self.report.done(remote.name, "ready")
             return answers[-1]
