@@ -52,8 +52,11 @@ def rollback(
             rollout = Rollout(fleet, lease, report, environment.policy, target, previous)
             begin = record.words("rollback.begin", target, previous=previous, ticket=ticket)
             with record.around(fleet, lease, "rollback", target, probe, announce=False) as last:
-                rollout.prove(begin)
-                rollout.move(batches(fleet.remotes, "", canary=False), bake=0)
+                if len(fleet.remotes) == 1:
+                    rollout.prove_and_move(begin)
+                else:
+                    rollout.prove(begin)
+                    rollout.move(batches(fleet.remotes, "", canary=False), bake=0)
                 wait_for_the_public(probe, target, CONVERGE_SECONDS)
                 rollout.settle(environment.policy.warm, last())
     return Moved(target, previous, time.monotonic() - began, probe.seen.as_record())

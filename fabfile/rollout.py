@@ -48,13 +48,7 @@ class Rollout:
         self.report.step("gate", self.release)
 
         def gate(remote: Remote) -> Answer:
-            answers = performed(
-                remote,
-                *([*command, *self.lease.words] for command in before),
-                ["start", self.release, *self.lease.words],
-                ["gate", self.release, f"--timeout={self.policy.gate:g}", *self.lease.words],
-                seconds=self.policy.gate + STOP_SECONDS + GRACE_SECONDS,
-            )
+            answers = performed(remote, *self._proving(before), seconds=self._patience)
             self.report.done(remote.name, "ready")
             return answers[-1]
 
@@ -64,6 +58,39 @@ class Rollout:
             self.put_away()
             raise self._nothing_moved("did not become ready", failure) from failure
         self.lease.check()
+
+    def prove_and_move(self, *before: Sequence[str]) -> None:
+        """The same as prove and move on the only host: no barrier is needed, so one round trip does both."""
+        (remote,) = self.fleet.remotes
+        self.report.step("gate, switch", self.release)
+        try:
+            performed(
+                remote, *self._proving(before), *self._moving(remote), seconds=self._patience + GRACE_SECONDS
+            )
+        except FencedError:
+            raise
+        except AnswerError as failure:
+            if failure.answer.command in ("switch", "verify"):
+                self.switched.append(remote)
+                self._take_back(failure)
+            self.put_away()
+            raise self._nothing_moved("did not become ready", failure) from failure
+        except (FabError, KeyboardInterrupt) as failure:
+            # How far it came is not known; going back is right in any case.
+            self.switched.append(remote)
+            self._take_back(failure)
+
+    @property
+    def _patience(self) -> float:
+        return self.policy.gate + STOP_SECONDS + GRACE_SECONDS
+
+    def _proving(self, before: Sequence[Sequence[str]]) -> list[list[str]]:
+        words = [*before, ["start", self.release], ["gate", self.release, f"--timeout={self.policy.gate:g}"]]
+        return [[*command, *self.lease.words] for command in words]
+
+    def _moving(self, remote: Remote) -> list[list[str]]:
+        expected = f"--expect={self.previous[remote.name] or 'none'}"
+        return [["switch", self.release, expected, *self.lease.words], ["verify", self.release]]
 
     def move(self, batches: Sequence[Sequence[Remote]], bake: float) -> None:
         """Move the traffic batch by batch, and watch each for `bake` seconds. On failure every host goes back."""
@@ -101,17 +128,7 @@ class Rollout:
 
         def switch(remote: Remote) -> Answer:
             self.switched.append(remote)
-            answers = performed(
-                remote,
-                [
-                    "switch",
-                    self.release,
-                    f"--expect={self.previous[remote.name] or 'none'}",
-                    *self.lease.words,
-                ],
-                ["verify", self.release],
-                seconds=GRACE_SECONDS,
-            )
+            answers = performed(remote, *self._moving(remote), seconds=GRACE_SECONDS)
             self.report.done(remote.name, f"live, switched in {answers[0].result.get('took_us', 0)} µs")
             return answers[0]
 

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.conftest import serving
 from tests.e2e.fab_runs import MADE, Started, release_of
 from tests.e2e.freezing import Frozen, Moment, Watch
-from tests.e2e.ground import Ground, entries, ground_of, running
+from tests.e2e.ground import Ground, entries, ground_of, running, slipway
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -35,6 +35,8 @@ BAKE, RATE, CLIENTS = 1.0, 20.0, 2
 # Most of a deploy's time goes into building what it ships: only the steps that build need a bundle of their own.
 BUILDING = ("stage", "stage.unpack", "stage.install", "stage.publish", "prune")
 POOL: list[Path] = []
+# deploy_keep_releases.
+KEPT = 5
 
 
 def kill_the_controller(started: Started, frozen: Frozen) -> None:
@@ -83,8 +85,10 @@ def ground(spoilt: Host, lab: Lab, site: Site) -> Ground:
     POOL.extend(made.release() for _ in range(2))
     # These stay to the end.
     MADE.clear()
-    for bundle in (*POOL, *(made.release() for _ in range(3))):
+    for bundle in POOL:
         made.fab.deploy(bundle).ended(0)
+    while len(slipway(made.first, "list")["releases"]) < KEPT:
+        made.fab.deploy(made.release()).ended(0)
     return made
 
 
