@@ -75,8 +75,10 @@ class Ground:
 def ground_of(lab: Lab, site: Site) -> Ground:
     """The ground of a lab that serves."""
     name = lab.site.inventory.name
-    live = hosts.live_release(lab.host(lab.groups["app"][0]))
-    return Ground(lab, site, Fab(name), ROOT / f"build/bundles/shop-{live}.tar.gz")
+    commit = hosts.live_release(lab.host(lab.groups["app"][0])).rpartition("-")[2]
+    # The first of this commit was built, and is the one that site.yml brought; those after it are copies.
+    built, *_ = sorted((ROOT / "build/bundles").glob(f"shop-*-{commit}.tar.gz"))
+    return Ground(lab, site, Fab(name), built)
 
 
 def slipway(host: Host, *words: str, status: int = 0) -> dict[str, Any]:
