@@ -75,9 +75,10 @@ class Ground:
 def ground_of(lab: Lab, site: Site) -> Ground:
     """The ground of a lab that serves."""
     name = lab.site.inventory.name
-    commit = hosts.live_release(lab.host(lab.groups["app"][0])).rpartition("-")[2]
-    # The first of this commit was built, and is the one that site.yml brought; those after it are copies.
-    built, *_ = sorted((ROOT / "build/bundles").glob(f"shop-*-{commit}.tar.gz"))
+    live, folder = hosts.live_release(lab.host(lab.groups["app"][0])), ROOT / "build/bundles"
+    # A host taken as it is may serve a copy whose bundle is gone; the first of the commit is what was built.
+    exact, same = folder / f"shop-{live}.tar.gz", f"shop-*-{live.rpartition('-')[2]}.tar.gz"
+    built = exact if exact.is_file() else min(folder.glob(same))
     return Ground(lab, site, Fab(name), built)
 
 
