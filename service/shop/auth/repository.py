@@ -10,7 +10,6 @@ from sqlalchemy import (
     Row,
     bindparam,
     cast,
-    delete,
     extract,
     func,
     insert,
@@ -53,7 +52,6 @@ _REVOKE_FAMILY = (
     .where(RefreshToken.family == bindparam("of_family"), RefreshToken.revoked_at.is_(None))
     .values(revoked_at=_NOW)
 )
-_PURGE = delete(RefreshToken).where(RefreshToken.expires_at < _NOW)
 
 
 async def insert_token(
@@ -83,8 +81,3 @@ async def find_state(connection: AsyncConnection, token_id: uuid.UUID, user_id: 
 async def revoke_family(connection: AsyncConnection, family: uuid.UUID) -> int:
     """Make every token of the family useless; returns how many were not so before."""
     return (await connection.execute(_REVOKE_FAMILY, {"of_family": family})).rowcount
-
-
-async def purge(connection: AsyncConnection) -> int:
-    """Delete the tokens whose time is over; returns how many."""
-    return (await connection.execute(_PURGE)).rowcount

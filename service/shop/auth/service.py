@@ -11,7 +11,7 @@ import uuid
 
 import structlog
 import uuid_utils.compat
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shop.auth import repository
 from shop.auth.errors import unauthorized
@@ -25,11 +25,6 @@ from shop.core.transactions import in_transaction
 from shop.users import service as users
 
 log = structlog.get_logger("shop.auth")
-
-
-async def purge_refresh_tokens(engine: AsyncEngine) -> int:
-    """Delete the refresh tokens whose time is over; returns how many. `engine` is Resources.writes."""
-    return await in_transaction(engine, repository.purge)
 
 
 class AuthService:

@@ -11,8 +11,6 @@ import structlog
 from authentication import log_in, me, refresh, register
 from conftest import Database, Serve
 from problems import assert_problem
-from shop.auth.service import purge_refresh_tokens
-from shop.core.database import open_resources
 
 pytestmark = pytest.mark.anyio
 
@@ -146,18 +144,3 @@ async def test_a_body_that_cannot_be_a_refresh_is_refused(
     client: httpx2.AsyncClient, body: dict[str, object]
 ) -> None:
     assert_problem(await client.post("/api/v1/auth/refresh", json=body), 422, "invalid_request")
-
-
-async def test_tokens_whose_time_is_over_are_purged_and_no_others(
-    client: httpx2.AsyncClient, database: Database
-) -> None:
-    token = await start(client)
-    await log_in(client)
-    await database.execute(
-        "UPDATE refresh_tokens SET expires_at = now() - interval '1 second' "
-        "WHERE id = (SELECT max(id::text)::uuid FROM refresh_tokens)"
-    )
-    async with open_resources(database.settings()) as resources:
-        assert await purge_refresh_tokens(resources.writes) == 1
-        assert await purge_refresh_tokens(resources.writes) == 0
-    assert (await refresh(client, token)).status_code == 200
