@@ -18,9 +18,9 @@ def _not_zero(value: int) -> int:
     return value
 
 
-Sku = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Name = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
-Category = Annotated[str, Field(max_length=64, pattern=PRINTABLE)]
+Sku = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["hammer-1"])]
+Name = Annotated[str, Field(max_length=200, pattern=PRINTABLE, examples=["Hammer"])]
+Category = Annotated[str, Field(max_length=64, pattern=PRINTABLE, examples=["tools"])]
 Price = Annotated[
     str,
     Field(

@@ -23,11 +23,18 @@ AVATAR_PATTERN = r"^https?://[!-~]+$"
 
 Email = Annotated[
     str,
-    Field(max_length=LONGEST_EMAIL, pattern=EMAIL_PATTERN, description="an email address in ASCII"),
+    Field(
+        max_length=LONGEST_EMAIL,
+        pattern=EMAIL_PATTERN,
+        description="an email address in ASCII",
+        examples=["ada@example.net"],
+    ),
     AfterValidator(str.lower),
 ]
-Name = Annotated[str, Field(min_length=1, max_length=50, pattern=NAME_PATTERN)]
-Avatar = Annotated[str, Field(max_length=2048, pattern=AVATAR_PATTERN)]
+Name = Annotated[str, Field(min_length=1, max_length=50, pattern=NAME_PATTERN, examples=["Ada"])]
+Avatar = Annotated[
+    str, Field(max_length=2048, pattern=AVATAR_PATTERN, examples=["https://www.example.net/ada.png"])
+]
 Password = Annotated[
     SecretStr,
     Field(

@@ -44,8 +44,9 @@ def cup(**changes: Any) -> dict[str, Any]:
 
 
 async def cut(database: Database) -> None:
+    """End every connection of the service, and wait until it has ended."""
     await database.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
         f"WHERE datname = '{database.name}' AND usename = 'shop'"
     )
 
