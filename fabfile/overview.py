@@ -134,7 +134,7 @@ def show_audit(found: dict[str, Any], verify: bool) -> bool:
             broken = True
             print(f"{name}: {value}")
         elif verify:
-            print(f"{name}: {value['lines']} lines, the chain is whole.")
+            print(f"{name}: {value['verified']['lines']} lines, the chain is whole.")
         else:
             for entry in value["entries"]:
                 details = json.dumps(entry.get("details") or {}, sort_keys=True)

@@ -145,7 +145,7 @@ def altered(each: tarfile.TarInfo, content: bytes) -> bytes:
 
 
 BUNDLES: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "cut off": (lambda good: cut(again(good)), "cut or damaged"),
+    "cut off": (lambda good: cut(again(good)), "is not a bundle that can be read"),
     "with a bit turned": (lambda good: flipped(again(good)), "cut or damaged"),
     "with a wheel of somebody else": (
         lambda good: again(good, altered),
