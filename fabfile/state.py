@@ -72,7 +72,8 @@ def unequal(states: States) -> str:
 
 
 def rollback_target(states: States, wanted: str = "") -> str:
-    """The release to go back to: the one named, else the newest verified one that every host has and none serves.
+    """The release to go back to: the one named, else a verified one that every host has and none serves, older than
+    the live one: what was live before it, which is warm as a rule, else the newest.
 
     Raises RefusedError that names what is in the way.
     """
@@ -92,7 +93,9 @@ def rollback_target(states: States, wanted: str = "") -> str:
             "There is no release to go back to: none older than the live one has been verified healthy on every host.\n"
             f"{_why_not(states, newest_live)}\nNothing was changed. `fab releases` shows what is there."
         )
-    return candidates[0]
+    # The newest may be one that was rolled back from already.
+    before = {state.status.get("previous") for state in states.values()}
+    return next((name for name in candidates if before == {name}), candidates[0])
 
 
 def _verified(state: HostState, release: str) -> bool:

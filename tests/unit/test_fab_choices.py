@@ -36,6 +36,18 @@ def test_a_rollback_goes_to_the_newest_verified_release_before_the_live_one() ->
     assert state.rollback_target(states) == MIDDLE
 
 
+def test_a_rollback_goes_to_what_was_live_before_and_not_to_what_was_rolled_back_from() -> None:
+    states = fleet(*(host(name, NEW, row(OLD), row(MIDDLE), row(NEW), previous=OLD) for name in ("a", "b")))
+    assert state.rollback_target(states) == OLD
+
+
+def test_a_second_rollback_goes_further_back() -> None:
+    states = fleet(
+        *(host(name, MIDDLE, row(OLD), row(MIDDLE), row(NEW), previous=NEW) for name in ("a", "b"))
+    )
+    assert state.rollback_target(states) == OLD
+
+
 @pytest.mark.parametrize(
     "middle",
     [row(MIDDLE, bad=True, bad_reason="5xx"), row(MIDDLE, verified=False)],
