@@ -48,7 +48,9 @@ class Site:
 
     def ask(self, method: str = "GET", path: str = "/") -> tuple[http.client.HTTPResponse, bytes]:
         connection = self.connection()
-        connection.request(method, path, b"x" * 2000 if method == "POST" else None, {"X-Request-ID": "ask-1"})
+        connection.request(
+            method, path, b"x" * 2000 if method == "POST" else None, {"X-Request-ID": "asked-once"}
+        )
         answer = connection.getresponse()
         return answer, answer.read()
 
@@ -151,7 +153,7 @@ def test_maintenance_answers_for_the_service_and_health_tells_the_truth(site: Si
         assert (problem["code"], problem["message"], problem["request_id"]) == (
             "maintenance",
             message,
-            "ask-1",
+            "asked-once",
         )
     assert answer.getheader("X-Content-Type-Options") == (None if site.behind_edge else "nosniff")
     assert site.ask(path="/health/ready")[0].status == 200
