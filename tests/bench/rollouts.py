@@ -37,7 +37,10 @@ LIMITS = {"nginx_rate": 100_000, "nginx_connections": 2000}
 
 @dataclass(frozen=True)
 class Measured:
-    """deploys, rollbacks: seconds of each command. late_ms: of each switch. kept: every confirmed order is there."""
+    """deploys, rollbacks: seconds of each command. late_ms, late_asked_ms: by answer, by request.
+
+    kept: every confirmed order is there, and no other.
+    """
 
     what: str
     hosts: int
@@ -45,6 +48,7 @@ class Measured:
     rollbacks: list[float]
     seen: Seen
     late_ms: list[float]
+    late_asked_ms: list[float]
     probe_gap_ms: int
     probe_lost: int
     kept: bool
@@ -86,6 +90,7 @@ def measure(what: str, inventory: Path) -> Measured:
         rollbacks=rollbacks,
         seen=load.seen,
         late_ms=late_ms(ground, load.seen, since),
+        late_asked_ms=late_ms(ground, load.seen, since, asked=True),
         probe_gap_ms=max(int(each["max_gap_ms"]) for each in ends),
         probe_lost=sum(int(each["lost"]) for each in ends),
         kept=shop.keys() == confirmed,
@@ -108,6 +113,7 @@ def show(runs: Sequence[Measured]) -> None:
         "answered, but not confirmed": [str(len(run.seen.wrong)) for run in runs],
         "orders in the database": ["as confirmed" if run.kept else "NOT AS CONFIRMED" for run in runs],
         "last old answer after the switch": [_spread(run.late_ms, "ms") for run in runs],
+        "the same, by when it was asked for": [_spread(run.late_asked_ms, "ms") for run in runs],
         "longest time nobody was served": [f"{run.seen.gap_ms():.0f} ms" for run in runs],
         "probe: lost, longest gap": [f"{run.probe_lost}, {run.probe_gap_ms} ms" for run in runs],
         f"deploy ({BAKE} s of it watching)": [_spread(run.deploys, "s") for run in runs],

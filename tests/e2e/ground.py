@@ -145,8 +145,11 @@ def switches(host: Host, since: float) -> list[tuple[float, str]]:
     return [(at, previous) for at, previous in moved if at >= since]
 
 
-def late_ms(ground: Ground, seen: Seen, since: float) -> list[float]:
-    """How long after each switch of the last host the release before it still answered, in milliseconds."""
+def late_ms(ground: Ground, seen: Seen, since: float, asked: bool = False) -> list[float]:
+    """How long after each switch of the last host the release before it still answered, in milliseconds.
+
+    asked: counted from when a request was sent; otherwise from its answer, which tells how long the last one took.
+    """
     moved = [
         (max(at for at, _ in together), together[0][1])
         for together in zip(*(switches(host, since) for host in ground.app_hosts), strict=True)
@@ -154,8 +157,9 @@ def late_ms(ground: Ground, seen: Seen, since: float) -> list[float]:
     found = []
     for position, (at, previous) in enumerate(moved):
         until = moved[position + 1][0] if position + 1 < len(moved) else float("inf")
-        late = [each.at - at for each in seen.answers if each.release == previous and at < each.at < until]
-        found.append(1000 * max(late, default=0.0))
+        old = [each for each in seen.answers if each.release == previous and at < each.at < until]
+        late = [(each.sent if asked else each.at) - at for each in old]
+        found.append(1000 * max(0.0, *late, 0.0))
     return found
 
 
