@@ -118,7 +118,7 @@ def left_behind(host: Host, live: str) -> Mapping[str, Any]:
     """What is not as a rollout that ended well leaves it; empty when all is."""
     status = slipway(host, "status")
     enabled = hosts.output(
-        host, "ls /etc/systemd/system/multi-user.target.wants | grep '^shop@' || true"
+        host, r"find /etc/systemd/system/multi-user.target.wants -name 'shop@*' -printf '%f\n'"
     ).split()
     warm = (status["warm"] or {}).get("release")
     audit = host.run("slipway journal --verify")
