@@ -1,7 +1,6 @@
 """What a lab leaves on the machine, which is nothing, and how labs of several checkouts live side by side."""
 
 import shutil
-import time
 
 import pytest
 
@@ -13,13 +12,11 @@ from tests.lab.lab import Lab
 pytestmark = pytest.mark.lab
 
 
-def test_up_boots_within_five_seconds_and_down_leaves_nothing(checkout: Checkout) -> None:
+def test_down_leaves_nothing_of_what_up_made(checkout: Checkout) -> None:
     inventory = checkout(test_3=13)
     before = traces(str(inventory.parents[1]))
-    began = time.monotonic()
     lab = Lab(inventory)
     lab.up()
-    assert time.monotonic() - began < 5
     assert len(traces(str(inventory.parents[1]))) > len(before)
     assert lab.host("test-3").folder.exists()
     lab.down()

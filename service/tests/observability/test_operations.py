@@ -203,10 +203,8 @@ async def test_no_other_query_is_explained(admin: httpx2.AsyncClient) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "query_unknown")
 
 
-async def test_the_process_tells_its_numbers_at_once(admin: httpx2.AsyncClient) -> None:
-    start = time.perf_counter()
+async def test_the_process_tells_its_numbers(admin: httpx2.AsyncClient) -> None:
     body = (await admin.get("/debug/process")).json()
-    assert time.perf_counter() - start < 1
     assert body["rss"] > 10_000_000
     assert body["threads"] >= 1
     assert body["uptime"] > 0
