@@ -8,6 +8,7 @@ INVENTORY ?= inventory/lab
 ENVIRONMENT := $(notdir $(patsubst %/,%,$(INVENTORY)))
 BIN := $(CURDIR)/.venv/bin
 LAB := $(BIN)/python -m tests.lab
+STEADY := $(BIN)/python -m tests.steady
 # The service's suite runs on the hosts' Python and on the controller's.
 SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
@@ -58,22 +59,22 @@ lint: .venv/installed ## Formatters, linters and types
 unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
 	@$(LAB) install
 	@$(BIN)/python -m tests.templates.checkers install
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest tests/unit tests/templates
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) . pytest tests/unit tests/templates
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
 	@$(LAB) install
 	@binaries=$$($(LAB) packages --bin); redis=$$($(LAB) redis); \
 	for version in $(SERVICE_PYTHONS); do \
-	  SHOP_TEST_REDIS_SERVER=$$redis SHOP_TEST_POSTGRESQL_BIN=$$binaries service/run-tests $$version; \
+	  SHOP_TEST_REDIS_SERVER=$$redis SHOP_TEST_POSTGRESQL_BIN=$$binaries $(STEADY) service service/run-tests $$version; \
 	done
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
-	  service/run-tests $(lastword $(SERVICE_PYTHONS))
+	  $(STEADY) service service/run-tests $(lastword $(SERVICE_PYTHONS))
 
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 	@$(LAB) install
-	@pytest $(addprefix --ignore=,$(ROLLOUTS)) tests/lab tests/e2e
+	@$(STEADY) . pytest $(addprefix --ignore=,$(ROLLOUTS)) tests/lab tests/e2e
 
 .PHONY: rollouts
 rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kill matrix, on real hosts (an hour)

@@ -1,0 +1,41 @@
+"""Run a suite; what failed of it is tried once more, alone, and named: python -m tests.steady FOLDER COMMAND...
+
+The suites start clusters, hosts and clients by the hundred on machines shared with others. A test that needs its
+second try is printed as unsteady, to be mended; more than a few failures are no accident and end the run at once.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+MOST_ACCIDENTS = 3
+FAILED_TESTS = 1
+
+
+def main(folder: str, *command: str) -> int:
+    """The exit code of the suite. folder: where its .pytest_cache is."""
+    # What an earlier run left in the cache is not what failed now.
+    status = subprocess.run([*command, "--cache-clear"]).returncode
+    failed = _failed(Path(folder))
+    if status != FAILED_TESTS or not 0 < len(failed) <= MOST_ACCIDENTS:
+        return status
+    print(f"\nOnce more, alone:{_lines(failed)}", flush=True)
+    status = subprocess.run([*command, "--last-failed", "--last-failed-no-failures=none"]).returncode
+    if status == 0:
+        print(f"\nUNSTEADY, passed at the second try:{_lines(failed)}", flush=True)
+    return status
+
+
+def _failed(folder: Path) -> Sequence[str]:
+    kept = folder / ".pytest_cache/v/cache/lastfailed"
+    return sorted(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else []
+
+
+def _lines(names: Sequence[str]) -> str:
+    return "".join(f"\n  {name}" for name in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
