@@ -2,17 +2,17 @@
 
 import re
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
-import uuid_utils.compat
+import uuid_utils
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from shop.core.errors import internal_error
-from shop.core.logging import ACCESS_LOGGER, redact_text
+from shop.core.logging import ACCESS_LOGGER, access_log, redact_text
 from shop.core.metrics import UNMATCHED, metrics
 
 # nginx has the same rule: an id from outside ends up in logs, where others search for it.
@@ -30,8 +30,8 @@ log = structlog.get_logger(ACCESS_LOGGER)
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            return value.decode() if REQUEST_ID.fullmatch(value) else str(uuid_utils.compat.uuid7())
-    return str(uuid_utils.compat.uuid7())
+            return value.decode() if REQUEST_ID.fullmatch(value) else str(uuid_utils.uuid7())
+    return str(uuid_utils.uuid7())
 
 
 def get_request_logger(request: Request) -> FilteringBoundLogger:
@@ -48,23 +48,22 @@ RequestLogger = Annotated[FilteringBoundLogger, Depends(get_request_logger)]
 def _log_access(scope: Scope, status: int, duration: float) -> None:
     route = getattr(scope.get("route"), "path_format", UNMATCHED)
     metrics().count_request(scope["method"], route, status, duration)
-    if status >= 500:
-        emit = log.error
-    elif route.startswith("/health"):
-        # Probes come every second or so and say nothing while all is well.
-        emit = log.debug
-    else:
-        emit = log.info
+    # Probes come every second or so and say nothing while all is well.
+    level: Literal["debug", "info", "error"] = "debug" if route.startswith("/health") else "info"
     client = scope.get("client")
-    emit(
-        "request",
-        method=scope["method"][:LONGEST_LOGGED_METHOD],
-        path=redact_text(scope["path"][:LONGEST_LOGGED_PATH]),
-        route=route,
-        status=status,
-        duration=round(duration, 6),
-        client=client[0][:LONGEST_LOGGED_CLIENT] if client else None,
-        user_id=scope["state"].get("user_id"),
+    state = scope["state"]
+    access_log().write(
+        "error" if status >= 500 else level,
+        {
+            "method": scope["method"][:LONGEST_LOGGED_METHOD],
+            "path": redact_text(scope["path"][:LONGEST_LOGGED_PATH]),
+            "route": route,
+            "status": status,
+            "duration": round(duration, 6),
+            "client": client[0][:LONGEST_LOGGED_CLIENT] if client else None,
+            "user_id": state.get("user_id"),
+            "request_id": state["request_id"],
+        },
     )
 
 
