@@ -142,7 +142,7 @@ def _dumps(event: EventDict, **_: Any) -> bytes:
 
 
 class AccessLog:
-    """Writes a request's line past the processors that other events go through, which cost more than all else.
+    """Writes a request's line past the processors that other events go through, which cost more.
 
     Its fields are few and known, and the middleware has seen to them.
     """
