@@ -150,13 +150,13 @@ def late_ms(ground: Ground, seen: Seen, since: float, asked: bool = False) -> li
 
     asked: counted from when a request was sent; otherwise from its answer, which tells how long the last one took.
     """
-    moved = [
-        (max(at for at, _ in together), together[0][1])
-        for together in zip(*(switches(host, since) for host in ground.app_hosts), strict=True)
-    ]
+    moved = list(zip(*(switches(host, since) for host in ground.app_hosts), strict=True))
     found = []
-    for position, (at, previous) in enumerate(moved):
-        until = moved[position + 1][0] if position + 1 < len(moved) else float("inf")
+    for position, together in enumerate(moved):
+        at, previous = max(moment for moment, _ in together), together[0][1]
+        # From the next move on the release before may rightly answer again, on the first host that moved.
+        following = moved[position + 1] if position + 1 < len(moved) else []
+        until = min((moment for moment, _ in following), default=float("inf"))
         old = [each for each in seen.answers if each.release == previous and at < each.at < until]
         late = [(each.sent if asked else each.at) - at for each in old]
         found.append(1000 * max(0.0, *late, 0.0))
