@@ -78,7 +78,9 @@ def pass_gate(session: Session, release: str, seconds: float) -> Report:
 
 def _gate_failed(session: Session, release: str, verdict: gate.Verdict) -> StepError:
     unit = session.host.unit(release)
-    lines = session.systemd.journal(unit, verdict.began)
+    # What a release that crashed at once said is older than the gate.
+    started = session.journal.read().began("start", release)
+    lines = session.systemd.journal(unit, min(started or verdict.began, verdict.began))
     live = releases.live(session.host)
     blamed = live != release and (live is None or gate.probe(session.host.current / "http.sock").ready(live))
     after = "It stays the live release and its unit is left to systemd" if live == release else _untouched()

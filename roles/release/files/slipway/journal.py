@@ -60,6 +60,17 @@ class Reading:
         newest.pop("bake", None)
         return [entry for _, entry in sorted(newest.items()) if entry["phase"] == "begin"]
 
+    def began(self, step: str, release: str) -> float | None:
+        """When a step of release began last, in seconds since 1970; None when it never did."""
+        times = [
+            entry["time"]
+            for entry in self.steps
+            if entry["phase"] == "begin"
+            and entry["step"].rpartition(".")[2] == step
+            and entry.get("release") == release
+        ]
+        return datetime.fromisoformat(times[-1].replace("Z", "+00:00")).timestamp() if times else None
+
     def before(self, release: str) -> str | None:
         """The release that was live when release was switched to last; a switch cut short counts."""
         found: dict[str, str | None] = {}

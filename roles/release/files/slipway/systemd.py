@@ -122,7 +122,10 @@ class Systemd:
             )
 
     def stop(self, unit: str) -> None:
+        """Stops unit; one that had failed would stand among the failed ones of the host for ever."""
         self._change("stop", unit)
+        if self.state(unit).active == "failed":
+            self._change("reset-failed", unit)
 
     def enable(self, unit: str) -> None:
         self._change("enable", unit)
