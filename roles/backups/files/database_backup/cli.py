@@ -55,7 +55,7 @@ def perform(options: argparse.Namespace) -> tuple[str, Any]:
     else:
         result = restore.test(own, options.source)
     left_out = f" Left out, because only a superuser makes it: {', '.join(result['left_out'])}."
-    return f"{result['detail']} {result['state']}{left_out if result['left_out'] else ''}", result
+    return f"{result['detail']}{left_out if result['left_out'] else ''} {result['state']}", result
 
 
 def _line(record: dict[str, Any]) -> str:

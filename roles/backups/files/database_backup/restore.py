@@ -142,7 +142,10 @@ def _load(settings: Settings, session: Session, path: str, into: str, keeping: l
     barred, left_out, kept = set(session.rows(BARRED)), [], []
     for line in run(settings, "restore", "pg_restore", "--list", path, keeping=keeping).splitlines():
         extension, trigger = EXTENSION.match(line), EVENT_TRIGGER.match(line)
-        if (extension and extension["name"] in barred) or trigger or PUBLIC.match(line):
+        if PUBLIC.match(line):
+            # Every new database has it.
+            continue
+        if (extension and extension["name"] in barred) or trigger:
             left_out.append(line.split(";", 1)[1].split(maxsplit=2)[2].strip())
         else:
             kept.append(line)
