@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from fabfile import environment
+from fabfile.backups import backup_point
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.fab_runs import Fab
@@ -47,6 +49,32 @@ def test_a_backup_by_hand_is_listed_marked_and_restored(host: Host, fab: Fab) ->
     assert (latest["ok"], latest["file"], latest["sha256"]) == (True, made["file"], made["sha256"])
     assert (tested["ok"], tested["file"]) == (True, made["file"])
     assert hosts.sql(host, DATABASES) == "postgres shop"
+
+
+def test_a_point_to_go_back_to_is_said_in_a_sentence_and_routine_backups_leave_it(
+    host: Host, fab: Fab
+) -> None:
+    said = backup_point(environment.load(fab.name), "before revision 5d2c8f1e9a40")
+    name = said.split()[1].rstrip(":")
+    assert said.startswith(f"Backup {mark(host, 'latest')['file']}: ")
+    for _ in range(2):
+        fab.run("db-backup", "--keep=1").ended(0)
+    fab.run("db-restore", "--list").ended(0, name, "before revision 5d2c8f1e9a40")
+
+
+def test_who_makes_a_backup_is_said_to_who_wants_another(host: Host, fab: Fab) -> None:
+    held = f"{FOLDER}/.backup.lock"
+    hosts.output(host, f"systemd-run --quiet --uid=deploy --unit=held-backup flock {held} sleep infinity")
+    try:
+        hosts.until(
+            "the lock is held",
+            lambda: host.run(f"runuser --user=deploy -- flock --nonblock {held} true").returncode,
+            seconds=60,
+        )
+        fab.run("db-backup").ended(4, "the same is being done by")
+    finally:
+        hosts.output(host, "systemctl stop held-backup")
+    fab.run("db-backup").ended(0)
 
 
 def test_the_live_database_is_not_restored_into(host: Host, fab: Fab) -> None:
