@@ -46,7 +46,7 @@ def perform(options: argparse.Namespace) -> tuple[str, Any]:
                 f"{keep} backups cannot be kept: say a number from 1 to 1000. Nothing was changed."
             )
         record = dump.backup(own, options.kind, options.reason, options.release, keep)
-        return f"{own.folder / record['file']}: {record['detail']}, checksum and contents checked.", record
+        return f"{record['file']} in {own.folder}: {record['detail']}, checksum and contents checked.", record
     if options.command == "list":
         found = files.records(own.folder)
         return "\n".join(map(_line, found)) or f"{own.folder} holds no backup.", found
