@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shop.accounts import models as accounts
 from shop.auth import models as auth
-from shop.core import idempotency, outbox
+from shop.core import backfill, idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import SCHEMA, Base, connect_args, database_url
 from shop.core.schema import MigrationError, Revisions, SchemaChange
@@ -23,7 +23,7 @@ from shop.settings import MigrationSettings
 from shop.users import models as users
 
 # A model that is not imported is a table that autogenerate would drop.
-MODELS = (accounts, auth, idempotency, orders, outbox, products, users)
+MODELS = (accounts, auth, backfill, idempotency, orders, outbox, products, users)
 # Any constant will do, as long as every release uses the same: "shop" in ASCII.
 MIGRATION_LOCK = 0x73686F70
 WAIT_FOR_OTHER_MIGRATOR = "10s"

@@ -8,7 +8,7 @@ back, 2 wrong usage, 69 the database cannot be reached, 75 a lock was not obtain
 import argparse
 from collections.abc import Callable, Sequence
 
-from shop.cli import demo, users
+from shop.cli import backfill, demo, users
 from shop.cli.configuration import check_config, openapi
 from shop.cli.output import EX_CONFIG, CommandError, fail
 from shop.cli.purge import purge
@@ -23,10 +23,11 @@ COMMANDS: dict[str, Command] = {
     "schema": schema,
     "openapi": openapi,
     "purge": purge,
+    "backfill": backfill.backfill,
     "create-admin": users.create_admin,
     "seed-demo": demo.seed_demo,
 }
-ARGUMENTS = {"create-admin": users.arguments, "seed-demo": demo.arguments}
+ARGUMENTS = {"backfill": backfill.arguments, "create-admin": users.arguments, "seed-demo": demo.arguments}
 
 
 def _parser() -> argparse.ArgumentParser:
