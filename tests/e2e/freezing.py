@@ -28,10 +28,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Frozen:
-    """helpers: slipway's processes that were stopped; none when it had ended already. sessions: the sshd of each."""
+    """helpers: slipway's processes that were stopped; none when it had ended already. callers: the sudo of each,
+    sessions: the sshd of each."""
 
     host: Host
     helpers: list[int]
+    callers: list[int]
     sessions: list[int]
 
     def send(self, signal: str, pids: list[int]) -> None:
@@ -40,8 +42,8 @@ class Frozen:
             self.host.run(f"kill -{signal} {' '.join(map(str, pids))}")
 
     def thaw(self) -> None:
-        """Let slipway go on."""
-        self.send("CONT", self.helpers)
+        """Let slipway go on; sudo stops itself when what it runs is stopped."""
+        self.send("CONT", [*self.helpers, *self.callers])
 
 
 class Watch:
@@ -76,4 +78,4 @@ class Watch:
         self._process.wait()
         found = json.loads(said or "null")
         assert found, f"{self.moment} was not journaled on {self.host.name} within {PATIENCE} s"
-        return Frozen(self.host, found["helpers"], found["sessions"])
+        return Frozen(self.host, found["helpers"], found["callers"], found["sessions"])

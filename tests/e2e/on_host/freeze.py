@@ -61,7 +61,11 @@ with open(arguments["journal"], encoding="utf-8", errors="replace") as journal:
                 os.kill(pid, signal.SIGSTOP)
             print(
                 json.dumps(
-                    {"helpers": stopped, "sessions": [each for pid in stopped for each in sessions(pid)]}
+                    {
+                        "helpers": stopped,
+                        "callers": [parent(pid) for pid in stopped],
+                        "sessions": [each for pid in stopped for each in sessions(pid)],
+                    }
                 )
             )
             sys.exit(0)
