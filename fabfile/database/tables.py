@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -12,6 +13,8 @@ from rich.text import Text
 from fabfile.database import texts, units
 from fabfile.database.findings import Table
 
+# A column that names what a row is, though it is a number, measures nothing.
+IDENTIFIERS = re.compile(r"\b(pid|id|oid|port|queryid|query_id|leader|version|line|major)s?\b", re.IGNORECASE)
 NUMBERS = (int, float, Decimal)
 
 
@@ -34,6 +37,23 @@ def cell(value: object) -> str:
         case list() | tuple():
             return ", ".join(cell(each) for each in value) or "-"
     return texts.plain(value)
+
+
+def measure(column: str, value: object) -> str:
+    """A cell with what its column's name says it is: bytes, seconds, ms, or a number for itself."""
+    if isinstance(value, bool) or not isinstance(value, NUMBERS):
+        return cell(value)
+    unit = column.lower().split()[-1] if column else ""
+    match unit:
+        case "bytes" | "size":
+            return units.size(float(value))
+        case "seconds" | "s" | "age_seconds":
+            return units.duration(float(value))
+        case "ms" | "milliseconds":
+            return units.milliseconds(float(value))
+        case "%" | "percent" | "share":
+            return f"{float(value):.1f} %"
+    return units.count(value) if isinstance(value, int) and abs(value) >= 10_000 else cell(value)
 
 
 def is_numeric(table: Table, column: int) -> bool:
@@ -59,8 +79,14 @@ def drawn(table: Table, encoding: str = "utf-8") -> Drawn:
             header_style="bold",
         )
     for row in table.rows:
-        shown.add_row(*(Text(encodable(cell(value), encoding)) for value in row))
+        cells = (shown_cell(column, value) for column, value in zip(table.columns, row, strict=True))
+        shown.add_row(*(Text(encodable(text, encoding)) for text in cells))
     return shown
+
+
+def shown_cell(column: str, value: object) -> str:
+    """The cell as a table shows it; what names a row is copied by hand, so nothing is put between its figures."""
+    return cell(value) if IDENTIFIERS.search(column) else measure(column, value)
 
 
 def encoding_is_narrow(encoding: str) -> bool:

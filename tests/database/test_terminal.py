@@ -24,7 +24,7 @@ def screen(
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
     terminal.show(report, stream=file, **how)  # type: ignore[arg-type]
     file.flush()
-    return file.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    return file.buffer.getvalue().decode(encoding)
 
 
 def labels(text: str) -> list[str]:

@@ -1,0 +1,125 @@
+"""What a page draws of a report: bars of a table's measure, and how near each check is to its critical threshold.
+
+Lengths are in the units of the drawing, which the page scales; nothing here knows of HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fabfile.database import tables, texts
+from fabfile.database.findings import Finding, Level, Table
+
+WIDTH, LABEL, VALUE, ROW, TOP = 720, 230, 110, 26, 6
+SPACE = WIDTH - LABEL - VALUE
+MOST_BARS = 12
+MEASURES = re.compile(
+    r"%|share|bytes|size|connections|sessions|backends|total|time|used|seconds|age|lag|retained|count|dead|calls",
+    re.IGNORECASE,
+)
+# Beyond this multiple of its critical threshold a bar is drawn as long as it gets.
+LONGEST = 1.5
+
+
+@dataclass(frozen=True)
+class Bar:
+    """label: as much as fits; whole: all of it. y, length: of the bar. value: as text. kind: a level's name or ""."""
+
+    label: str
+    whole: str
+    y: float
+    length: float
+    value: str
+    kind: str = ""
+    warn: float | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """text: what the drawing says, for who does not see it. limit: where the line of the threshold stands."""
+
+    title: str
+    text: str
+    height: int
+    bars: tuple[Bar, ...]
+    limit: float | None = None
+
+
+def of_table(table: Table) -> Chart | None:
+    """Bars of the table's first measure by its first text; None when it has none, or less than two rows."""
+    texts_at = [at for at in range(len(table.columns)) if not tables.is_numeric(table, at)]
+    measures = [
+        at
+        for at, name in enumerate(table.columns)
+        if tables.is_numeric(table, at) and MEASURES.search(name) and not tables.IDENTIFIERS.search(name)
+    ]
+    if not texts_at or not measures or len(table.rows) < 2:
+        return None
+    name_at, value_at = texts_at[-1 if _is_key(table, texts_at[0]) else 0], measures[0]
+    rows = [row for row in table.rows if row[value_at] is not None]
+    rows = sorted(rows, key=lambda row: -_number(row[value_at]))[:MOST_BARS]
+    longest = max((_number(row[value_at]) for row in rows), default=0.0)
+    if longest <= 0:
+        return None
+    column = table.columns[value_at]
+    bars = tuple(
+        _bar(
+            at,
+            tables.cell(row[name_at]),
+            _number(row[value_at]) / longest,
+            tables.measure(column, row[value_at]),
+        )
+        for at, row in enumerate(rows)
+    )
+    said = "; ".join(f"{bar.whole}: {bar.value}" for bar in bars)
+    return Chart(f"{table.title}: {column}", said, _height(bars), bars)
+
+
+def _is_key(table: Table, column: int) -> bool:
+    """Whether a column of texts only names rows by a number, as a query's id does."""
+    return bool(tables.IDENTIFIERS.search(table.columns[column]))
+
+
+def nearness(findings: Sequence[Finding]) -> Chart | None:
+    """How near each check with thresholds is to its critical one, the nearest first."""
+    placed = [(place, finding) for finding in findings if (place := _place(finding)) is not None]
+    placed.sort(key=lambda pair: -pair[0][0])
+    bars = tuple(
+        _bar(
+            at,
+            finding.check,
+            min(now, LONGEST) / LONGEST,
+            f"{now * 100:.0f} %",
+            finding.level.name if finding.level is not Level.OK else "",
+            SPACE * min(warn, LONGEST) / LONGEST,
+        )
+        for at, ((now, warn), finding) in enumerate(placed)
+    )
+    said = "; ".join(f"{bar.label}: {bar.value} of critical" for bar in bars)
+    limit = LABEL + SPACE / LONGEST
+    return Chart("How near to critical", said, _height(bars), bars, limit) if bars else None
+
+
+def _place(finding: Finding) -> tuple[float, float] | None:
+    """Value and warning as shares of the critical threshold. Where less is worse, the shares are turned over."""
+    value, warn, critical = finding.value, finding.warn, finding.critical
+    if value is None or warn is None or critical is None or critical <= 0 or warn <= 0:
+        return None
+    if warn <= critical:
+        return max(0.0, value) / critical, warn / critical
+    return (critical / value if value > 0 else LONGEST), critical / warn
+
+
+def _bar(at: int, whole: str, share: float, value: str, kind: str = "", warn: float | None = None) -> Bar:
+    length = max(1.5, SPACE * share) if share > 0 else 0.0
+    return Bar(texts.shortened(whole, 32), whole, TOP + at * ROW, round(length, 1), value, kind, warn)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, tables.NUMBERS) else 0.0
+
+
+def _height(bars: Sequence[Bar]) -> int:
+    return TOP * 2 + len(bars) * ROW
