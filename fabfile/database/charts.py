@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fabfile.database import tables, texts
 from fabfile.database.findings import Finding, Level, Table
 
-WIDTH, LABEL, VALUE, ROW, TOP = 720, 230, 110, 26, 6
+WIDTH, LABEL, VALUE, ROW, TOP = 560, 180, 84, 26, 6
 SPACE = WIDTH - LABEL - VALUE
 MOST_BARS = 12
 MEASURES = re.compile(
@@ -64,6 +64,8 @@ def of_table(table: Table) -> Chart | None:
     if longest <= 0:
         return None
     column = table.columns[value_at]
+    # A share is a share of all there is: the longest of them does not fill the line.
+    longest = max(longest, 100.0) if column.endswith("%") or "percent" in column.lower() else longest
     bars = tuple(
         _bar(
             at,
@@ -114,7 +116,7 @@ def _place(finding: Finding) -> tuple[float, float] | None:
 
 def _bar(at: int, whole: str, share: float, value: str, kind: str = "", warn: float | None = None) -> Bar:
     length = max(1.5, SPACE * share) if share > 0 else 0.0
-    return Bar(texts.shortened(whole, 32), whole, TOP + at * ROW, round(length, 1), value, kind, warn)
+    return Bar(texts.shortened(whole, 25), whole, TOP + at * ROW, round(length, 1), value, kind, warn)
 
 
 def _number(value: object) -> float:

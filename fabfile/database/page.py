@@ -75,7 +75,7 @@ def html(report: Report) -> str:
         taken=report.taken.astimezone(UTC),
         style=style,
         digest=digest,
-        shapes={"width": charts.WIDTH, "label": charts.LABEL, "row": charts.ROW},
+        shapes={"width": charts.WIDTH, "label": charts.LABEL, "space": charts.SPACE},
     )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ def _templates() -> Environment:
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
