@@ -2,6 +2,7 @@
 
 from invoke import Collection
 
+from fabfile.tasks import backups as _backups
 from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
 from fabfile.tasks import rollouts as _rollouts
@@ -21,4 +22,6 @@ namespace = Collection(
     _looking.logs,
     _looking.audit,
     _looking.diagnose,
+    _backups.db_backup,
+    _backups.db_restore,
 )

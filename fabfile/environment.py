@@ -30,7 +30,7 @@ PLAYBOOKS = "playbooks"
 
 @dataclass(frozen=True)
 class AppHost:
-    """A host that runs the service, and how SSH reaches it as the user who deploys."""
+    """A host, of the service or of its database, and how SSH reaches it as the user who deploys."""
 
     name: str
     address: str
@@ -89,17 +89,13 @@ class Environment:
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
     """The environment of inventory/NAME. Raises RefusedError when there is none, or it has no app host."""
-    if not NAME.fullmatch(name):
-        raise RefusedError(f"{name!r} is not the name of an environment. {_choices(inventories)}")
-    inventory = inventories / name
-    if not inventory.is_dir():
-        raise RefusedError(f"There is no environment {name!r}. {_choices(inventories)}")
+    inventory = _inventory(name, inventories)
     listed = _listed(inventory)
     names = listed.get("app", {}).get("hosts", [])
     if not names:
         raise RefusedError(f"The environment {name} has no host in the group app; nothing can be deployed.")
     variables = Variables(listed, inventory)
-    app_hosts = tuple(_app_host(variables, host) for host in names)
+    app_hosts = tuple(_host(variables, host) for host in names)
     return Environment(
         name=name,
         kind=str(variables.of(names[0], "slipway_environment")),
@@ -108,6 +104,24 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
         budget=_budget(variables, names[0]),
         policy=_policy(variables, names[0]),
     )
+
+
+def host_of(name: str, group: str, inventories: Path = PROJECT / "inventory") -> AppHost:
+    """The first host of another group of inventory/NAME, such as db. Raises RefusedError when there is none."""
+    inventory = _inventory(name, inventories)
+    listed = _listed(inventory)
+    for host in listed.get(group, {}).get("hosts", []):
+        return _host(Variables(listed, inventory), host)
+    raise RefusedError(f"The environment {name} has no host in the group {group}. Nothing was changed.")
+
+
+def _inventory(name: str, inventories: Path) -> Path:
+    if not NAME.fullmatch(name):
+        raise RefusedError(f"{name!r} is not the name of an environment. {_choices(inventories)}")
+    inventory = inventories / name
+    if not inventory.is_dir():
+        raise RefusedError(f"There is no environment {name!r}. {_choices(inventories)}")
+    return inventory
 
 
 def chosen(wanted: str) -> str:
@@ -120,7 +134,7 @@ def _choices(inventories: Path) -> str:
     return f"Choose one of {', '.join(names)} with --env NAME, or set SLIPWAY_ENV. Nothing was changed."
 
 
-def _app_host(variables: Variables, host: str) -> AppHost:
+def _host(variables: Variables, host: str) -> AppHost:
     key = variables.of(host, "ansible_ssh_private_key_file", None)
     known_hosts = variables.of(host, "ssh_known_hosts_file", "~/.ssh/known_hosts")
     return AppHost(

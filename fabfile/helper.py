@@ -1,6 +1,7 @@
-"""The host helper as one file: a zip application with the same bytes for the same source, anywhere.
+"""A program for hosts as one file: a zip application with the same bytes for the same source, anywhere.
 
-`python -m fabfile.helper PATH` writes it; `-` is standard output.
+`python -m fabfile.helper PATH [PACKAGE]` writes it, the host helper unless another package's folder is named; the
+PATH `-` is standard output.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "roles/release/files/slipway"
 # -I: neither the caller's environment nor its directory decides what root imports.
 SHEBANG = b"#!/usr/bin/python3 -I\n"
-MAIN = b"from slipway.cli import main\n\nraise SystemExit(main())\n"
+MAIN = "from {package}.cli import main\n\nraise SystemExit(main())\n"
 # The earliest time a zip entry can carry.
 TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -22,12 +23,14 @@ def build_helper(source: Path = SOURCE) -> bytes:
     """The program of the package directory source, ready to be installed with mode 0755."""
     modules = {f"{source.name}/{path.name}": path.read_bytes() for path in source.glob("*.py")}
     if f"{source.name}/cli.py" not in modules:
-        raise FileNotFoundError(f"{source} is not the helper's package: it has no cli.py")
+        raise FileNotFoundError(f"{source} is not a program's package: it has no cli.py")
     content = io.BytesIO()
     content.write(SHEBANG)
     # Stored, not deflated: compressed bytes differ from one zlib to the next.
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in sorted({**modules, "__main__.py": MAIN}.items()):
+        for name, data in sorted(
+            {**modules, "__main__.py": MAIN.format(package=source.name).encode()}.items()
+        ):
             compile(data, name, "exec")
             entry = zipfile.ZipInfo(name, TIME)
             entry.create_system = 3
@@ -37,10 +40,10 @@ def build_helper(source: Path = SOURCE) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1:
-        print("usage: python -m fabfile.helper PATH   (- is standard output)", file=sys.stderr)
+    if len(arguments) not in (1, 2):
+        print("usage: python -m fabfile.helper PATH [PACKAGE]   (- is standard output)", file=sys.stderr)
         return 2
-    program = build_helper()
+    program = build_helper(*map(Path, arguments[1:]))
     if arguments[0] == "-":
         sys.stdout.buffer.write(program)
     else:

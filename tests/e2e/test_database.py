@@ -65,6 +65,30 @@ def test_operators_look_at_the_database_without_a_password_and_change_nothing(ho
     assert "permission denied" in said or "read-only transaction" in said
 
 
+def test_the_role_that_ends_sessions_writes_nothing_and_the_one_that_dumps_alters_nothing(host: Host) -> None:
+    look = "runuser --user=deploy -- psql --no-psqlrc -At --set=ON_ERROR_STOP=1"
+    held = hosts.output(
+        host,
+        f"{look} --username=slipway_signal --dbname=shop",
+        stdin="SELECT pg_has_role('pg_signal_backend', 'USAGE'), has_schema_privilege('shop', 'USAGE')",
+    )
+    assert held == "t|f"
+    dump = f"{look} --username=slipway_backup"
+    assert int(hosts.output(host, f"{dump} --dbname=shop", stdin="SELECT count(*) FROM shop.products")) > 0
+    assert "permission denied" in hosts.refused(
+        host, f"{dump} --dbname=shop --command='DELETE FROM shop.products'"
+    )
+    assert "must be owner" in hosts.refused(host, f"{dump} --dbname=postgres --command='DROP DATABASE shop'")
+
+
+def test_who_looks_sees_how_far_each_sequence_is(host: Host) -> None:
+    unseen = (
+        "SELECT count(*) FROM pg_sequences WHERE NOT has_sequence_privilege("
+        "format('%I.%I', schemaname, sequencename), 'SELECT')"
+    )
+    assert hosts.sql(host, unseen, user="root") == "0"
+
+
 @pytest.mark.parametrize(
     ("user", "role", "answer"),
     [
@@ -73,6 +97,8 @@ def test_operators_look_at_the_database_without_a_password_and_change_nothing(ho
         ("root", "postgres", 'Peer authentication failed for user "postgres"'),
         ("shop", "shop_migrate", 'Peer authentication failed for user "shop_migrate"'),
         ("shop", "slipway_ops", 'Peer authentication failed for user "slipway_ops"'),
+        ("shop", "slipway_signal", 'Peer authentication failed for user "slipway_signal"'),
+        ("shop", "slipway_backup", 'Peer authentication failed for user "slipway_backup"'),
         ("www-data", "shop", 'Peer authentication failed for user "shop"'),
         ("www-data", "www-data", "pg_hba.conf rejects connection"),
     ],

@@ -43,12 +43,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A layer with the programs that a release's units start."""
+    """A layer with the programs that a release's units and the backups' start."""
     layer = tmp_path_factory.mktemp("release")
     programs = layer / "srv/shop/releases" / RELEASE / "venv/bin"
     programs.mkdir(parents=True)
     for name in ("uvicorn", "shop"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
+    backup = layer / "usr/local/lib/slipway/database-backup"
+    backup.parent.mkdir(parents=True)
+    backup.write_text("#!/bin/sh\n")
+    backup.chmod(0o755)
     (layer / "srv/shop/current").symlink_to(f"releases/{RELEASE}")
     return layer

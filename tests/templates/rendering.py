@@ -36,6 +36,8 @@ EVERYTHING: dict[str, Any] = {
     "app_registration": "admin",
     "app_memory_max": "2G",
     "app_workers": 1,
+    "backups_calendar": "Mon..Fri 01:00:00",
+    "backups_keep": 30,
     "base_deploy_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITest engineer@laptop"],
     "base_time_servers": ["192.0.2.123", "time.example"],
     "base_timezone": "Europe/Berlin",

@@ -31,6 +31,11 @@ UNITS = (
     "/etc/systemd/system/shop-purge.service",
     "/etc/systemd/system/shop-purge.timer",
 )
+BACKUPS = tuple(
+    f"/etc/systemd/system/slipway-{name}.{kind}"
+    for name in ("backup", "restore-test")
+    for kind in ("service", "timer")
+)
 SYSTEMD = ("systemd-analyze", "verify", "--man=no", *UNITS)
 
 
@@ -92,6 +97,18 @@ def test_systemd_takes_the_units_word_for_word(trees: Trees, release: Path, case
     done = check(tree.case.suite, [tree.root, release], *SYSTEMD)
 
     assert accepted(done), done.stdout
+
+
+@every_host
+def test_systemd_takes_the_backups_units(trees: Trees, release: Path, case: str, host: str) -> None:
+    tree = trees[case, host]
+    if not tree.has("etc/systemd/system/slipway-backup.timer"):
+        assert not re.search("db|shop-1", host), f"{host} has the database and gets no backup"
+        return
+    done = check(tree.case.suite, [tree.root, release], "systemd-analyze", "verify", "--man=no", *BACKUPS)
+
+    assert done.returncode == 0, done.stdout
+    assert "/etc/systemd/system/slipway" not in done.stdout, done.stdout
 
 
 @every_host

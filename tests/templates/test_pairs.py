@@ -72,6 +72,11 @@ PAIRS = [
     Pair(PURGE, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(PURGE, "PrivateNetwork=yes", on=SINGLE, off=APP),
     Pair("etc/systemd/system/shop-purge.timer", "OnCalendar=hourly", on=APP, off=DATABASE),
+    Pair("etc/systemd/system/slipway-backup.timer", "OnCalendar=*-*-* 02:30:00", on=DATABASE, off=EVERYTHING),
+    Pair(
+        "etc/systemd/system/slipway-restore-test.timer", "OnCalendar=Sun *-*-* 04:30:00", on=SINGLE, off=APP
+    ),
+    Pair("etc/slipway/database-backup.conf", "keep = 30\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_DATABASE_HOST=/var/run/postgresql", on=SINGLE, off=APP),
     Pair("etc/shop/shop.env", "SHOP_DATABASE_CA=/etc/ssl/slipway/ca.pem", on=APP, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_LOG_LEVEL=debug", on=EVERYTHING, off=SINGLE),

@@ -1,0 +1,89 @@
+"""One SSH connection to the database host, one command of its `database-backup`, one answer."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from fabfile import environment
+from fabfile.environment import Environment
+from fabfile.errors import FabError, FailedError, LockedError, RefusedError
+from fabfile.remote import UNREACHABLE, Remote, UnreachableError
+
+PROGRAM = "/usr/local/lib/slipway/database-backup --json"
+LIVE = "readlink /srv/shop/current"
+ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}
+
+
+def backup(found: Environment, keep: int = 0, kind: str = "routine", reason: str = "") -> dict[str, Any]:
+    """Makes a backup; {"message": a sentence, "result": its record}. keep: 0 is the environment's own number.
+
+    Raises RefusedError, FailedError (with what is left), LockedError (with who makes one), UnreachableError.
+    """
+    words = ["backup", f"--kind={kind}", f"--reason={reason}"]
+    if keep:
+        words.append(f"--keep={keep}")
+    host = environment.host_of(found.name, "db")
+    if host.name not in {each.name for each in found.app_hosts}:
+        words.append(f"--release={_live(found)}")
+    return _ask(found, words)
+
+
+def backup_point(found: Environment, reason: str) -> str:
+    """Makes a backup that routine ones never push out; says its file and size in a sentence. Raises as backup does."""
+    record = backup(found, kind="point", reason=reason)["result"]
+    return f"Backup {record['file']}: {record['detail']}."
+
+
+def restore(
+    found: Environment, into: str = "", source: str = "latest", replace: bool = False, drop: bool = False
+) -> dict[str, Any]:
+    """Restores a backup beside the live database and checks it. into: "" is a new database, dropped after the check."""
+    if not into:
+        return _ask(found, ["restore-test", f"--from={source}"])
+    flags = ["--replace"] * replace + ["--drop"] * drop
+    return _ask(found, ["restore", f"--into={into}", f"--from={source}", *flags])
+
+
+def listed(found: Environment) -> dict[str, Any]:
+    """All backups, newest first: {"message": a line each, "result": their records}."""
+    return _ask(found, ["list"])
+
+
+def _ask(found: Environment, words: list[str]) -> dict[str, Any]:
+    host = environment.host_of(found.name, "db")
+    status, output, errors = _run(Remote(host), f"{PROGRAM} {shlex.join(words)}")
+    try:
+        answer = dict(json.loads(output))
+    except ValueError:
+        said = (errors.strip() or output.strip() or "nothing")[-2000:]
+        raise FailedError(
+            f"{host.name} cannot perform database-backup {words[0]} (status {status}): {said}\n"
+            f"Is the host configured? Type: ansible-playbook -i inventory/{found.name} playbooks/database.yml"
+        ) from None
+    if not answer["ok"]:
+        raise ERRORS.get(int(answer["exit"]), FailedError)(f"{host.name}: {answer['message']}")
+    return answer
+
+
+def _run(remote: Remote, command: str) -> tuple[int, str, str]:
+    """(status, output, errors). No limit of time: a dump takes as long as the data does, and a lost host is noticed."""
+    remote.open()
+    try:
+        done = remote.connection.run(command, hide=True, warn=True, in_stream=False)
+    except UNREACHABLE as failure:
+        reason = str(failure) or type(failure).__name__
+        raise UnreachableError(
+            f"{remote.name} ({remote.host.address}) was lost over SSH: {reason}. What it was doing may go on there. "
+            "Type: fab db-restore --list"
+        ) from None
+    finally:
+        remote.close()
+    return int(done.return_code), done.stdout, done.stderr
+
+
+def _live(found: Environment) -> str:
+    """The live release of the first app host; empty when there is none."""
+    _, output, _ = _run(Remote(found.app_hosts[0]), LIVE)
+    return output.strip().rpartition("/")[2]

@@ -1,0 +1,88 @@
+"""`database-backup backup|list|restore|restore-test`; --json answers with one object, for `fab`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from database_backup import dump, files, restore, settings, words
+from database_backup.errors import BackupError, FailedError, RefusedError
+
+KEPT = range(1, 1001)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="database-backup", description=__doc__)
+    parser.add_argument("--config", type=Path, default=settings.PATH)
+    parser.add_argument("--json", action="store_true")
+    commands = parser.add_subparsers(dest="command", required=True)
+    backup = commands.add_parser("backup", help="dump the database")
+    backup.add_argument("--kind", choices=["routine", "point"], default="routine")
+    backup.add_argument("--reason", default="")
+    backup.add_argument("--release", default="")
+    backup.add_argument("--keep", type=int)
+    commands.add_parser("list", help="the backups that are there")
+    into = commands.add_parser("restore", help="restore into a database beside the live one, and check it")
+    into.add_argument("--into", required=True)
+    into.add_argument("--from", dest="source", default="latest")
+    into.add_argument("--replace", action="store_true")
+    into.add_argument("--drop", action="store_true")
+    tested = commands.add_parser("restore-test", help="restore into a new database, check it, drop it")
+    tested.add_argument("--from", dest="source", default="latest")
+    return parser
+
+
+def perform(options: argparse.Namespace) -> tuple[str, Any]:
+    """(sentences, result) of a command."""
+    own = settings.read(options.config)
+    if options.command == "backup":
+        keep = own.keep if options.keep is None else options.keep
+        if keep not in KEPT:
+            raise RefusedError(
+                f"{keep} backups cannot be kept: say a number from 1 to 1000. Nothing was changed."
+            )
+        record = dump.backup(own, options.kind, options.reason, options.release, keep)
+        return f"{own.folder / record['file']}: {record['detail']}, checksum and contents checked.", record
+    if options.command == "list":
+        found = files.records(own.folder)
+        return "\n".join(map(_line, found)) or f"{own.folder} holds no backup.", found
+    if options.command == "restore":
+        result = restore.restore(own, options.into, options.source, options.replace, options.drop)
+    else:
+        result = restore.test(own, options.source)
+    left_out = f" Left out, because only a superuser makes it: {', '.join(result['left_out'])}."
+    return f"{result['detail']}{left_out if result['left_out'] else ''} {result['state']}", result
+
+
+def _line(record: dict[str, Any]) -> str:
+    about = record["reason"] or record["kind"]
+    release = record["release"] or "no release"
+    return (
+        f"{record['file']}  {words.size(record['bytes']):>9}  schema {record['revision']}  {release}  {about}"
+    )
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    # A dump holds everything that the database keeps from others.
+    os.umask(0o077)
+    try:
+        try:
+            sentences, result = perform(options)
+        except OSError as failure:
+            raise FailedError(
+                f"{options.command} ended early: {failure.strerror} ({failure.filename}). No backup that was there is "
+                "touched by this; type the same again when that is mended."
+            ) from None
+    except BackupError as failure:
+        answer = {"ok": False, "message": str(failure), "exit": failure.exit_code}
+        print(
+            json.dumps(answer) if options.json else failure, file=sys.stdout if options.json else sys.stderr
+        )
+        return failure.exit_code
+    print(json.dumps({"ok": True, "message": sentences, "result": result}) if options.json else sentences)
+    return 0

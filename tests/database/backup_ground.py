@@ -1,0 +1,199 @@
+"""A throw-away server with a shop in it, and the host's backup program pointed at it; 14 and 15 alike."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from fabfile.helper import build_helper
+from tests.unit.test_postgresql_harness import BINARIES, OS_USER, run_as_owner
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "roles/backups/files/database_backup"
+SHOP = """
+CREATE ROLE slipway_backup LOGIN CREATEDB CONNECTION LIMIT 4 IN ROLE pg_read_all_data;
+CREATE ROLE shop_owner;
+CREATE DATABASE shop OWNER shop_owner;
+REVOKE ALL ON DATABASE shop FROM PUBLIC;
+GRANT CONNECT ON DATABASE shop TO slipway_backup;
+"""
+TABLES = """
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+CREATE EXTENSION pg_stat_statements;
+SET ROLE shop_owner;
+CREATE SCHEMA shop;
+CREATE TABLE shop.alembic_version (version_num text PRIMARY KEY);
+INSERT INTO shop.alembic_version VALUES ('a3f6d8025b71');
+CREATE TABLE shop.accounts (id int PRIMARY KEY, name text NOT NULL CHECK (name <> ''));
+CREATE TABLE shop.orders (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account int NOT NULL REFERENCES shop.accounts, note bytea);
+CREATE TABLE shop."Od""d; name's
+" (id int);
+CREATE INDEX ON shop.orders (account);
+INSERT INTO shop.accounts SELECT n, 'account ' || n FROM generate_series(1, 50) n;
+INSERT INTO shop.orders (account) SELECT n % 50 + 1 FROM generate_series(1, 500) n;
+INSERT INTO shop."Od""d; name's
+" VALUES (1), (2);
+"""
+HBA = "local all all trust\n"
+
+
+@functools.cache
+def programs(version: int) -> Path:
+    """The folder of a server's programs."""
+    if version == 14:
+        return BINARIES
+    asked = [sys.executable, "-m", "tests.lab", "packages", "--version", str(version), "--bin"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def clients(version: int) -> Path:
+    """The folder of psql and pg_dump: the server's own, else those of 15, which serve a 14 as well."""
+    own = programs(version)
+    return own if (own / "pg_dump").exists() else programs(15)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """directory: socket, data/, backups/ and the program. Every file there goes with the test."""
+
+    directory: Path
+    version: int
+
+    @property
+    def backups(self) -> Path:
+        return self.directory / "backups"
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "backup.conf"
+
+    def start(self) -> None:
+        """Start the server."""
+        run_as_owner(
+            programs(self.version) / "pg_ctl", "start", "-w", "-t", "120", "-D", self.directory / "data",
+            "-l", self.directory / "log", "-o", f"-k {self.directory}",
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Stop the server at once; nothing is done when it is not running."""
+        if (self.directory / "data/postmaster.pid").exists():
+            run_as_owner(
+                programs(self.version) / "pg_ctl",
+                "stop",
+                "-w",
+                "-m",
+                "immediate",
+                "-D",
+                self.directory / "data",
+            )
+
+    def connect(self, database: str = "shop", user: str = "postgres") -> psycopg.Connection[Any]:
+        """A connection that commits by itself."""
+        return psycopg.connect(host=str(self.directory), dbname=database, user=user, autocommit=True)
+
+    def sql(self, statement: str, database: str = "shop") -> list[tuple[Any, ...]]:
+        """The rows of a statement."""
+        with self.connect(database) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def databases(self) -> set[str]:
+        """The names of all databases that are not the server's own."""
+        rows = self.sql("SELECT datname FROM pg_database WHERE datname NOT LIKE 'template%'", "postgres")
+        return {name for (name,) in rows} - {"postgres"}
+
+    def words(self, *words: str) -> list[str]:
+        """The program's command line."""
+        return [
+            sys.executable,
+            "-I",
+            str(self.directory / "database-backup"),
+            f"--config={self.config}",
+            "--json",
+            *words,
+        ]
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Begin a command of the program."""
+        return subprocess.Popen(self.words(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def ask(self, *words: str) -> tuple[int, dict[str, Any]]:
+        """(status, answer) of a command of the program."""
+        done = subprocess.run(self.words(*words), capture_output=True, text=True, check=False)
+        assert done.stdout.startswith("{"), done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def backup(self, *words: str) -> dict[str, Any]:
+        """The record of a backup; it has to go well."""
+        status, answer = self.ask("backup", *words)
+        assert status == 0, answer
+        return dict(answer["result"])
+
+    def refused(self, status: int, *words: str) -> str:
+        """What a command says that has to end with this status."""
+        ended, answer = self.ask(*words)
+        assert ended == status, answer
+        return str(answer["message"])
+
+    def mark(self, name: str) -> dict[str, Any]:
+        """latest or restore-test, as whoever looks at the database reads it."""
+        return dict(json.loads((self.backups / f"{name}.json").read_text()))
+
+    def names(self) -> list[str]:
+        """What lies in the folder, but for the locks."""
+        return sorted(path.name for path in self.backups.iterdir() if not path.name.endswith(".lock"))
+
+    def configure(self, **changed: object) -> None:
+        """Write the settings that the role would write."""
+        own = {
+            "database": "shop", "folder": self.backups, "keep": 3, "user": "slipway_backup", "socket": self.directory,
+            "port": 5432, "programs": clients(self.version), "data": self.directory,
+            "live": self.directory / "current",
+        } | changed  # fmt: skip
+        lines = "".join(f"{name} = {value}\n" for name, value in own.items())
+        self.config.write_text(f"[backup]\n{lines}")
+
+
+@contextmanager
+def ground(version: int) -> Iterator[Ground]:
+    """A server of this version with the shop in it."""
+    made = Ground(Path(tempfile.mkdtemp(prefix=f"slipway-backup-{version}-", dir="/tmp")), version)
+    if os.geteuid() == 0:
+        shutil.chown(made.directory, OS_USER)
+    made.directory.chmod(0o755)
+    run_as_owner(
+        programs(version) / "initdb", "--pgdata", made.directory / "data", "--username=postgres", "--encoding=UTF8",
+        "--locale=C.UTF-8", "--no-sync", "--auth=trust",
+    )  # fmt: skip
+    with (made.directory / "data/postgresql.conf").open("a") as settings:
+        settings.write(
+            "listen_addresses = ''\nfsync = off\nshared_preload_libraries = 'pg_stat_statements'\n"
+        )
+    (made.directory / "database-backup").write_bytes(build_helper(PACKAGE))
+    made.backups.mkdir(mode=0o700)
+    (made.directory / "current").symlink_to("releases/20261122T160501Z-3f2a9c1")
+    made.configure()
+    try:
+        made.start()
+        with made.connect("postgres") as connection:
+            for statement in SHOP.strip().split(";\n"):
+                connection.execute(statement.encode())
+        made.sql(TABLES)
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(made.directory)
