@@ -41,6 +41,15 @@ class AppHost:
 
 
 @dataclass(frozen=True)
+class Database:
+    """A database, and the host it is on. port: of the server, which names its socket."""
+
+    host: AppHost
+    port: int
+    name: str
+
+
+@dataclass(frozen=True)
 class Public:
     """Where clients come in. address: the edge's, asked directly, whatever DNS says. ca: None is the system's."""
 
@@ -113,6 +122,18 @@ def host_of(name: str, group: str, inventories: Path = PROJECT / "inventory") ->
     for host in listed.get(group, {}).get("hosts", []):
         return _host(Variables(listed, inventory), host)
     raise RefusedError(f"The environment {name} has no host in the group {group}. Nothing was changed.")
+
+
+def database_of(name: str, inventories: Path = PROJECT / "inventory") -> Database:
+    """The database of inventory/NAME, on the first host of the group db. Raises RefusedError when there is none."""
+    host = host_of(name, "db", inventories)
+    inventory = _inventory(name, inventories)
+    variables = Variables(_listed(inventory), inventory)
+    return Database(
+        host=host,
+        port=int(variables.of(host.name, "postgresql_port", 5432)),
+        name=str(variables.of(host.name, "postgresql_database", "shop")),
+    )
 
 
 def _inventory(name: str, inventories: Path) -> Path:
