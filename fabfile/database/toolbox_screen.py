@@ -42,4 +42,11 @@ def _drawn(table: Table, out: Console) -> RenderableType:
 
 
 def _said(sentence: str, out: Console) -> Text:
-    return Text(tables.encodable(sentence, out.encoding))
+    # A command is copied whole, so it is never folded.
+    is_command = sentence.startswith(" ")
+    return Text(
+        tables.encodable(sentence, out.encoding),
+        style="bold" if is_command else "",
+        no_wrap=is_command,
+        overflow="ignore" if is_command else "fold",
+    )
