@@ -41,15 +41,6 @@ class AppHost:
 
 
 @dataclass(frozen=True)
-class Database:
-    """A database, and the host it is on. port: of the server, which names its socket."""
-
-    host: AppHost
-    port: int
-    name: str
-
-
-@dataclass(frozen=True)
 class Public:
     """Where clients come in. address: the edge's, asked directly, whatever DNS says. ca: None is the system's."""
 
@@ -124,16 +115,10 @@ def host_of(name: str, group: str, inventories: Path = PROJECT / "inventory") ->
     raise RefusedError(f"The environment {name} has no host in the group {group}. Nothing was changed.")
 
 
-def database_of(name: str, inventories: Path = PROJECT / "inventory") -> Database:
-    """The database of inventory/NAME, on the first host of the group db. Raises RefusedError when there is none."""
-    host = host_of(name, "db", inventories)
+def variables_of(name: str, inventories: Path = PROJECT / "inventory") -> Variables:
+    """All values of inventory/NAME. Raises RefusedError when there is none."""
     inventory = _inventory(name, inventories)
-    variables = Variables(_listed(inventory), inventory)
-    return Database(
-        host=host,
-        port=int(variables.of(host.name, "postgresql_port", 5432)),
-        name=str(variables.of(host.name, "postgresql_database", "shop")),
-    )
+    return Variables(_listed(inventory), inventory)
 
 
 def _inventory(name: str, inventories: Path) -> Path:

@@ -138,14 +138,15 @@ def db_explain(
 
         statement = explain.parsed(_text(file, explain.LARGEST)) if file else None
         environment = running.chosen(env)
-        from fabfile.database import connection as connecting
+        from fabfile.database import place
+        from fabfile.database.connection import tunnel
 
-        with connecting.forwarding(environment) as forward:
+        with tunnel(place.of(environment)) as way:
             if statement is None:
-                with connecting.opened(forward, "slipway_ops", "slipway db-explain") as ops:
+                with way.connect("slipway_ops", "slipway db-explain") as ops:
                     statement = explain.parsed(explain.kept(ops, query_id))
             # A plan needs the right to read what is planned; who looks has it for nothing, who dumps for all.
-            with connecting.opened(forward, "slipway_backup", "slipway db-explain") as reader:
+            with way.connect("slipway_backup", "slipway db-explain") as reader:
                 print(explain.plan(reader, statement, analyze))
 
 
@@ -210,9 +211,10 @@ def db_shell(_context: Context, env: str = "", role: str = "slipway_ops") -> Non
         shell.checked(role)
         shell.program()
         environment = running.chosen(env)
-        from fabfile.database.connection import forwarding
+        from fabfile.database import place
+        from fabfile.database.connection import tunnel
 
-        with forwarding(environment) as forward:
-            code = shell.run(forward, role)
+        with tunnel(place.of(environment)) as way:
+            code = shell.run(way, role)
         if code:
             raise Exit(code=code)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from fabfile.database.connection import Forward
+from fabfile.database.connection import Tunnel
 from fabfile.errors import RefusedError
 
 # Roles that the deploying user may be on the host; the first is the default.
@@ -32,16 +32,16 @@ def checked(role: str) -> str:
     return role
 
 
-def run(forward: Forward, role: str) -> int:
+def run(tunnel: Tunnel, role: str) -> int:
     """Run psql to its end, read-only unless somebody says otherwise in it; its exit code."""
     # What the caller's shell says of other databases is not meant for this one.
     own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     keeps = {name: os.environ[name] for name in ("PGCLIENTENCODING",) if name in os.environ}
     settings = {
-        "PGHOST": str(forward.folder),
-        "PGPORT": str(forward.database.port),
+        "PGHOST": str(tunnel.socket),
+        "PGPORT": str(tunnel.database.port),
         "PGUSER": role,
-        "PGDATABASE": forward.database.name,
+        "PGDATABASE": tunnel.database.name,
         "PGAPPNAME": "slipway db-shell",
         "PGOPTIONS": "-cdefault_transaction_read_only=on",
     }
