@@ -58,7 +58,7 @@ lint: .venv/installed ## Formatters, linters and types
 unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
 	@$(LAB) install
 	@$(BIN)/python -m tests.templates.checkers install
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest tests/unit tests/templates
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest tests/unit tests/templates tests/database
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
@@ -83,6 +83,12 @@ rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kil
 .PHONY: render
 render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host
 	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
+
+.PHONY: screenshot
+screenshot: .venv/installed ## Draw db-status's page of a made-up night in a real browser, to docs/images (needs Chromium)
+	@mkdir -p build docs/images
+	@$(BIN)/python -m tests.database.sample build/db-status.html
+	@$(BIN)/python -m tests.database.browser build/db-status.html docs/images/db-status.png
 
 .PHONY: bench
 bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts under load; BENCH=rollouts for one

@@ -197,7 +197,7 @@ def db_kill(
                 )
             return input(f"{question} Type yes: ").strip() == "yes"
 
-        wish = kill.Wish(confirm, terminate, asks, even_wraparound)
+        wish = kill.Wish(confirm, terminate, even_wraparound, asks, environment.name)
         with looking(environment, "slipway_signal", "slipway db-kill") as connection:
             print(kill.end(connection, int(pid), wish, print))
 

@@ -46,9 +46,11 @@ def run(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
         )
 
 
-def picture(page: Path, target: Path, width: int = 1000, height: int = 2150) -> None:
+def picture(page: Path, target: Path, width: int = 1000, height: int = 1400) -> None:
     """Write what the page looks like as a PNG."""
-    done = run(page, f"--window-size={width},{height}", f"--screenshot={target.resolve()}")
+    # Without these it may draw before every part is painted.
+    whole = ("--run-all-compositor-stages-before-draw", "--virtual-time-budget=5000")
+    done = run(page, *whole, f"--window-size={width},{height}", f"--screenshot={target.resolve()}")
     if done.returncode or not target.is_file():
         raise SystemExit(f"{page} could not be drawn by {program()}:\n{done.stderr}")
 

@@ -131,7 +131,7 @@ def test_locks_show_holders_before_waiters(ground: Ground, ops: psycopg.Connecti
     with ground.running("SELECT 'secret' FROM shop.accounts") as waiting:
         ground.wait_until_blocked(waiting.pid)
         found = readings.locks(ops, False, 50)
-        assert found.note == "1 locks are waited for."
+        assert found.note == "1 session waits for a lock."
         rows = [row[:6] for row in found.tables[0].rows if row[5] == "shop.accounts"]
         assert [(row[0], row[2], row[3]) for row in rows] == [
             ("held", str(holder.info.backend_pid), "AccessExclusiveLock"),

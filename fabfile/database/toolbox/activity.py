@@ -146,7 +146,9 @@ def sentences(sessions: Sequence[Session], environment: str) -> list[str]:
                 f"pid {session.pid} ({texts.plain(session.role)}, {texts.plain(session.application, 40)}) is "
                 f"{session.state}, and {each.blocks} behind it. To end it:"
             )
-            said.append(f"  fab db-kill --env {environment} {session.pid}")
+            # Where no statement runs there is nothing to cancel.
+            more = "" if session.state == "active" else " --terminate"
+            said.append(f"  fab db-kill --env {environment} {session.pid}{more}")
     if any(PREPARED in session.blocked_by for session in waiting):
         said.append(
             "A prepared transaction holds a lock and has no session to end: docs/runbooks/db-prepared-transactions.md"

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -52,9 +52,10 @@ class Target:
 
     def text(self) -> str:
         """Who it is and what it does, one thing a line."""
+        connected = self.backend_start.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return "\n".join(
             (
-                f"pid          {self.pid}, connected {self.backend_start:%Y-%m-%d %H:%M:%S} from {self.client}",
+                f"pid          {self.pid}, connected {connected} from {self.client}",
                 f"role         {texts.plain(self.role)} on {texts.plain(self.database)}",
                 f"application  {texts.plain(self.application, 60) or '-'}",
                 f"state        {self.state or self.backend_type}, statement {units.duration(self.query_seconds)}, "
@@ -70,8 +71,9 @@ class Wish:
 
     confirm: Callable[[str], bool]
     terminate: bool = False
-    may_ask: bool = False
     even_wraparound: bool = False
+    may_ask: bool = False
+    environment: str = ""
 
 
 def read(connection: psycopg.Connection[Any], pid: int) -> Target | None:
@@ -113,9 +115,10 @@ def _agree_to_terminate(target: Target, wish: Wish) -> None:
         return
     asked = f"End the session {target.pid}? Its transaction is rolled back."
     if not (wish.terminate or wish.may_ask) or not wish.confirm(asked):
+        env = f" --env {wish.environment}" if wish.environment else ""
         raise StillThereError(
             f"Session {target.pid} is still there, {target.state or target.backend_type}. "
-            f"To end it and not only its statement: fab db-kill {target.pid} --terminate"
+            f"To end it and not only its statement: fab db-kill {target.pid} --terminate{env}"
         )
 
 

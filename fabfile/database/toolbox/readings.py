@@ -40,7 +40,11 @@ def locks(connection: psycopg.Connection[Any], everything: bool, limit: int) -> 
     with reading.sentences("The locks"):
         found = reading.table(connection, "Locks", "locks", {"all": everything, "limit": limit})
     waiting = sum(row[0] == "waits" for row in found.rows)
-    note = f"{waiting} locks are waited for." if waiting else "Nobody waits for a lock."
+    note = (
+        f"{waiting} {'session waits' if waiting == 1 else 'sessions wait'} for a lock."
+        if waiting
+        else "Nobody waits for a lock."
+    )
     return Reading((found,), note)
 
 
