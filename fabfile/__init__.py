@@ -3,6 +3,7 @@
 from invoke import Collection
 
 from fabfile.tasks import backups as _backups
+from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
 from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
@@ -23,6 +24,7 @@ namespace = Collection(
     _looking.logs,
     _looking.audit,
     _looking.diagnose,
+    _database.db_status,
     _backups.db_backup,
     _backups.db_restore,
     _toolbox.db_activity,

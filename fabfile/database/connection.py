@@ -59,7 +59,20 @@ class Tunnel:
             if not line:
                 raise _lost(self.database.host, self.process)
             self._facts = dict(json.loads(line))
+            # Positive is ahead of this machine; the way back is within any threshold.
+            self._facts["clock_apart"] = self._facts["clock"] - time.time()
         return self._facts
+
+    def refresh(self) -> None:
+        """Ask the host anew; it answers while the server is asked."""
+        assert self.process.stdin is not None
+        if self._facts is not None:
+            self._facts = None
+            try:
+                self.process.stdin.write(b"\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                raise _lost(self.database.host, self.process) from None
 
     def connect(self, role: str, application: str, timeout_ms: int = 5_000) -> Connection:
         """A session that only reads, and waits for nothing long. Raises DownError."""
@@ -97,7 +110,7 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
     """An open forward to the server's socket, ended with the block. Raises UnreachableError."""
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         local = Path(folder, f".s.PGSQL.{database.port}")
-        program = PROGRAM.read_bytes() + f"\nmain({json.dumps(_arguments(database))!r})\n".encode()
+        program = PROGRAM.read_bytes() + f"\nmain({_arguments(database)!r})\n".encode()
         process = subprocess.Popen(
             command(
                 database.host, shlex.join(["python3", "-I", "-c", LOADER % len(program)]), forward=local,
@@ -117,7 +130,7 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
             _await(local, process, database.host)
             yield Tunnel(database, Path(folder), process)
         finally:
-            _end(process)
+            end(process)
 
 
 def command(host: AppHost, remote_command: str, forward: Path | None = None, remote: str = "") -> list[str]:
@@ -172,7 +185,7 @@ def _await(local: Path, process: subprocess.Popen[bytes], host: AppHost) -> None
 
 
 def _lost(host: AppHost, process: subprocess.Popen[bytes]) -> UnreachableError:
-    _end(process)
+    end(process)
     assert process.stderr is not None
     said = process.stderr.read().decode(errors="replace").strip().splitlines()
     reason = said[-1] if said else f"ssh ended with status {process.returncode}"
@@ -181,7 +194,8 @@ def _lost(host: AppHost, process: subprocess.Popen[bytes]) -> UnreachableError:
     )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process of ours."""
     if process.poll() is None:
         process.terminate()
     process.wait()

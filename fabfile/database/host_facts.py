@@ -1,5 +1,5 @@
 """Runs on the database host, by its Python 3.10 and nothing else: prints one JSON line of what only the host knows,
-then waits until the connection is closed.
+and one more for each line it is given, until the connection is closed.
 
 Fed over SSH with its arguments as JSON; never installed. What cannot be read is None, not an error.
 """
@@ -101,5 +101,7 @@ def _output(*command: str) -> str:
 
 
 def main(arguments: str) -> None:
-    print(json.dumps(collect(**json.loads(arguments))), flush=True)
-    sys.stdin.buffer.read()
+    wanted = json.loads(arguments)
+    print(json.dumps(collect(**wanted)), flush=True)
+    while sys.stdin.buffer.readline():
+        print(json.dumps(collect(**wanted)), flush=True)
