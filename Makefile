@@ -85,10 +85,10 @@ render: .venv/installed ## Write the files each host of INVENTORY would get to b
 	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
 
 .PHONY: screenshot
-screenshot: .venv/installed ## Draw db-status's page of a made-up night in a real browser, to docs/images (needs Chromium)
-	@mkdir -p build docs/images
+screenshot: .venv/installed ## Draw db-status's page of a made-up night in a browser, to build/ (needs Chromium)
+	@mkdir -p build
 	@$(BIN)/python -m tests.database.sample build/db-status.html
-	@$(BIN)/python -m tests.database.browser build/db-status.html docs/images/db-status.png
+	@$(BIN)/python -m tests.database.browser build/db-status.html build/db-status.png
 
 .PHONY: bench
 bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts under load; BENCH=rollouts for one

@@ -57,7 +57,7 @@ def of_table(table: Table) -> Chart | None:
     if not measures or len(table.rows) < 2:
         return None
     value_at = min(measures, key=lambda at: _preference(table, at))
-    rows = [row for row in table.rows if row[value_at] is not None]
+    rows = [row for row in table.rows if _number(row[value_at]) > 0]
     rows = sorted(rows, key=lambda row: -_number(row[value_at]))[:MOST_BARS]
     longest = max((_number(row[value_at]) for row in rows), default=0.0)
     if longest <= 0:
@@ -135,7 +135,7 @@ def _place(finding: Finding) -> tuple[float, float] | None:
 
 def _bar(at: int, whole: str, share: float, value: str, kind: str = "", warn: float | None = None) -> Bar:
     length = max(1.5, SPACE * share) if share > 0 else 0.0
-    return Bar(texts.shortened(whole, 25), whole, TOP + at * ROW, round(length, 1), value, kind, warn)
+    return Bar(texts.shortened(whole, 23), whole, TOP + at * ROW, round(length, 1), value, kind, warn)
 
 
 def _number(value: object) -> float:

@@ -107,5 +107,10 @@ def _templates() -> Environment:
         "moment": tables.cell,
         "runbook": lambda path: f"{terminal.RUNBOOKS}/{path.removeprefix(terminal.RUNBOOKS + '/')}",
     }
-    made.globals |= {"is_numeric": tables.is_numeric, "cell": tables.shown_cell, "Level": Level}
+    made.globals |= {
+        "is_numeric": tables.is_numeric,
+        "cell": tables.shown_cell,
+        "heading": tables.heading,
+        "Level": Level,
+    }
     return made
