@@ -49,15 +49,14 @@ class Chart:
 
 def of_table(table: Table) -> Chart | None:
     """Bars of the table's first measure by its first text; None when it has none, or less than two rows."""
-    texts_at = [at for at in range(len(table.columns)) if not tables.is_numeric(table, at)]
     measures = [
         at
         for at, name in enumerate(table.columns)
         if tables.is_numeric(table, at) and MEASURES.search(name) and not tables.IDENTIFIERS.search(name)
     ]
-    if not texts_at or not measures or len(table.rows) < 2:
+    if not measures or len(table.rows) < 2:
         return None
-    name_at, value_at = texts_at[-1 if _is_key(table, texts_at[0]) else 0], measures[0]
+    value_at = min(measures, key=lambda at: _preference(table, at))
     rows = [row for row in table.rows if row[value_at] is not None]
     rows = sorted(rows, key=lambda row: -_number(row[value_at]))[:MOST_BARS]
     longest = max((_number(row[value_at]) for row in rows), default=0.0)
@@ -69,7 +68,7 @@ def of_table(table: Table) -> Chart | None:
     bars = tuple(
         _bar(
             at,
-            tables.cell(row[name_at]),
+            _name(table, row),
             _number(row[value_at]) / longest,
             tables.measure(column, row[value_at]),
         )
@@ -79,9 +78,29 @@ def of_table(table: Table) -> Chart | None:
     return Chart(f"{table.title}: {column}", said, _height(bars), bars)
 
 
-def _is_key(table: Table, column: int) -> bool:
-    """Whether a column of texts only names rows by a number, as a query's id does."""
-    return bool(tables.IDENTIFIERS.search(table.columns[column]))
+def _preference(table: Table, column: int) -> tuple[bool, bool, bool, int]:
+    """The smaller, the better: what the title speaks of, then shares, then sizes, then the first."""
+    name = table.columns[column].lower()
+    return (
+        name.split()[0] not in table.title.lower().split(),
+        not name.endswith("%"),
+        "bytes" not in name,
+        column,
+    )
+
+
+def _name(table: Table, row: tuple[object, ...]) -> str:
+    """What a row is of: all its texts but a statement's, which stands for itself where there is nothing else."""
+    parts = [
+        tables.cell(value)
+        for at, (column, value) in enumerate(zip(table.columns, row, strict=True))
+        if column not in ("query", "query id")
+        and value not in (None, "")
+        and (column == "pid" or not tables.is_numeric(table, at))
+    ]
+    if not parts and "query" in table.columns:
+        parts = [tables.cell(row[table.columns.index("query")])]
+    return " ".join(parts)
 
 
 def nearness(findings: Sequence[Finding]) -> Chart | None:

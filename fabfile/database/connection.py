@@ -117,6 +117,8 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
                 remote=f"{SOCKETS}/{local.name}",
             ),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # Ctrl-C is for who uses the connection, such as psql, and not for the connection.
+            start_new_session=True,
         )  # fmt: skip
         try:
             assert process.stdin is not None

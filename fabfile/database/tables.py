@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table as Drawn
 from rich.text import Text
 
@@ -14,7 +15,10 @@ from fabfile.database import texts, units
 from fabfile.database.findings import Table
 
 # A column that names what a row is, though it is a number, measures nothing.
-IDENTIFIERS = re.compile(r"\b(pid|id|oid|port|queryid|query_id|leader|version|line|major)s?\b", re.IGNORECASE)
+IDENTIFIERS = re.compile(r"\b(pid|id|oid|port|queryid|query_id|leader|version|major)s?\b", re.IGNORECASE)
+# What is long, and goes below its row where there is a statement.
+BELOW = ("query id", "waits for", "application", "query")
+MOST_COLUMNS = 32
 NUMBERS = (int, float, Decimal)
 
 
@@ -36,7 +40,9 @@ def cell(value: object) -> str:
             return units.duration(value.total_seconds())
         case list() | tuple():
             return ", ".join(cell(each) for each in value) or "-"
-    return texts.plain(value)
+    text = str(value)
+    # The indentation of a tree is ours.
+    return " " * (len(text) - len(text.lstrip(" "))) + texts.plain(text)
 
 
 def measure(column: str, value: object) -> str:
@@ -72,7 +78,7 @@ def drawn(table: Table, encoding: str = "utf-8") -> Drawn:
     for position, column in enumerate(table.columns):
         numeric = is_numeric(table, position)
         shown.add_column(
-            column,
+            heading(column),
             justify="right" if numeric else "left",
             no_wrap=numeric,
             overflow="fold",
@@ -82,6 +88,41 @@ def drawn(table: Table, encoding: str = "utf-8") -> Drawn:
         cells = (shown_cell(column, value) for column, value in zip(table.columns, row, strict=True))
         shown.add_row(*(Text(encodable(text, encoding)) for text in cells))
     return shown
+
+
+def heading(column: str) -> str:
+    """A column's name; a size says its unit in each cell."""
+    return column.removesuffix(" bytes")
+
+
+def with_statements(table: Table, width: int, encoding: str = "utf-8") -> Text:
+    """The table of statements or sessions: a line of figures for each, and what is long on a line of its own below."""
+    above = [at for at, name in enumerate(table.columns) if name not in BELOW]
+    below = [at for at, name in enumerate(table.columns) if name in BELOW]
+    cells = [
+        [texts.shortened(shown_cell(table.columns[at], row[at]), MOST_COLUMNS) for at in above]
+        for row in table.rows
+    ]
+    titles = [table.columns[at] for at in above]
+    widths = [max(cell_len(line[at]) for line in (titles, *cells)) for at in range(len(above))]
+    right = [is_numeric(table, at) for at in above]
+    lines = Text(_aligned(titles, widths, right), style="bold")
+    lines = Text().append_text(lines)
+    for row, each in zip(table.rows, cells, strict=True):
+        lines.append(f"\n{encodable(_aligned(each, widths, right), encoding)}")
+        parts = [text for at in below if (text := shown_cell(table.columns[at], row[at])) not in ("", "-")]
+        indent = "    " + " " * (len(each[0]) - len(each[0].lstrip(" "))) if each else "    "
+        long = texts.shortened(encodable("  ".join(parts), encoding), max(20, width - len(indent)))
+        lines.append(f"\n{indent}{long}" if parts else "", style="dim")
+    return lines
+
+
+def _aligned(line: list[str], widths: list[int], right: list[bool]) -> str:
+    padded = [
+        " " * (width - cell_len(text)) + text if to_right else text + " " * (width - cell_len(text))
+        for text, width, to_right in zip(line, widths, right, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
 
 
 def shown_cell(column: str, value: object) -> str:

@@ -155,7 +155,10 @@ def _tables(part: Section, out: Console) -> list[RenderableType]:
             Text(""),
             Text(tables.encodable(texts.plain(table.title), out.encoding), style="bold underline"),
         ]
-        lines.append(tables.drawn(table, out.encoding) if table.rows else Text("none", style="dim"))
+        if "query" in table.columns and table.rows:
+            lines.append(tables.with_statements(table, out.width, out.encoding))
+        else:
+            lines.append(tables.drawn(table, out.encoding) if table.rows else Text("none", style="dim"))
     return lines
 
 

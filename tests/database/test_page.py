@@ -136,8 +136,20 @@ def test_bars_are_long_as_their_measure_is() -> None:
     )
     assert chart is not None
     assert [(bar.label, bar.length, bar.value) for bar in chart.bars] == [
-        ("b", charts.SPACE, "4.0 kB"),
-        ("a", charts.SPACE / 4, "1.0 kB"),
+        ("2 b", charts.SPACE, "4.0 kB"),
+        ("1 a", charts.SPACE / 4, "1.0 kB"),
+    ]
+
+
+def test_what_the_title_speaks_of_is_drawn_else_shares() -> None:
+    dead = Table("Tables by dead rows", ("table", "live count", "dead count"), (("a", 5, 1), ("b", 7, 2)))
+    disks = Table("Disks", ("folders", "size bytes", "used %"), (("/a", 10, 90.0), ("/b", 20, 9.0)))
+    roles = Table("By role", ("role", "state", "sessions"), (("shop", "idle", 3), ("shop", "", 1)))
+    drawn = [charts.of_table(table) for table in (dead, disks, roles)]
+    assert [[(bar.whole, bar.value) for bar in chart.bars] for chart in drawn if chart] == [
+        [("b", "2"), ("a", "1")],
+        [("/a", "90.0 %"), ("/b", "9.0 %")],
+        [("shop idle", "3"), ("shop", "1")],
     ]
 
 

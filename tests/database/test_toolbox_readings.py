@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from fabfile.database import queries
 from fabfile.database.findings import Table
 from fabfile.database.toolbox import activity, reading, readings
 from fabfile.errors import RefusedError
@@ -30,15 +31,15 @@ def ops(ground: Ground) -> psycopg.Connection[Any]:
 
 @pytest.mark.parametrize("file", sorted(reading.FOLDER.glob("*.sql")), ids=lambda file: file.name)
 def test_every_query_says_what_it_is_for_and_what_it_needs(file: Any) -> None:
-    assert reading.HEADER.match(file.read_text(encoding="utf-8"))
+    assert queries.HEADER.match(file.read_text(encoding="utf-8"))
 
 
 def test_a_query_has_the_form_of_its_server() -> None:
-    assert "s.blk_read_time" in reading.statement("top", 16)
-    assert "s.shared_blk_read_time" in reading.statement("top", 17)
-    assert reading.statement("top", 14) == reading.statement("top", 15)
+    assert "s.blk_read_time" in queries.statement("top", 16, reading.FOLDER)
+    assert "s.shared_blk_read_time" in queries.statement("top", 17, reading.FOLDER)
+    assert queries.statement("top", 14, reading.FOLDER) == queries.statement("top", 15, reading.FOLDER)
     with pytest.raises(RefusedError, match="no form of the query top for PostgreSQL 13"):
-        reading.statement("top", 13)
+        queries.statement("top", 13, reading.FOLDER)
 
 
 def test_a_queue_is_shown_with_its_root_first(ground: Ground, ops: psycopg.Connection[Any]) -> None:

@@ -42,6 +42,8 @@ CREATE DATABASE shop;
 """
 SHOP = """
 CREATE EXTENSION pg_stat_statements;
+GRANT SELECT ON pg_hba_file_rules, pg_file_settings TO slipway_ops;
+GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_show_all_file_settings() TO slipway_ops;
 CREATE SCHEMA shop;
 SET search_path TO shop;
 CREATE TABLE accounts (id int PRIMARY KEY, email text);

@@ -128,7 +128,7 @@ def table(sessions: Sequence[Session], with_idle: bool = False) -> Table:
 
 
 def sentences(sessions: Sequence[Session], environment: str) -> list[str]:
-    """What there is to say: how many, who waits, who is at the root and how to end it."""
+    """What there is to say: how many, who waits, who is at the root, and the command that ends it, indented."""
     active = sum(session.state == "active" for session in sessions)
     within = sum(session.state.startswith("idle in transaction") for session in sessions)
     idle = sum(session.is_idle for session in sessions)
@@ -144,9 +144,9 @@ def sentences(sessions: Sequence[Session], environment: str) -> list[str]:
             session = each.session
             said.append(
                 f"pid {session.pid} ({texts.plain(session.role)}, {texts.plain(session.application, 40)}) is "
-                f"{session.state}, and {each.blocks} behind it. To end it: "
-                f"fab db-kill --env {environment} {session.pid}"
+                f"{session.state}, and {each.blocks} behind it. To end it:"
             )
+            said.append(f"  fab db-kill --env {environment} {session.pid}")
     if any(PREPARED in session.blocked_by for session in waiting):
         said.append(
             "A prepared transaction holds a lock and has no session to end: docs/runbooks/db-prepared-transactions.md"

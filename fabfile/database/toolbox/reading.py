@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +14,12 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import class_row
 
-from fabfile.database import texts
+from fabfile.database import queries, texts
 from fabfile.database.findings import Table
-from fabfile.errors import FabError, RefusedError
+from fabfile.errors import FabError
 
 Row = TypeVar("Row")
 FOLDER = Path(__file__).parent / "sql"
-HEADER = re.compile(
-    r"-- purpose: (?P<purpose>.+)\n-- floor: (?P<floor>\d+)\n-- ceiling: (?P<ceiling>\d+|none)\n"
-    r"-- privilege: (?P<privilege>.+)\n"
-)
 # Columns that hold the parts of a name, as arrays; and those that hold a statement.
 NAMES = frozenset(("table", "index", "same as", "references", "sequence"))
 STATEMENTS = frozenset(("query", "definition"))
@@ -68,24 +62,9 @@ def said(failure: psycopg.Error) -> str:
     return texts.plain(text, 300)
 
 
-@cache
-def statement(name: str, version: int) -> str:
-    """The text of the query for a server's major version. Raises RefusedError outside its floor and ceiling."""
-    variants = sorted(FOLDER.glob(f"{name}.[0-9]*.sql"), reverse=True)
-    for file in (*variants, FOLDER / f"{name}.sql"):
-        text = file.read_text(encoding="utf-8")
-        header = HEADER.match(text)
-        if header is None:
-            raise ValueError(f"{file} has no header")
-        ceiling = header["ceiling"]
-        if int(header["floor"]) <= version and (ceiling == "none" or version <= int(ceiling)):
-            return text
-    raise RefusedError(f"There is no form of the query {name} for PostgreSQL {version}. Nothing was read.")
-
-
 def composed(connection: psycopg.Connection[Any], name: str, **parts: sql.Composable) -> sql.Composed:
     """The query's text with identifiers and expressions put in its {places}."""
-    text = statement(name, connection.info.server_version // 10_000)
+    text = queries.statement(name, connection.info.server_version // 10_000, FOLDER)
     return sql.SQL(text).format(**parts)
 
 

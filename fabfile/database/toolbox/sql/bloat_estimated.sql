@@ -4,9 +4,9 @@
 -- privilege: SELECT on the tables, else their statistics are hidden and the estimate is missing
 SELECT ARRAY[n.nspname::text, c.relname::text] AS table,
        pg_relation_size(c.oid) AS bytes,
-       CASE WHEN w.row_bytes IS NOT NULL
+       CASE WHEN w.row_bytes IS NOT NULL AND c.reltuples >= 0
             THEN greatest(0, pg_relation_size(c.oid) - p.needed)::bigint END AS "bloat bytes",
-       CASE WHEN w.row_bytes IS NOT NULL AND pg_relation_size(c.oid) > 0
+       CASE WHEN w.row_bytes IS NOT NULL AND c.reltuples >= 0
             THEN (100 * greatest(0, 1 - p.needed / pg_relation_size(c.oid)))::float8 END AS "bloat %%",
        s.n_dead_tup AS "dead rows",
        greatest(s.last_vacuum, s.last_autovacuum) AS "last vacuum"
@@ -27,6 +27,6 @@ CROSS JOIN LATERAL (
                     100))
            * current_setting('block_size')::int AS needed
 ) AS p
-WHERE c.relkind IN ('r', 'm') AND c.relpages > 0
+WHERE c.relkind IN ('r', 'm') AND pg_relation_size(c.oid) > 0
 ORDER BY "bloat bytes" DESC NULLS LAST, bytes DESC
 LIMIT %(limit)s

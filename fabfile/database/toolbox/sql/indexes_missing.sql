@@ -7,7 +7,7 @@ SELECT ARRAY[n.nspname::text, t.relname::text] AS table,
         FROM unnest(f.conkey) WITH ORDINALITY AS k (number, place)
         JOIN pg_attribute AS a ON a.attrelid = f.conrelid AND a.attnum = k.number) AS columns,
        ARRAY[rn.nspname::text, r.relname::text] AS references,
-       nullif(t.reltuples, -1)::bigint AS "rows, about"
+       nullif(t.reltuples, -1)::bigint AS "rows"
 FROM pg_constraint AS f
 JOIN pg_class AS t ON t.oid = f.conrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
