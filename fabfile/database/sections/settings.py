@@ -114,7 +114,8 @@ def files(about: About, found: list[Refused]) -> Judged:
         return
     one = found[0]
     said = (
-        f"{len(found)} lines of the settings' files are refused, {texts.plain(one.file)} line {one.line}: "
+        f"{len(found)} lines of the settings' files are refused, {texts.plain(one.file)} line {one.line}, "
+        f"{texts.plain(one.name, 60)}: "
         f"{texts.plain(one.error, 120)}. The server may not start again with them."
     )
     yield stated(about, "settings-files", Level.CRITICAL, said, f"{PLAYBOOK} --check --diff")

@@ -4,7 +4,8 @@
 -- privilege: pg_monitor and SELECT on the table, for its statistics
 SELECT s.schema, s.name, s.size, greatest(0, s.size - s.needed) AS wasted
 FROM (
-  SELECT n.nspname::text AS schema, c.relname::text AS name, pg_relation_size(c.oid)::float8 AS size,
+  SELECT n.nspname::text AS schema, c.relname::text AS name, -- Not pg_relation_size, which waits for whoever changes the table.
+         c.relpages * current_setting('block_size')::float8 AS size,
          (ceil(c.reltuples * (28 + coalesce(w.width, 0)) / (current_setting('block_size')::float8 - 24))
            * current_setting('block_size')::float8 * 1.1)::float8 AS needed
   FROM pg_class AS c

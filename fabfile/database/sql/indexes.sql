@@ -4,7 +4,9 @@
 -- privilege: any
 SELECT n.nspname::text AS schema, t.relname::text AS "table", c.relname::text AS name,
        i.indisvalid AND i.indisready AS valid,
-       pg_relation_size(c.oid)::float8 AS size, coalesce(s.idx_scan, 0)::float8 AS scans,
+       -- Not pg_relation_size, which waits for whoever changes the table.
+       c.relpages * current_setting('block_size')::float8 AS size,
+       coalesce(s.idx_scan, 0)::float8 AS scans,
        NOT i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = c.oid) AS removable,
        -- Being built right now is no fault.
        EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = c.oid) AS building,
