@@ -42,6 +42,21 @@ def test_a_link_to_another_of_these_pages_leads_there(page: Path) -> None:
         assert (FOLDER / target).is_file(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_command_of_a_page_is_one_that_there_is(page: Path) -> None:
+    from fabfile import namespace
+
+    named = set(re.findall(r"\bfab ([a-z][a-z-]*)", page.read_text(encoding="utf-8")))
+    # Migrations are a part of their own.
+    assert {name for name in named if not name.startswith("migrate")} <= set(namespace.task_names)
+
+
+def test_every_line_that_can_be_critical_has_its_page() -> None:
+    from fabfile.database.judging import RUNBOOKS
+
+    assert {f"db-{name}" for name in RUNBOOKS} <= {page.stem for page in PAGES}
+
+
 def test_every_query_of_a_page_is_one_that_who_looks_may_ask(ground: Ground) -> None:
     ops = ground.connect("slipway_ops")
     asked = [
