@@ -135,7 +135,7 @@ def _denials(role: str) -> Iterator[None]:
     except errors.InsufficientPrivilege as failure:
         raise RefusedError(
             f"{role} may not explain it: {reading.said(failure)}. A plan needs the statement's own rights, and who "
-            "looks may only read. Nothing was run."
+            "looks may only read. For what writes, explain a SELECT with the same WHERE. Nothing was run."
         ) from None
     except errors.ReadOnlySqlTransaction as failure:
         raise RefusedError(f"It would write: {reading.said(failure)}. Nothing was changed.") from None
