@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def programs(version: int) -> Path:
     """The folder of a server's programs."""
     if version == 14:
         return BINARIES
+    if named := os.environ.get(f"SLIPWAY_TEST_POSTGRESQL_{version}_BIN"):
+        return Path(named)
     asked = [sys.executable, "-m", "tests.lab", "packages", "--version", str(version), "--bin"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     return Path(done.stdout.strip().splitlines()[-1])
