@@ -12,7 +12,7 @@ STEADY := $(BIN)/python -m tests.steady
 # The service's suite runs on the hosts' Python and on the controller's.
 SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
-BENCH ?= hosts service rollouts
+BENCH ?= hosts service rollouts database
 BENCH_ARGUMENTS ?=
 # Tests of all that carries a release to hosts.
 ROLLOUTS := $(addprefix tests/e2e/test_,rollouts.py rollouts_fleet.py bad_releases.py killed_rollouts.py)
@@ -59,7 +59,9 @@ lint: .venv/installed ## Formatters, linters and types
 unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
 	@$(LAB) install
 	@$(BIN)/python -m tests.templates.checkers install
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) . pytest tests/unit tests/templates
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
+	  SLIPWAY_TEST_POSTGRESQL_15_BIN=$$($(LAB) packages --version 15 --bin) \
+	  $(STEADY) . pytest tests/unit tests/templates tests/database
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
@@ -85,14 +87,21 @@ rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kil
 render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host
 	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
 
+.PHONY: screenshot
+screenshot: .venv/installed ## Draw db-status's page of a made-up night in a browser, to build/ (needs Chromium)
+	@mkdir -p build
+	@$(BIN)/python -m tests.database.sample build/db-status.html
+	@$(BIN)/python -m tests.database.browser build/db-status.html build/db-status.png
+
 .PHONY: bench
 bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts under load; BENCH=rollouts for one
 	@$(LAB) install
 	@for part in $(BENCH); do case $$part in \
 	  hosts) $(BIN)/python -m tests.bench ;; \
 	  rollouts) $(BIN)/python -m tests.bench.rollouts ;; \
+	  database) $(BIN)/python -m tests.bench.database ;; \
 	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
-	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, or none for all."; exit 2 ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, or none for all."; exit 2 ;; \
 	esac; done
 
 .PHONY: secrets

@@ -3,6 +3,8 @@
 from invoke import Collection
 
 from fabfile.tasks import backups as _backups
+from fabfile.tasks import database as _database
+from fabfile.tasks import database_toolbox as _toolbox
 from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
 from fabfile.tasks import rollouts as _rollouts
@@ -22,6 +24,16 @@ namespace = Collection(
     _looking.logs,
     _looking.audit,
     _looking.diagnose,
+    _database.db_status,
     _backups.db_backup,
     _backups.db_restore,
+    _toolbox.db_activity,
+    _toolbox.db_locks,
+    _toolbox.db_top,
+    _toolbox.db_bloat,
+    _toolbox.db_indexes,
+    _toolbox.db_sizes,
+    _toolbox.db_explain,
+    _toolbox.db_kill,
+    _toolbox.db_shell,
 )

@@ -115,6 +115,12 @@ def host_of(name: str, group: str, inventories: Path = PROJECT / "inventory") ->
     raise RefusedError(f"The environment {name} has no host in the group {group}. Nothing was changed.")
 
 
+def variables_of(name: str, inventories: Path = PROJECT / "inventory") -> Variables:
+    """All values of inventory/NAME. Raises RefusedError when there is none."""
+    inventory = _inventory(name, inventories)
+    return Variables(_listed(inventory), inventory)
+
+
 def _inventory(name: str, inventories: Path) -> Path:
     if not NAME.fullmatch(name):
         raise RefusedError(f"{name!r} is not the name of an environment. {_choices(inventories)}")

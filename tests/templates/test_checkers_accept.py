@@ -75,7 +75,7 @@ def test_rsyslog_takes_its_files(trees: Trees, certificates: Path, case: str, ho
 
 
 @every_host
-def test_sudo_takes_its_rule_and_gives_deploy_one_program(trees: Trees, case: str, host: str) -> None:
+def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, host: str) -> None:
     tree = trees[case, host]
 
     done = check(tree.case.suite, [tree.root], *SUDO)
@@ -83,8 +83,10 @@ def test_sudo_takes_its_rule_and_gives_deploy_one_program(trees: Trees, case: st
 
     assert done.returncode == 0, done.stdout
     assert "/etc/sudoers.d/slipway: parsed OK" in done.stdout
+    look = '    (postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql ""'
     assert re.findall(r"^ +\(.*", listed.stdout, re.MULTILINE) == [
-        "    (root) NOPASSWD: /usr/local/sbin/slipway"
+        "    (root) NOPASSWD: /usr/local/sbin/slipway",
+        *([look] if tree.has("usr/local/lib/slipway/look-at-postgresql") else []),
     ], listed.stdout
 
 

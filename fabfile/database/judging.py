@@ -1,0 +1,102 @@
+"""The form of a judgement: which queries a check needs, and the function that makes findings of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fabfile.database import thresholds
+from fabfile.database.findings import Finding, Level, Table
+from fabfile.database.thresholds import Threshold
+
+# The one list of pages a critical line may name: docs/runbooks/db-<check>.md.
+RUNBOOKS = frozenset(
+    (
+        "connections", "connection-budget", "blocked", "longest-query", "oldest-transaction", "idle-in-transaction",
+        "prepared-transactions", "replica-lag", "replicas", "slots", "archiving", "wal-size", "disk", "transaction-ids",
+        "sequences", "bloat", "checksums", "settings-files", "hba", "certificate", "role-validity", "migration",
+        "backup", "restore-test", "clock", "server", "privileges",
+    )
+)  # fmt: skip
+# Several checks that one page explains.
+PAGES = {
+    "replay-delay": "replica-lag",
+    "archive-backlog": "archiving",
+    "inodes": "disk",
+    "multixacts": "transaction-ids",
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a judgement knows beside its rows. facts: the host's (see host_facts), empty where nobody asked it.
+
+    budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision.
+    sent, answered: the controller's clock around the host's.
+    """
+
+    environment: str
+    database: str
+    now: datetime
+    version: int
+    standby: bool = False
+    monitor: bool = True
+    replicas: int = 0
+    backups_expected: bool = False
+    budget: int = 0
+    head: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, Threshold] = field(default_factory=lambda: dict(thresholds.DEFAULTS))
+
+
+Judged = Iterable[Finding | Table]
+
+
+@dataclass(frozen=True)
+class Check:
+    """judge gets About and a list of rows for each of the queries (name, type of row). monitor: needs pg_monitor."""
+
+    name: str
+    queries: tuple[tuple[str, type], ...]
+    judge: Callable[..., Judged]
+    monitor: bool = True
+
+
+def runbook(check: str) -> str:
+    """The page of a check that can be critical, "" for others."""
+    name = PAGES.get(check, check)
+    return f"db-{name}.md" if name in RUNBOOKS else ""
+
+
+def measured(
+    about: About, check: str, value: float, sentence: str, command: str = "", applies: bool = True
+) -> Finding:
+    """A finding of a number; its thresholds end the sentence. applies: False is OK at any number."""
+    threshold = about.thresholds[check]
+    level = threshold.level(value) if applies else Level.OK
+    return Finding(
+        check,
+        level,
+        f"{sentence} ({threshold.said()}).",
+        command_of(about, command) if level is not Level.OK else "",
+        runbook(check) if level is not Level.OK else "",
+        value,
+        threshold.warn,
+        threshold.critical,
+        threshold.unit,
+    )
+
+
+def stated(about: About, check: str, level: Level, sentence: str, command: str = "") -> Finding:
+    """A finding without a number of its own to compare."""
+    wrong = level is not Level.OK
+    return Finding(
+        check, level, sentence, command_of(about, command) if wrong else "", runbook(check) if wrong else ""
+    )
+
+
+def command_of(about: About, command: str) -> str:
+    """A fab command, with the environment it was seen in."""
+    return f"{command} --env {about.environment}" if command.startswith("fab ") else command

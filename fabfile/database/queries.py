@@ -1,0 +1,48 @@
+"""One SQL file a query, with its purpose, versions and privilege in its first lines; its rows typed and frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row
+
+from fabfile.errors import RefusedError
+
+Row = TypeVar("Row")
+FOLDER = Path(__file__).parent / "sql"
+# A form for newer servers has its floor in its name: checkpoints.17.sql beside checkpoints.sql.
+HEADER = re.compile(
+    r"-- purpose: (?P<purpose>.+)\n-- floor: (?P<floor>\d+)\n-- ceiling: (?P<ceiling>\d+|none)\n"
+    r"-- privilege: (?P<privilege>.+)\n"
+)
+
+
+@cache
+def statement(name: str, version: int, folder: Path = FOLDER) -> str:
+    """The text of the query for a server's major version. Raises RefusedError outside its floor and ceiling."""
+    for file in (*sorted(folder.glob(f"{name}.[0-9]*.sql"), reverse=True), folder / f"{name}.sql"):
+        text = file.read_text(encoding="utf-8")
+        header = HEADER.match(text)
+        if header is None:
+            raise ValueError(f"{file} has no header of purpose, floor, ceiling and privilege")
+        ceiling = header["ceiling"]
+        if int(header["floor"]) <= version and (ceiling == "none" or version <= int(ceiling)):
+            return text
+    raise RefusedError(f"There is no form of the query {name} for PostgreSQL {version}. Nothing was read.")
+
+
+def rows(
+    connection: psycopg.Connection[Any],
+    kind: type[Row],
+    name: str,
+    values: Mapping[str, object] | None = None,
+) -> list[Row]:
+    """The query's rows, each a frozen object whose fields are the query's columns. Raises psycopg.Error."""
+    text = statement(name, connection.info.server_version // 10_000)
+    with connection.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(text.encode(), values).fetchall()

@@ -1,0 +1,209 @@
+"""What the server runs with: drift, refused lines, access, versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from fabfile.database import texts, units
+from fabfile.database.findings import Level
+from fabfile.database.judging import About, Check, Judged, measured, stated
+
+# The last day on which upstream corrects a major version.
+ENDS = {
+    14: date(2026, 11, 12),
+    15: date(2027, 11, 11),
+    16: date(2028, 11, 9),
+    17: date(2029, 11, 8),
+}
+# The workers start with the server, within moments.
+LEAST_APART = 30
+PLAYBOOK = "ansible-playbook -i inventory/ENV playbooks/database.yml"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """altered: by ALTER SYSTEM, which wins over every file."""
+
+    name: str
+    pending_restart: bool
+    file: str
+    line: int
+    altered: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    file: str
+    line: int
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    line: int
+    type: str
+    method: str
+    address: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Plain:
+    sessions: int
+
+
+@dataclass(frozen=True)
+class Role:
+    """days: until its password ends."""
+
+    name: str
+    days: float
+
+
+@dataclass(frozen=True)
+class Extension:
+    name: str
+    version: str
+    available: str
+
+
+@dataclass(frozen=True)
+class Collation:
+    name: str
+
+
+@dataclass(frozen=True)
+class Processes:
+    """after: seconds from the server's start to its workers'. seconds: since the workers' start."""
+
+    after: float
+    seconds: float
+
+
+def drift(about: About, found: list[Setting]) -> Judged:
+    """What waits for a restart, and what ALTER SYSTEM put above the files Slipway wrote."""
+    waiting = [one.name for one in found if one.pending_restart]
+    altered = [one.name for one in found if one.altered]
+    restart = f"{PLAYBOOK} -e postgresql_restart_allowed=true"
+    yield stated(
+        about,
+        "pending-restart",
+        Level.WARN if waiting else Level.OK,
+        f"{len(waiting)} settings wait for a restart{_named(waiting)}.",
+        restart,
+    )
+    yield stated(
+        about,
+        "settings-drift",
+        Level.WARN if altered else Level.OK,
+        f"{len(altered)} settings are from ALTER SYSTEM, not from the inventory{_named(altered)}.",
+        f"ALTER SYSTEM RESET {altered[0]}; SELECT pg_reload_conf();" if altered else "",
+    )
+
+
+def _named(names: list[str]) -> str:
+    return f": {', '.join(names[:6])}" if names else ""
+
+
+def files(about: About, found: list[Refused]) -> Judged:
+    """Lines of the settings' files that the server refuses; at the next start it would not come up."""
+    if not found:
+        yield stated(about, "settings-files", Level.OK, "The settings' files have no error.")
+        return
+    one = found[0]
+    said = (
+        f"{len(found)} lines of the settings' files are refused, {texts.plain(one.file)} line {one.line}, "
+        f"{texts.plain(one.name, 60)}: "
+        f"{texts.plain(one.error, 120)}. The server may not start again with them."
+    )
+    yield stated(about, "settings-files", Level.CRITICAL, said, f"{PLAYBOOK} --check --diff")
+
+
+def access(about: About, found: list[Rule]) -> Judged:
+    """Lines of pg_hba.conf that are refused, or that let in too easily."""
+    wrong = [one for one in found if one.error]
+    if wrong:
+        said = (
+            f"pg_hba.conf has {len(wrong)} lines the server refuses, line {wrong[0].line}: "
+            f"{texts.plain(wrong[0].error, 120)}. No change of it takes effect until then."
+        )
+        yield stated(about, "hba", Level.CRITICAL, said, f"{PLAYBOOK} --check --diff")
+    else:
+        yield stated(about, "hba", Level.OK, "pg_hba.conf has no error.")
+    weak = [one for one in found if not one.error]
+    if weak:
+        one = weak[0]
+        line = f"{one.type} {one.address} {one.method}"
+        said = f"{len(weak)} lines of pg_hba.conf ask for too little, line {one.line}: {line}."
+        yield stated(about, "access", Level.WARN, said, f"{PLAYBOOK} --check --diff")
+
+
+def encryption(about: About, found: list[Plain]) -> Judged:
+    """Sessions from elsewhere in the clear."""
+    number = found[0].sessions
+    said = f"{number} sessions from other hosts are not encrypted."
+    yield stated(about, "encryption", Level.WARN if number else Level.OK, said, "fab db-activity")
+
+
+def roles(about: About, found: list[Role]) -> Judged:
+    """Passwords that end."""
+    if found:
+        one = found[0]
+        said = f"The password of {texts.name(one.name)} ends in {one.days:.0f} days"
+        yield measured(about, "role-validity", one.days, said, PLAYBOOK)
+
+
+def extensions(about: About, found: list[Extension]) -> Judged:
+    """Extensions not updated after the host's packages were."""
+    names = ", ".join(f"{texts.name(one.name)} {one.version} of {one.available}" for one in found)
+    said = f"{len(found)} extensions are older than their package{f': {names}' if names else ''}."
+    command = f"ALTER EXTENSION {texts.name(found[0].name)} UPDATE;" if found else ""
+    yield stated(about, "extensions", Level.WARN if found else Level.OK, said, command)
+
+
+def collations(about: About, found: list[Collation]) -> Judged:
+    """Indexes that sort by an order that is no more."""
+    names = ", ".join(texts.plain(one.name, 60) for one in found[:5])
+    said = f"{len(found)} collations changed with the system's library{f': {names}' if names else ''}."
+    yield stated(
+        about, "collations", Level.WARN if found else Level.OK, said, "REINDEX DATABASE CONCURRENTLY;"
+    )
+
+
+def crash(about: About, found: list[Processes]) -> Judged:
+    """A session that died in a crash takes all others with it; the server's own start stays what it was."""
+    one = found[0]
+    if one.after < LEAST_APART:
+        yield stated(about, "restart", Level.OK, "No session has crashed since the server's start.")
+        return
+    said = f"A session crashed {units.duration(one.seconds)} ago, and every other was ended with it"
+    yield measured(
+        about, "restart", one.seconds, said, "journalctl -u postgresql@* --grep 'terminated by signal'"
+    )
+
+
+def support(about: About) -> Judged:
+    """Upstream's end of the major version."""
+    major = about.version // 10_000
+    ends = ENDS.get(major)
+    if ends is None:
+        return
+    days = (ends - about.now.date()).days
+    when = f"ended {-days} days ago" if days < 0 else f"ends in {days} days"
+    said = f"Upstream's support of PostgreSQL {major} {when}, {ends.isoformat()}"
+    yield measured(about, "end-of-support", days, said, "docs/architecture.md, Platforms")
+
+
+CHECKS = (
+    Check("settings-drift", (("settings", Setting),), drift),
+    Check("settings-files", (("setting_files", Refused),), files),
+    Check("hba", (("hba", Rule),), access),
+    Check("encryption", (("plain_sessions", Plain),), encryption),
+    Check("role-validity", (("roles", Role),), roles, monitor=False),
+    Check("extensions", (("extensions", Extension),), extensions, monitor=False),
+    Check("collations", (("collations", Collation),), collations, monitor=False),
+    Check("restart", (("processes", Processes),), crash),
+    Check("end-of-support", (), support, monitor=False),
+)

@@ -1,0 +1,244 @@
+"""Tables, indexes and sequences: what grows, what is in the way, what runs out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fabfile.database import texts, units
+from fabfile.database.findings import Level, Table
+from fabfile.database.judging import About, Check, Judged, measured, stated
+
+LEAST_DEAD = 10_000
+LEAST_UNUSED = 10 << 20
+LEAST_BLOAT = 0.3
+LEAST_SCANNED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Used:
+    """live, dead: rows. due: dead rows from which autovacuum comes. vacuumed: seconds since, -1 never."""
+
+    schema: str
+    name: str
+    live: float
+    dead: float
+    scans: float
+    scanned: float
+    index_scans: float
+    vacuumed: float
+    off: bool
+    off_everywhere: bool
+    due: float
+
+    @property
+    def shown(self) -> str:
+        return texts.qualified(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Age:
+    """Of a database: transactions and multixacts since the oldest that is not frozen."""
+
+    name: str
+    transactions: float
+    multixacts: float
+
+
+@dataclass(frozen=True)
+class Index:
+    schema: str
+    table: str
+    name: str
+    valid: bool
+    size: float
+    scans: float
+    removable: bool
+    building: bool
+    same_as: str
+
+    @property
+    def shown(self) -> str:
+        return texts.qualified(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    schema: str
+    table: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """percent: of its way to the end."""
+
+    schema: str
+    name: str
+    readable: bool
+    cycles: bool
+    percent: float
+
+
+@dataclass(frozen=True)
+class Bloat:
+    schema: str
+    name: str
+    size: float
+    wasted: float
+
+
+def ages(about: About, found: list[Age]) -> Judged:
+    """How far from the end of transaction ids, at which the server stops writing."""
+    for check, what in (("transaction-ids", "transactions"), ("multixacts", "multixacts")):
+        one = max(found, key=lambda age: getattr(age, what))
+        value = getattr(one, what)
+        name, count = texts.name(one.name), units.count(value)
+        said = f"The database {name} has {count} {what} that are not frozen, of 2 147 000 000"
+        yield measured(about, check, value, said, f"vacuumdb --freeze {texts.name(one.name)}")
+
+
+def dead_rows(about: About, found: list[Used]) -> Judged:
+    """Tables full of dead rows that autovacuum should have come for."""
+    wrong = [one for one in found if one.dead >= LEAST_DEAD and (one.dead > 2 * one.due or _off(one))]
+    one = max(wrong, key=_dead_percent, default=None)
+    if one is None:
+        yield measured(about, "dead-tuples", 0, "No table waits for autovacuum")
+    else:
+        why = "autovacuum is off for it" if _off(one) else "autovacuum is overdue"
+        yield measured(
+            about,
+            "dead-tuples",
+            _dead_percent(one),
+            f"{one.shown} has {units.count(one.dead)} dead rows, {_dead_percent(one):.0f} %, and {why}",
+            f"VACUUM (ANALYZE) {one.shown};",
+        )
+    switched = [each.shown for each in found if each.off]
+    if any(each.off_everywhere for each in found):
+        yield stated(
+            about, "autovacuum", Level.WARN, "autovacuum is off for every table.", "SHOW autovacuum;"
+        )
+    elif switched:
+        said = f"autovacuum is off for {', '.join(switched[:5])}."
+        yield stated(
+            about, "autovacuum", Level.WARN, said, f"ALTER TABLE {switched[0]} RESET (autovacuum_enabled);"
+        )
+    else:
+        yield stated(about, "autovacuum", Level.OK, "autovacuum is on for every table.")
+    rows = tuple((each.shown, each.live, each.dead, each.scans, each.index_scans) for each in found[:20])
+    yield Table("Tables by dead rows", ("table", "live count", "dead count", "scans", "index scans"), rows)
+
+
+def _off(one: Used) -> bool:
+    return one.off or one.off_everywhere
+
+
+def _dead_percent(one: Used) -> float:
+    return 100 * one.dead / max(1.0, one.dead + one.live)
+
+
+def sequential_scans(about: About, found: list[Used]) -> Judged:
+    """Large tables that are read whole; said, never a fault."""
+    one = max(found, key=lambda each: each.scanned, default=None)
+    if one is None or one.scanned < LEAST_SCANNED:
+        yield stated(about, "sequential-scans", Level.OK, "No large table is read whole again and again.")
+        return
+    said = (
+        f"{one.shown} was read whole {units.count(one.scans)} times, {units.count(one.scanned)} rows in all."
+    )
+    yield stated(about, "sequential-scans", Level.OK, said)
+
+
+def bloat(about: About, found: list[Bloat]) -> Judged:
+    """Tables larger than their rows need, by an estimate from statistics."""
+    wrong = [one for one in found if one.size and one.wasted / one.size >= LEAST_BLOAT]
+    one = max(wrong, key=lambda each: each.wasted, default=None)
+    if one is None:
+        yield measured(
+            about, "bloat", 0, f"No table of the {len(found)} whose statistics may be read is bloated"
+        )
+        return
+    name = texts.qualified(one.schema, one.name)
+    said = (
+        f"{name} has {units.size(one.wasted)} more than its rows need, of {units.size(one.size)}, by estimate"
+    )
+    yield measured(about, "bloat", one.wasted, said, "fab db-bloat")
+
+
+def indexes(about: About, found: list[Index]) -> Judged:
+    """Invalid ones are paid for and not used; duplicate and unused ones are said."""
+    invalid = [one for one in found if not one.valid and not one.building]
+    if invalid:
+        names = ", ".join(one.shown for one in invalid[:5])
+        said = f"{len(invalid)} indexes are invalid and help no query: {names}."
+        yield stated(
+            about, "invalid-indexes", Level.WARN, said, f"DROP INDEX CONCURRENTLY {invalid[0].shown};"
+        )
+    else:
+        yield stated(about, "invalid-indexes", Level.OK, f"All of {len(found)} indexes are valid.")
+    same = [one for one in found if one.same_as]
+    unused = [one for one in found if one.scans == 0 and one.removable and one.size >= LEAST_UNUSED]
+    pairs = ", ".join(f"{one.shown} as {texts.name(one.same_as)}" for one in same[:5])
+    said = f"{len(same)} indexes equal another one{f': {pairs}' if pairs else ''}."
+    yield stated(about, "duplicate-indexes", Level.OK, said)
+    size = units.size(sum(one.size for one in unused))
+    yield stated(
+        about, "unused-indexes", Level.OK, f"{len(unused)} large indexes were never used, {size} in all."
+    )
+    rows = tuple((one.shown, "invalid", one.size) for one in invalid)
+    rows += tuple((one.shown, f"same as {texts.name(one.same_as)}", one.size) for one in same)
+    rows += tuple((one.shown, "never used", one.size) for one in unused)
+    yield Table("Indexes to look at", ("index", "why", "size bytes"), rows)
+
+
+def constraints(about: About, found: list[Constraint]) -> Judged:
+    """Those added NOT VALID and never validated."""
+    if not found:
+        yield stated(about, "constraints", Level.OK, "Every constraint is validated.")
+        return
+    one = found[0]
+    table = texts.qualified(one.schema, one.table)
+    said = f"{len(found)} constraints were never validated, such as {texts.name(one.name)} of {table}."
+    yield stated(
+        about,
+        "constraints",
+        Level.WARN,
+        said,
+        f"ALTER TABLE {table} VALIDATE CONSTRAINT {texts.name(one.name)};",
+    )
+
+
+def sequences(about: About, found: list[Sequence]) -> Judged:
+    """How far the furthest sequence is; one that cannot be read is not taken for a fresh one."""
+    unseen = [texts.qualified(one.schema, one.name) for one in found if not one.readable]
+    if unseen:
+        said = (
+            f"{len(unseen)} sequences may not be read, such as {unseen[0]}, so how far they are is not known."
+        )
+        yield stated(
+            about,
+            "sequences",
+            Level.UNKNOWN,
+            said,
+            "ansible-playbook -i inventory/ENV playbooks/database.yml",
+        )
+    ending = [one for one in found if one.readable and not one.cycles]
+    one = max(ending, key=lambda each: each.percent, default=None)
+    if one is None:
+        if not unseen:
+            yield measured(about, "sequences", 0, "There is no sequence that can end")
+        return
+    name = texts.qualified(one.schema, one.name)
+    said = f"The sequence {name} has used {one.percent:.4g} % of its numbers"
+    yield measured(about, "sequences", one.percent, said, f"ALTER SEQUENCE {name} AS bigint;")
+
+
+TABLES = ("tables", Used)
+CHECKS = (
+    Check("transaction-ids", (("ages", Age),), ages, monitor=False),
+    Check("dead-tuples", (TABLES,), dead_rows, monitor=False),
+    Check("sequential-scans", (TABLES,), sequential_scans, monitor=False),
+    Check("bloat", (("bloat", Bloat),), bloat, monitor=False),
+    Check("indexes", (("indexes", Index),), indexes, monitor=False),
+    Check("constraints", (("constraints", Constraint),), constraints, monitor=False),
+    Check("sequences", (("sequences", Sequence),), sequences, monitor=False),
+)

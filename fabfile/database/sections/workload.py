@@ -1,0 +1,137 @@
+"""What the server has been doing: cache, checkpoints, temporary files, deadlocks, statements, damaged pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fabfile.database import texts, units
+from fabfile.database.findings import Level, Table
+from fabfile.database.judging import About, Check, Judged, measured, stated
+
+LEAST_BLOCKS = 100_000
+LEAST_CHECKPOINTS = 20
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Of this database, since its statistics were reset, seconds ago. hit, read: blocks."""
+
+    hit: float
+    read: float
+    commits: float
+    rollbacks: float
+    deadlocks: float
+    temporary_files: float
+    temporary_bytes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checksums:
+    name: str
+    failures: int
+    last: datetime | None
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Preloaded:
+    installed: bool
+    loaded: bool
+
+
+@dataclass(frozen=True)
+class Statement:
+    """milliseconds: in all. percent: of all statements' time."""
+
+    calls: float
+    milliseconds: float
+    mean: float
+    percent: float | None
+    query: str
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    timed: float
+    requested: float
+
+
+def cache(about: About, found: list[Cache]) -> Judged:
+    """Hits, temporary files, deadlocks and rollbacks of this database."""
+    one = found[0]
+    asked = one.hit + one.read
+    percent = 100 * one.hit / asked if asked else 100.0
+    said = f"{percent:.2f} % of the blocks asked for were in memory"
+    yield measured(about, "cache-hit", percent, said, "fab db-top", asked >= LEAST_BLOCKS)
+    ended = one.commits + one.rollbacks
+    share = 100 * one.rollbacks / ended if ended else 0
+    yield stated(
+        about,
+        "counts",
+        Level.OK,
+        f"{units.count(one.deadlocks)} deadlocks, {units.count(one.temporary_files)} temporary files of "
+        f"{units.size(one.temporary_bytes)}, {share:.1f} % of transactions rolled back.",
+    )
+
+
+def checksums(about: About, found: list[Checksums]) -> Judged:
+    """Damaged pages."""
+    failures = sum(one.failures for one in found)
+    where = ", ".join(texts.name(one.name) for one in found if one.failures)
+    if failures:
+        said = f"{failures} pages did not have their checksum, in {where}: the storage is damaged."
+        yield stated(about, "checksums", Level.CRITICAL, said, "journalctl -k --grep 'I/O error'")
+    elif not all(one.enabled for one in found):
+        said = "Pages have no checksums: damage would not be noticed."
+        yield stated(
+            about,
+            "checksums",
+            Level.WARN,
+            said,
+            "pg_checksums --enable  # with the server stopped",
+        )
+    else:
+        yield stated(about, "checksums", Level.OK, "Every page had its checksum.")
+
+
+def checkpoints(about: About, found: list[Checkpoints]) -> Judged:
+    """Whether WAL fills before a checkpoint's time has come."""
+    one = found[0]
+    every = one.timed + one.requested
+    percent = 100 * one.requested / every if every else 0
+    said = (
+        f"{units.count(one.requested)} of {units.count(every)} checkpoints were asked for before their time"
+    )
+    yield measured(about, "checkpoints", percent, said, "SHOW max_wal_size;", every > LEAST_CHECKPOINTS)
+
+
+def preloaded(about: About, found: list[Preloaded]) -> Judged:
+    """Whether statements are counted at all."""
+    there = found[0].installed and found[0].loaded
+    if not there:
+        said = "Statements are not counted: pg_stat_statements is not there."
+        yield stated(about, "statements", Level.WARN, said, "CREATE EXTENSION pg_stat_statements;")
+
+
+def statements(about: About, found: list[Statement]) -> Judged:
+    """The statements that cost most, without their values."""
+    if found:
+        share = found[0].percent or 0
+        said = f"One statement takes {share:.0f} % of all statements' time."
+        yield stated(about, "statements", Level.OK, said)
+    rows = tuple(
+        (texts.query(one.query), one.calls, one.milliseconds, one.mean, one.percent) for one in found
+    )
+    yield Table("Statements by time", ("query", "calls", "total ms", "mean ms", "time %"), rows)
+
+
+CHECKS = (
+    Check("cache-hit", (("cache", Cache),), cache, monitor=False),
+    Check("checksums", (("checksums", Checksums),), checksums, monitor=False),
+    Check("checkpoints", (("checkpoints", Checkpoints),), checkpoints, monitor=False),
+    Check("statements", (("preloaded", Preloaded),), preloaded, monitor=False),
+)
+# Asked only where the extension is: a missing one is a finding, not a failure.
+COUNTED = Check("statements", (("statements", Statement),), statements)

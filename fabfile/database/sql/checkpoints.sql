@@ -1,0 +1,6 @@
+-- purpose: checkpoints by the clock and those that a full WAL asked for
+-- floor: 14
+-- ceiling: 16
+-- privilege: any
+SELECT checkpoints_timed::float8 AS timed, checkpoints_req::float8 AS requested
+FROM pg_stat_bgwriter

@@ -1,0 +1,9 @@
+-- purpose: how many connections there may be and are, and how far they are kept for superusers
+-- floor: 14
+-- ceiling: none
+-- privilege: pg_monitor
+SELECT current_setting('max_connections')::int AS maximum,
+       current_setting('superuser_reserved_connections')::int AS reserved,
+       count(*)::int AS used
+FROM pg_stat_activity
+WHERE backend_type = 'client backend'

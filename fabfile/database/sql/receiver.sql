@@ -1,0 +1,9 @@
+-- purpose: a standby's own view: what it receives, what it has replayed, whether replay is paused
+-- floor: 14
+-- ceiling: none
+-- privilege: pg_monitor
+SELECT pg_is_in_recovery() AS standby,
+       (SELECT status FROM pg_stat_wal_receiver) AS status,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused,
+       coalesce(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0)::float8 AS behind,
+       coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)::float8 AS seconds

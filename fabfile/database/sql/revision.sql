@@ -1,0 +1,7 @@
+-- purpose: the schema's revision
+-- floor: 14
+-- ceiling: none
+-- privilege: USAGE on the schema shop, SELECT on alembic_version
+SELECT version_num AS revision
+FROM shop.alembic_version
+ORDER BY 1

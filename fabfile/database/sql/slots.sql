@@ -1,0 +1,10 @@
+-- purpose: replication slots, and the WAL that each keeps
+-- floor: 14
+-- ceiling: none
+-- privilege: any
+SELECT slot_name::text AS name, slot_type AS kind, active, coalesce(wal_status, '') AS status,
+       coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+                                restart_lsn), 0)::float8 AS retained,
+       coalesce(greatest(age(xmin), age(catalog_xmin)), 0) AS held
+FROM pg_replication_slots
+ORDER BY 5 DESC, 1

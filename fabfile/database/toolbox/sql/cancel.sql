@@ -1,0 +1,7 @@
+-- purpose: end the statement of a session, if the session is still the one that was shown
+-- floor: 14
+-- ceiling: none
+-- privilege: pg_signal_backend
+SELECT pg_cancel_backend(a.pid) AS signalled
+FROM pg_stat_activity AS a
+WHERE a.pid = %(pid)s AND a.backend_start = %(backend_start)s

@@ -1,0 +1,371 @@
+"""Each fault is made on a real server, and said; what is healthy and busy is left in peace."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from fabfile.database import queries, reserved
+from fabfile.database.findings import Level
+from fabfile.database.judging import About
+from fabfile.database.thresholds import Threshold
+from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, running, until, wrong
+from tests.unit.test_postgresql_harness import owned_directory, run_as_owner
+
+AT_ONCE = Threshold(0, 0, "s")
+FILES = sorted(queries.FOLDER.glob("*.sql"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_query_says_its_purpose_versions_and_privilege(file: Path) -> None:
+    header = queries.HEADER.match(file.read_text())
+    assert header is not None
+    assert int(header["floor"]) >= 14
+
+
+def test_a_busy_healthy_server_is_left_in_peace(cluster: Cluster) -> None:
+    stop = threading.Event()
+
+    def write(session: psycopg.Connection[tuple[object, ...]]) -> None:
+        while not stop.is_set():
+            session.execute("INSERT INTO shop.orders (state) VALUES ('new')")
+            session.execute(
+                "UPDATE shop.orders SET state = 'paid' WHERE id = (SELECT max(id) FROM shop.orders)"
+            )
+
+    writers = [threading.Thread(target=write, args=(cluster.connect("shop"),)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        reports = [cluster.look() for _ in range(5)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert [wrong(report) for report in reports] == [{}] * 5
+    assert {report.exit_code for report in reports} == {0}
+
+
+def test_the_root_of_a_chain_of_locks_is_named(cluster: Cluster) -> None:
+    root = cluster.connect("shop", application_name="root of\x1b[2J it")
+    root.execute("BEGIN")
+    root.execute("UPDATE shop.orders SET state = 'x' WHERE id = 1")
+    middle, last = cluster.connect("shop"), cluster.connect("shop")
+    middle.execute("BEGIN")
+    middle.execute("UPDATE shop.orders SET state = 'x' WHERE id = 2")
+    threads = [
+        threading.Thread(
+            target=session.execute, args=(f"UPDATE shop.orders SET state = 'y' WHERE id = {row}",)
+        )
+        for session, row in ((middle, 1), (last, 2))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        watcher = cluster.connect()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        until(lambda: watcher.execute(waiting).fetchone() == (2,))
+        report = cluster.look(blocked=AT_ONCE)
+    finally:
+        root.execute("ROLLBACK")
+        threads[0].join()
+        middle.execute("ROLLBACK")
+        threads[1].join()
+    finding = found(report, "blocked")
+    assert finding.level is Level.CRITICAL
+    assert "2 sessions wait for a lock" in finding.sentence
+    assert f"the root is pid {root.info.backend_pid} (shop, root of?[2J it)" in finding.sentence
+    assert finding.command == f"fab db-kill {root.info.backend_pid} --env test"
+
+
+def test_who_is_idle_in_a_transaction_is_named(cluster: Cluster) -> None:
+    session = cluster.connect("shop")
+    session.execute("BEGIN")
+    session.execute("SELECT 1")
+    report = cluster.look(idle_in_transaction=AT_ONCE, oldest_transaction=AT_ONCE)
+    for check in ("idle-in-transaction", "oldest-transaction"):
+        assert found(report, check).level is Level.CRITICAL
+        assert f"pid {session.info.backend_pid}" in found(report, check).sentence
+
+
+def test_a_long_query_is_named_without_its_literals(cluster: Cluster) -> None:
+    session = cluster.connect("shop")
+    pid = session.info.backend_pid
+    thread = threading.Thread(target=lambda: _until_ended(session, "SELECT pg_sleep(600), 'a secret'"))
+    thread.start()
+    watcher = cluster.connect()
+    state = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+    until(lambda: watcher.execute(state, (pid,)).fetchone() == ("active",))
+    report = cluster.look(longest_query=AT_ONCE)
+    watcher.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    thread.join()
+    assert found(report, "longest-query").command == f"fab db-kill {pid} --env test"
+    assert "a secret" not in repr(report.sections)
+
+
+def _until_ended(session: psycopg.Connection[tuple[object, ...]], statement: str) -> None:
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        session.execute(statement.encode())
+
+
+def test_a_prepared_transaction_is_found_by_its_name(cluster: Cluster) -> None:
+    session = cluster.connect()
+    session.execute("BEGIN")
+    session.execute("UPDATE shop.orders SET state = 'x' WHERE id = 3")
+    session.execute("PREPARE TRANSACTION 'left behind'")
+    report = cluster.look(prepared_transactions=AT_ONCE)
+    session.execute("ROLLBACK PREPARED 'left behind'")
+    assert found(report, "prepared-transactions").level is Level.CRITICAL
+    assert "left behind" in found(report, "prepared-transactions").sentence
+
+
+def test_a_slot_nobody_reads_keeps_wal(cluster: Cluster) -> None:
+    with cluster.connect() as session:
+        session.execute("SELECT pg_create_physical_replication_slot('dead', true)")
+        session.execute("SELECT pg_switch_wal()")
+        session.execute(
+            "INSERT INTO shop.orders (state) SELECT repeat('x', 500) FROM generate_series(1, 2000)"
+        )
+        lenient = cluster.look()
+        strict = cluster.look(slots=Threshold(1, 1024, "B"))
+        session.execute("SELECT pg_drop_replication_slot('dead')")
+    assert found(lenient, "slots").level is Level.WARN
+    assert found(strict, "slots").level is Level.CRITICAL
+    assert found(strict, "slots").command == "SELECT pg_drop_replication_slot('dead');"
+
+
+def test_an_archive_command_that_fails_is_said(cluster: Cluster) -> None:
+    with cluster.connect() as session:
+        session.execute("ALTER SYSTEM SET archive_command = 'false'")
+        session.execute("SELECT pg_reload_conf()")
+        session.execute("INSERT INTO shop.orders (state) VALUES ('x')")
+        session.execute("SELECT pg_switch_wal()")
+        failed = "SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver"
+        until(lambda: session.execute(failed).fetchone() == (True,))
+        lenient, strict = cluster.look(), cluster.look(archiving=AT_ONCE)
+        session.execute("ALTER SYSTEM RESET archive_command")
+        session.execute("SELECT pg_reload_conf()")
+        until(lambda: session.execute(failed).fetchone() == (False,))
+    assert found(lenient, "archiving").level is Level.WARN
+    assert found(strict, "archiving").level is Level.CRITICAL
+    assert "archive_command" in found(lenient, "settings-drift").sentence
+    assert wrong(cluster.look()) == {}
+
+
+def test_settings_from_elsewhere_and_waiting_ones_are_named(cluster: Cluster) -> None:
+    cluster.execute("ALTER SYSTEM SET max_connections = 50")
+    cluster.execute("SELECT pg_reload_conf()")
+    with cluster.connect() as session:
+        pending = "SELECT pending_restart FROM pg_settings WHERE name = 'max_connections'"
+        until(lambda: session.execute(pending).fetchone() == (True,))
+    report = cluster.look()
+    cluster.execute("ALTER SYSTEM RESET max_connections")
+    cluster.execute("SELECT pg_reload_conf()")
+    assert "max_connections" in found(report, "pending-restart").sentence
+    assert found(report, "settings-files").level is Level.OK
+    with cluster.connect() as session:
+        until(lambda: session.execute(pending).fetchone() == (False,))
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "check"),
+    [
+        ("pg_hba.conf", "local all all nonsense\n", "hba"),
+        ("postgresql.conf", "work_mem = 'much'\n", "settings-files"),
+    ],
+)
+def test_a_line_the_server_refuses_is_critical(cluster: Cluster, name: str, line: str, check: str) -> None:
+    file = cluster.data / name
+    before = file.read_text()
+    file.write_text(before + line)
+    report = cluster.look()
+    file.write_text(before)
+    assert wrong(report).keys() == {check}
+    assert found(report, check).level is Level.CRITICAL
+
+
+def test_a_line_that_lets_everybody_in_is_a_warning(cluster: Cluster) -> None:
+    file = cluster.data / "pg_hba.conf"
+    before = file.read_text()
+    file.write_text(before + "host all all 192.0.2.0/24 trust\n")
+    report = cluster.look()
+    file.write_text(before)
+    assert wrong(report).keys() == {"access"}
+
+
+def test_an_index_that_a_failed_build_left_is_invalid(cluster: Cluster) -> None:
+    cluster.execute("CREATE TABLE shop.twice AS SELECT 1 AS id FROM generate_series(1, 2)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        cluster.execute("CREATE UNIQUE INDEX CONCURRENTLY twice_id ON shop.twice (id)")
+    report = cluster.look()
+    cluster.execute("DROP TABLE shop.twice")
+    assert wrong(report).keys() == {"invalid-indexes"}
+    assert found(report, "invalid-indexes").command == "DROP INDEX CONCURRENTLY shop.twice_id;"
+
+
+def test_duplicate_indexes_and_unvalidated_constraints_are_named(cluster: Cluster) -> None:
+    cluster.execute(
+        'CREATE TABLE shop."o""dd" (id int, CHECK (id > 0))',
+        'CREATE INDEX first ON shop."o""dd" (id)',
+        'CREATE INDEX second ON shop."o""dd" (id)',
+        'ALTER TABLE shop."o""dd" ADD CONSTRAINT late CHECK (id > 1) NOT VALID',
+    )
+    report = cluster.look()
+    cluster.execute('DROP TABLE shop."o""dd"')
+    assert "shop.second as first" in found(report, "duplicate-indexes").sentence
+    assert wrong(report).keys() == {"constraints"}
+    assert found(report, "constraints").command == 'ALTER TABLE shop."o""dd" VALIDATE CONSTRAINT late;'
+
+
+def test_a_sequence_near_its_end_is_critical_and_one_out_of_sight_unknown(cluster: Cluster) -> None:
+    cluster.execute(
+        "CREATE SEQUENCE shop.ending AS smallint", "SELECT setval('shop.ending', 32000)",
+    )  # fmt: skip
+    near = cluster.look()
+    cluster.execute("REVOKE ALL ON SEQUENCE shop.ending FROM slipway_ops")
+    unseen = cluster.look()
+    cluster.execute("DROP SEQUENCE shop.ending")
+    assert found(near, "sequences").level is Level.CRITICAL
+    assert found(unseen, "sequences").level is Level.UNKNOWN
+    assert unseen.exit_code == 3
+
+
+def test_dead_rows_that_nobody_cleans_are_named(cluster: Cluster) -> None:
+    cluster.execute(
+        "CREATE TABLE shop.dead (id int) WITH (autovacuum_enabled = off)",
+        "INSERT INTO shop.dead SELECT generate_series(1, 30000)",
+        "ANALYZE shop.dead",
+        "UPDATE shop.dead SET id = id + 1",
+    )
+    with cluster.connect() as session:
+        dead = "SELECT n_dead_tup > 10000 FROM pg_stat_user_tables WHERE relname = 'dead'"
+        until(lambda: session.execute(dead).fetchone() == (True,))
+    report = cluster.look()
+    cluster.execute("DROP TABLE shop.dead")
+    assert wrong(report).keys() == {"dead-tuples", "autovacuum"}
+    assert found(report, "dead-tuples").command == "VACUUM (ANALYZE) shop.dead;"
+
+
+def test_bloat_is_estimated_where_statistics_may_be_read(cluster: Cluster) -> None:
+    cluster.execute(
+        "CREATE TABLE shop.wide (id int, text text) WITH (autovacuum_enabled = off)",
+        "GRANT SELECT ON shop.wide TO slipway_ops",
+        "INSERT INTO shop.wide SELECT n, repeat('x', 500) FROM generate_series(1, 20000) AS n",
+        "DELETE FROM shop.wide WHERE id % 10 > 0",
+        "ANALYZE shop.wide",
+    )
+    report = cluster.look(bloat=Threshold(1 << 20, 4 << 20, "B"))
+    cluster.execute("DROP TABLE shop.wide")
+    assert found(report, "bloat").level is Level.CRITICAL
+    assert found(report, "bloat").sentence.startswith("shop.wide has ")
+
+
+def test_the_end_of_transaction_ids_is_seen_coming(cluster: Cluster) -> None:
+    """The threshold is lowered: two thousand million transactions take days."""
+    report = cluster.look(transaction_ids=Threshold(1, 2))
+    assert found(report, "transaction-ids").level is Level.CRITICAL
+
+
+def test_who_is_not_privileged_sees_no_false_ok(cluster: Cluster) -> None:
+    report = cluster.look("outsider")
+    assert report.exit_code == 3
+    unknown = {each.check for each in report.findings if each.level is Level.UNKNOWN}
+    assert {"privileges", "connections", "blocked", "replicas", "archiving", "wal-size", "hba"} <= unknown
+
+
+def test_what_cannot_be_read_in_time_is_unknown_and_the_rest_goes_on(cluster: Cluster) -> None:
+    session = cluster.connect()
+    session.execute("BEGIN")
+    session.execute("LOCK TABLE shop.alembic_version IN ACCESS EXCLUSIVE MODE")
+    report = cluster.look()
+    session.execute("ROLLBACK")
+    assert wrong(report).keys() == {"migration"}
+    assert found(report, "migration").level is Level.UNKNOWN
+
+
+def test_a_deadlock_is_counted(cluster: Cluster) -> None:
+    first, second = cluster.connect("shop"), cluster.connect("shop")
+    for session, row in ((first, 4), (second, 5)):
+        session.execute("BEGIN")
+        session.execute(f"UPDATE shop.orders SET state = 'x' WHERE id = {row}".encode())
+    failures: list[psycopg.Error] = []
+
+    def cross(session: psycopg.Connection[tuple[object, ...]], row: int) -> None:
+        try:
+            session.execute(f"UPDATE shop.orders SET state = 'y' WHERE id = {row}".encode())
+        except psycopg.errors.DeadlockDetected as failure:
+            failures.append(failure)
+        session.execute("ROLLBACK")
+
+    threads = [threading.Thread(target=cross, args=pair) for pair in ((first, 5), (second, 4))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(failures) == 1
+    for session in (first, second):
+        session.close()
+    until(lambda: not found(cluster.look(), "counts").sentence.startswith("0 deadlocks"))
+
+
+def test_an_expected_replica_that_is_missing_and_a_standby_itself(cluster: Cluster) -> None:
+    with _with_standby(cluster.version) as (primary, standby):
+        watcher = primary.connect()
+        connected = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        until(lambda: watcher.execute(connected).fetchone() == (1,))
+        seen = standby.look()
+        assert seen.server.role == "standby"
+        assert wrong(seen) == {}
+        assert "1 standbys are connected" in found(primary.look(), "replicas").sentence
+        with standby.connect() as session:
+            session.execute("SELECT pg_wal_replay_pause()")
+        assert "replay" in wrong(standby.look())
+        standby.stop()
+        until(lambda: watcher.execute(connected).fetchone() == (0,))
+        expected = About("test", "shop", datetime.now(UTC), 0, head=HEAD, replicas=1)
+        missing = found(primary.look(about=expected), "replicas")
+        assert missing.level is Level.CRITICAL
+
+
+@contextmanager
+def _with_standby(version: int) -> Iterator[tuple[Cluster, Cluster]]:
+    """A primary and its standby, made of a copy of the stopped primary."""
+    with running(version) as primary:
+        primary.close()
+        primary.stop("fast")
+        directory = owned_directory("slipway-standby-")
+        standby = Cluster(directory, version, 5433)
+        try:
+            run_as_owner("cp", "-a", primary.data, standby.data)
+            run_as_owner("touch", standby.data / "standby.signal")
+            with (standby.data / "postgresql.conf").open("a") as settings:
+                settings.write(f"primary_conninfo = 'host={primary.directory} user=postgres'\n")
+            primary.start()
+            standby.start()
+            yield primary, standby
+        finally:
+            standby.stop()
+            shutil.rmtree(directory)
+
+
+def test_when_all_connections_are_taken_the_server_says_so(cluster: Cluster) -> None:
+    failures: list[psycopg.OperationalError] = []
+    while not failures:
+        try:
+            cluster.connect("shop")
+        except psycopg.OperationalError as failure:
+            failures.append(failure)
+    assert reserved.is_full(failures[0])
+    with pytest.raises(psycopg.OperationalError) as refused:
+        psycopg.connect(host=str(cluster.directory), port=1, user="shop", dbname="shop")
+    assert not reserved.is_full(refused.value)
+
+
+__all__ = ["cluster", "one_a_version"]
