@@ -99,4 +99,5 @@ def stated(about: About, check: str, level: Level, sentence: str, command: str =
 
 def command_of(about: About, command: str) -> str:
     """A fab command, with the environment it was seen in."""
+    command = command.replace("inventory/ENV", f"inventory/{about.environment}")
     return f"{command} --env {about.environment}" if command.startswith("fab ") else command

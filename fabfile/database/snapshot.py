@@ -11,7 +11,7 @@ from psycopg import errors
 
 from fabfile.database import queries, texts
 from fabfile.database.findings import Finding, Level, Section, Table
-from fabfile.database.judging import About, Check, runbook
+from fabfile.database.judging import About, Check, command_of, runbook
 
 BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 TIMEOUT_MS = 2_000
@@ -80,10 +80,14 @@ def _judged(
 ) -> list[Finding | Table]:
     if check.monitor and not about.monitor:
         reason = "the role is no member of pg_monitor, so what it sees is not all there is"
-        return [_unknown(check, reason, "ansible-playbook -i inventory/ENV playbooks/database.yml")]
+        return [
+            _unknown(
+                check, reason, command_of(about, "ansible-playbook -i inventory/ENV playbooks/database.yml")
+            )
+        ]
     for query, _ in check.queries:
         if query not in read:
-            return [_unknown(check, unread.get(query) or problem, "fab db-activity")]
+            return [_unknown(check, unread.get(query) or problem, command_of(about, "fab db-activity"))]
     return list(check.judge(about, *(read[query] for query, _ in check.queries)))
 
 
