@@ -82,7 +82,7 @@ def test_the_root_of_a_chain_of_locks_is_named(cluster: Cluster) -> None:
     assert finding.level is Level.CRITICAL
     assert "2 sessions wait for a lock" in finding.sentence
     assert f"the root is pid {root.info.backend_pid} (shop, root of?[2J it)" in finding.sentence
-    assert finding.command == f"fab db-kill {root.info.backend_pid} --env test"
+    assert finding.command == f"fab db-kill {root.info.backend_pid} --terminate --env test"
 
 
 def test_who_is_idle_in_a_transaction_is_named(cluster: Cluster) -> None:

@@ -47,6 +47,11 @@ class Session:
         names = [texts.plain(name, 40) for name in (self.role, self.application) if name]
         return f"pid {self.pid} ({', '.join(names) or self.backend_type})"
 
+    @property
+    def ending(self) -> str:
+        """What to type against it: there is no statement to cancel where none runs."""
+        return f"fab db-kill {self.pid}" + (" --terminate" if self.state.startswith("idle") else "")
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -106,14 +111,14 @@ def blocked(about: About, sessions: list[Session]) -> Judged:
         return
     roots = _roots(longest, {session.pid: session for session in sessions})
     root = " and ".join(one.who if isinstance(one, Session) else one for one in roots)
-    pid = next((one.pid for one in roots if isinstance(one, Session)), None)
+    ending = next((one.ending for one in roots if isinstance(one, Session)), "fab db-locks")
     yield measured(
         about,
         "blocked",
         longest.wait_seconds,
-        f"{len(waiting)} sessions wait for a lock, {longest.who} for {units.duration(longest.wait_seconds)}; "
+        f"{_sessions(waiting, 'waits', 'wait')} for a lock, {longest.who} for {units.duration(longest.wait_seconds)}; "
         f"the root is {root}",
-        f"fab db-kill {pid}" if pid else "fab db-locks",
+        ending,
     )
     rows = tuple(
         (one.pid, texts.plain(one.role), one.wait_seconds, str(one.blocked_by)[1:-1], texts.query(one.query))
@@ -150,7 +155,9 @@ def longest_query(about: About, sessions: list[Session]) -> Judged:
         yield measured(about, "longest-query", 0, "No query runs")
         return
     said = f"A query of {one.who} has run for {units.duration(one.query_seconds)}"
-    yield measured(about, "longest-query", one.query_seconds, said, f"fab db-kill {one.pid}")
+    # One that waits for a lock is not at fault; who holds it is.
+    command = "fab db-activity" if one.blocked_by else one.ending
+    yield measured(about, "longest-query", one.query_seconds, said, command)
     shown = sorted(active, key=lambda session: -session.query_seconds)[:20]
     rows = tuple(
         (each.pid, texts.plain(each.role), each.query_seconds, texts.query(each.query)) for each in shown
@@ -171,7 +178,7 @@ def oldest_transaction(about: About, sessions: list[Session], prepared: list[Pre
         return
     seconds = oldest.transaction_seconds
     said = f"The oldest transaction, of {oldest.who}, is open for {units.duration(seconds)}{pins}"
-    yield measured(about, "oldest-transaction", seconds, said, f"fab db-kill {oldest.pid}")
+    yield measured(about, "oldest-transaction", seconds, said, oldest.ending)
 
 
 def idle_in_transaction(about: About, sessions: list[Session]) -> Judged:
@@ -181,10 +188,13 @@ def idle_in_transaction(about: About, sessions: list[Session]) -> Judged:
     if one is None:
         yield measured(about, "idle-in-transaction", 0, "No session is idle in a transaction")
         return
-    said = (
-        f"{len(idle)} sessions are idle in a transaction, {one.who} for {units.duration(one.state_seconds)}"
-    )
-    yield measured(about, "idle-in-transaction", one.state_seconds, said, f"fab db-kill {one.pid}")
+    many = _sessions(idle, "is", "are")
+    said = f"{many} idle in a transaction, {one.who} for {units.duration(one.state_seconds)}"
+    yield measured(about, "idle-in-transaction", one.state_seconds, said, one.ending)
+
+
+def _sessions(sessions: list[Session], one: str, several: str) -> str:
+    return f"1 session {one}" if len(sessions) == 1 else f"{len(sessions)} sessions {several}"
 
 
 def prepared_transactions(about: About, prepared: list[Prepared]) -> Judged:
