@@ -7,6 +7,7 @@ from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
 from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
+from fabfile.tasks import migrations as _migrations
 from fabfile.tasks import rollouts as _rollouts
 
 namespace = Collection(
@@ -24,6 +25,7 @@ namespace = Collection(
     _looking.logs,
     _looking.audit,
     _looking.diagnose,
+    _migrations.migrate,
     _database.db_status,
     _backups.db_backup,
     _backups.db_restore,

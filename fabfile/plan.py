@@ -37,12 +37,16 @@ class HostPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """release: what will be live. migrations: revisions to apply, once. problems: why it cannot be done."""
+    """release: what will be live. migrations: revisions to apply, once; held_back: those left for later.
+
+    problems: why it cannot be done.
+    """
 
     environment: str
     release: str
     hosts: list[HostPlan]
     migrations: list[str]
+    held_back: list[str]
     connections: str
     rollback: str
     problems: list[str] = field(default_factory=list)
@@ -61,6 +65,10 @@ class Plan:
                 names = getattr(each, what)
                 lines += [f"    {what}: {', '.join(names)}"] if names else []
         lines.append("  migrations: " + ("; ".join(self.migrations) or "none"))
+        lines += [
+            f"  held back: {revision}; when no kept release needs the old shape: fab migrate --contract"
+            for revision in self.held_back
+        ]
         lines.append(f"  connections: {self.connections}")
         lines.append("  requests lost: 0 wanted; the public path is watched while traffic moves")
         lines.append(f"  rollback: {self.rollback}")
@@ -86,15 +94,21 @@ def make(environment: Environment, manifest: dict[str, Any], states: States) -> 
     chain = schema.of_manifest(manifest)
     applied = next((state.schema_applied for state in states.values() if state.schema_applied), None)
     waiting = schema.pending(chain, applied)
+    held = schema.held_back(waiting, applied)
     return Plan(
         environment=environment.name,
         release=release,
         hosts=[_host(state, manifest) for state in states.values()],
-        migrations=[f"{revision.id} {revision.title} ({revision.kind})" for revision in waiting],
+        migrations=[_named(revision) for revision in waiting if revision not in held],
+        held_back=[_named(revision) for revision in held],
         connections=_connections(environment)[0],
-        rollback=_rollback(waiting, states),
-        problems=[*_problems(manifest, states, waiting, chain, applied), *_connections(environment)[1]],
+        rollback=_rollback(states),
+        problems=[*_problems(manifest, states, held, chain, applied), *_connections(environment)[1]],
     )
+
+
+def _named(revision: Revision) -> str:
+    return f"{revision.id} {revision.title} ({revision.kind})"
 
 
 def _packages(files: dict[str, Any] | list[str]) -> dict[str, str]:
@@ -134,10 +148,7 @@ def _connections(environment: Environment) -> tuple[str, list[str]]:
     ] if needed > offered else []
 
 
-def _rollback(waiting: list[Revision], states: States) -> str:
-    contracts = [revision for revision in waiting if revision.kind != "expand"]
-    if contracts:
-        return f"not possible after {contracts[0].id}, which contracts the schema"
+def _rollback(states: States) -> str:
     live = sorted({state.live for state in states.values() if state.live})
     return f"possible, to {', '.join(live)}" if live else "nothing is live to go back to"
 
@@ -145,7 +156,7 @@ def _rollback(waiting: list[Revision], states: States) -> str:
 def _problems(
     manifest: dict[str, Any],
     states: States,
-    waiting: list[Revision],
+    held: list[Revision],
     chain: list[Revision],
     applied: str | None,
 ) -> list[str]:
@@ -154,11 +165,11 @@ def _problems(
         row = state.releases.get(release)
         if row and row.get("bad"):
             found.append(f"{release} is marked bad on {state.name}: {row.get('bad_reason') or ''}")
-    contracts = [revision.id for revision in waiting if revision.kind != "expand"]
-    if contracts:
+    stuck = [revision.id for revision in held if revision.kind == "expand"]
+    if stuck:
         found.append(
-            f"the migration {', '.join(contracts)} takes away what the live release needs: a deploy applies only "
-            "expanding ones"
+            f"it needs {', '.join(stuck)}, which follows {held[0].id}, and that takes away what the live release "
+            f"needs. Deploy a release that ends with {held[0].id}, and then one that ends with {stuck[-1]}"
         )
     if chain and applied and applied not in {revision.id for revision in chain}:
         found.append(

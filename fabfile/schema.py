@@ -1,6 +1,7 @@
 """The schema window: which releases can run on the schema that the database has.
 
-A release runs on its own head, and on any later revision that is reached from it by expanding ones alone.
+A release runs on its own head, and on any later revision that is reached from it by expanding ones alone. Contracting
+ones at the end of its own revisions may be missing: they are applied when no kept release needs the old shape any more.
 """
 
 from __future__ import annotations
@@ -30,6 +31,33 @@ def pending(chain: Sequence[Revision], applied: str | None) -> list[Revision]:
     return list(chain[ids.index(applied) + 1 :]) if applied in ids else list(chain) if applied is None else []
 
 
+def contracting(revisions: Sequence[Revision]) -> list[Revision]:
+    """Those that take away what releases before them need."""
+    return [revision for revision in revisions if revision.kind != "expand"]
+
+
+def held_back(waiting: Sequence[Revision], applied: str | None) -> list[Revision]:
+    """What a deploy leaves to `fab migrate --contract`: all from the first contracting one on.
+
+    waiting: the pending ones. An empty schema has no release that needs an old shape; it gets everything.
+    """
+    contracts = contracting(waiting) if applied is not None else []
+    return list(waiting[waiting.index(contracts[0]) :]) if contracts else []
+
+
+def needing_the_old_shape(
+    heads: dict[str, str], chain: Sequence[Revision], applied: str | None
+) -> dict[str, Revision]:
+    """The first pending contracting revision that each release cannot live with. heads: schema heads by release."""
+    ids = [revision.id for revision in chain]
+    found: dict[str, Revision] = {}
+    for release, head in heads.items():
+        after = chain[ids.index(head) + 1 :] if head in ids else []
+        for revision in contracting([each for each in pending(chain, applied) if each in after]):
+            found.setdefault(release, revision)
+    return found
+
+
 def outside(head: str, applied: str | None, chains: Sequence[Sequence[Revision]]) -> str:
     """Why a release with this head cannot run on the applied revision; nothing when it can.
 
@@ -41,13 +69,10 @@ def outside(head: str, applied: str | None, chains: Sequence[Sequence[Revision]]
         ids = [revision.id for revision in chain]
         if head not in ids or applied not in ids:
             continue
-        if ids.index(head) > ids.index(applied):
+        missing = chain[ids.index(applied) + 1 : ids.index(head) + 1]
+        if any(revision.kind == "expand" for revision in missing):
             return f"it needs the schema {head}, and the database is on the earlier {applied}: migrate first"
-        contracts = [
-            revision
-            for revision in chain[ids.index(head) + 1 : ids.index(applied) + 1]
-            if revision.kind != "expand"
-        ]
+        contracts = contracting(chain[ids.index(head) + 1 : ids.index(applied) + 1])
         if contracts:
             named = ", ".join(f"{revision.id} ({revision.title})" for revision in contracts)
             return (

@@ -1,11 +1,12 @@
 """Alembic's environment: one migrator at a time, as the owning role, with a short wait for locks."""
 
 import asyncio
-import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from alembic import context
 from sqlalchemy import Connection, delete, inspect, pool, text
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +17,7 @@ from shop.auth import models as auth
 from shop.core import backfill, idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import SCHEMA, Base, connect_args, database_url
+from shop.core.migrator import strongest_lock, take_lock, watching
 from shop.core.schema import MigrationError, Revisions, SchemaChange
 from shop.orders import models as orders
 from shop.products import models as products
@@ -24,14 +26,12 @@ from shop.users import models as users
 
 # A model that is not imported is a table that autogenerate would drop.
 MODELS = (accounts, auth, backfill, idempotency, orders, outbox, products, users)
-# Any constant will do, as long as every release uses the same: "shop" in ASCII.
-MIGRATION_LOCK = 0x73686F70
-WAIT_FOR_OTHER_MIGRATOR = "10s"
 LOCK_TIMEOUT = "2s"
 # The server notices within this time that a migrator was killed, and lets go of what it had locked.
 CONNECTION_CHECK = "1s"
+KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
-log = logging.getLogger("alembic.env")
+log = structlog.get_logger("shop.schema")
 
 
 def _become_owner(connection: Connection, owner: str) -> None:
@@ -56,7 +56,19 @@ def _require_schema(connection: Connection) -> None:
 def _recorder(release: str, revisions: Revisions) -> Callable[..., None]:
     """Makes schema_changes say what is applied, in each revision's own transaction, up and down."""
 
-    def record(ctx: Any, heads: set[str], **_: object) -> None:
+    began = time.monotonic()
+
+    def record(ctx: Any, step: Any, heads: set[str], **_: object) -> None:
+        nonlocal began
+        lock, relations = strongest_lock(ctx.connection)
+        log.info(
+            "revision_applied" if step.is_upgrade else "revision_taken_back",
+            revision=step.up_revision_id,
+            seconds=round(time.monotonic() - began, 3),
+            strongest_lock=lock,
+            locked=relations,
+        )
+        began = time.monotonic()
         # Below the first revision the table itself is gone.
         if not inspect(ctx.connection).has_table(SchemaChange.__tablename__):
             return
@@ -71,10 +83,6 @@ def _recorder(release: str, revisions: Revisions) -> Callable[..., None]:
 
 
 def _migrate(connection: Connection, settings: MigrationSettings) -> None:
-    connection.execute(
-        text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": WAIT_FOR_OTHER_MIGRATOR}
-    )
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     connection.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": LOCK_TIMEOUT})
     _require_schema(connection)
     _become_owner(connection, settings.database_owner)
@@ -108,6 +116,7 @@ async def _run(settings: MigrationSettings) -> None:
             {
                 "application_name": f"shop-migrate/{settings.release}",
                 "client_connection_check_interval": CONNECTION_CHECK,
+                **KEEPALIVES,
             },
         ),
         poolclass=pool.NullPool,
@@ -115,7 +124,11 @@ async def _run(settings: MigrationSettings) -> None:
     )
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_migrate, settings)
+            pid = int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+            await take_lock(connection, settings.migrate_lock_wait)
+            blockers = context.config.attributes.setdefault("blockers", [])
+            async with watching(engine, pid, blockers):
+                await connection.run_sync(_migrate, settings)
     finally:
         await engine.dispose()
 

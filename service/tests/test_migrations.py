@@ -6,8 +6,8 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -15,10 +15,9 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from anyio import fail_after, to_thread
-from sqlalchemy.exc import DBAPIError
 
 from conftest import SERVICE, Database, run, run_shop
-from shop.core import schema
+from shop.core.blockers import without_values
 from shop.core.database import Base
 from shop.core.schema import Revisions, alembic_config, upgrade
 
@@ -68,7 +67,7 @@ def test_a_second_migration_changes_nothing(empty_database: Database, tmp_path: 
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == {"from": origin, "to": head}
         for line in done.stderr.splitlines():
-            assert json.loads(line)["logger"].startswith("alembic"), line
+            assert json.loads(line)["logger"].startswith(("alembic", "shop.schema")), line
 
 
 def test_the_head_is_named_without_settings_or_database() -> None:
@@ -144,13 +143,13 @@ def test_broken_rules_name_their_constraint(
 
 
 async def hold_until_two_wait(database: Database) -> None:
-    """Keep the migration lock until two migrators queue for it, so that they truly meet."""
+    """Keep the migration lock until two migrators are there, so that they truly meet."""
     connection = await database.cluster.connect(database.name)
     try:
         await connection.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
         waiting = (
-            "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database "
-            "WHERE locktype = 'advisory' AND NOT granted AND d.datname = current_database()"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'shop-migrate/%' AND datname = current_database()"
         )
         with fail_after(30):
             while await connection.fetchval(waiting) < 2:
@@ -171,29 +170,107 @@ def test_two_migrators_at_once_do_the_work_once(empty_database: Database, tmp_pa
     assert sorted(origins, key=str) == sorted([None, Revisions().head], key=str)
 
 
-def test_a_lock_that_is_not_free_is_tried_again_then_given_up(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = database.settings()
-    command.downgrade(alembic_config(settings), "base")
-    pauses: list[float] = []
+def until_logged(process: "subprocess.Popen[str]", event: str) -> dict[str, object]:
+    """The first line of this event that a migrator writes."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        said: dict[str, object] = json.loads(line)
+        if said.get("event", said.get("message")) == event:
+            return said
+    raise AssertionError(f"the migrator ended without {event}: {seen}")
 
-    async def with_version_table_locked() -> None:
-        connection = await database.cluster.connect(database.name)
+
+def start_migrating(environ: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "shop.cli", "migrate"],
+        env=environ,
+        cwd="/",
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_lock_that_becomes_free_is_tried_again(database: Database, tmp_path: Path) -> None:
+    command.downgrade(alembic_config(database.settings()), "base")
+
+    async def meet() -> str:
+        blocker = await database.cluster.connect(database.name)
+        process = None
         try:
-            await connection.execute("BEGIN; LOCK TABLE shop.alembic_version IN SHARE MODE")
-            with pytest.raises(DBAPIError, match="lock timeout"):
-                await to_thread.run_sync(upgrade, settings)
+            await blocker.execute("BEGIN; LOCK TABLE shop.alembic_version IN SHARE MODE")
+            process = start_migrating(database.environ(tmp_path))
+            await to_thread.run_sync(until_logged, process, "migration_waits_for_lock")
+            await blocker.close()
+            printed, _ = await to_thread.run_sync(process.communicate)
+            return str(printed)
         finally:
-            await connection.close()
+            await blocker.close()
+            if process is not None:
+                process.kill()
+                process.wait()
 
-    monkeypatch.setattr(schema, "LOCK_ATTEMPTS", 2)
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    run(with_version_table_locked)
-    assert len(pauses) == 1
-    assert tables(database) == {"alembic_version"}, "a revision that was given up left something behind"
-    upgrade(settings)
+    assert json.loads(run(meet)) == {"from": None, "to": Revisions().head}
     assert tables(database) == all_tables()
+
+
+def test_a_lock_that_stays_taken_is_given_up_and_its_holder_named(database: Database, tmp_path: Path) -> None:
+    command.downgrade(alembic_config(database.settings()), "base")
+
+    async def meet() -> tuple[int, "subprocess.CompletedProcess[str]"]:
+        blocker = await database.cluster.connect(database.name)
+        try:
+            await blocker.execute("BEGIN; LOCK TABLE shop.alembic_version IN SHARE MODE")
+            environ = database.environ(tmp_path, SHOP_MIGRATE_RETRY_SECONDS="0")
+            return blocker.get_server_pid(), await to_thread.run_sync(run_shop, "migrate", environ)
+        finally:
+            await blocker.close()
+
+    pid, done = run(meet)
+    assert done.returncode == 75, done.stderr
+    assert f"pid {pid}, role postgres" in done.stderr.splitlines()[-1], done.stderr
+    assert tables(database) == {"alembic_version"}, "a revision that was given up left something behind"
+
+
+def test_a_migration_that_waits_too_long_for_another_names_it(database: Database, tmp_path: Path) -> None:
+    async def meet() -> tuple[int, "subprocess.CompletedProcess[str]"]:
+        other = await database.cluster.connect(database.name)
+        try:
+            await other.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+            environ = database.environ(tmp_path, SHOP_MIGRATE_LOCK_WAIT="0.5")
+            return other.get_server_pid(), await to_thread.run_sync(run_shop, "migrate", environ)
+        finally:
+            await other.close()
+
+    pid, done = run(meet)
+    assert done.returncode == 75, done.stderr
+    assert f": pid {pid}, role postgres" in done.stderr, done.stderr
+    assert "did not start, nothing is changed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("SELECT 'it''s' FROM a -- why\nWHERE b = 12.5", "SELECT ? FROM a WHERE b = ?"),
+        ("SELECT E'a\\'b', $x$ it $x$, \"t'1\"", 'SELECT ?, ?, "t\'1"'),
+        ("SELECT 'cut off", "SELECT ?"),
+        ("SELECT a1\x1b[2J", "SELECT a1 [?J"),
+    ],
+)
+def test_a_query_is_shown_without_its_values(query: str, shown: str) -> None:
+    assert without_values(query) == shown
+
+
+def test_a_migration_stops_before_what_contracts_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    revisions = Revisions()
+    first, second, third = revisions.in_order[:3]
+    monkeypatch.setattr(revisions, "in_order", (first, replace(second, kind="contract"), third))
+    monkeypatch.setattr(revisions, "head", third.revision)
+    assert revisions.target(first.revision, contract=False) == first.revision
+    assert revisions.target(first.revision, contract=True) == third.revision
+    assert revisions.target(None, contract=False) == third.revision
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from alembic import command
 
 from conftest import RELEASE, SERVICE, Database, Serve, run, run_shop
 from shop.core import schema
+from shop.core.health import Applied, Readiness
 from shop.core.schema import MigrationError, Revisions, alembic_config, upgrade
 
 RECORDED = "SELECT revision, down_revision, kind, release FROM shop.schema_changes ORDER BY applied_at"
@@ -117,3 +118,48 @@ def test_an_earlier_release_leaves_a_later_schema_alone(database: Database, tmp_
     assert done.returncode == 1
     assert "nothing is changed: it is on revision aaaaaaaaaaa1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+TAKES_AWAY = '''
+"""Take the categories' obligation away"""
+
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{before}"
+branch_labels = None
+depends_on = None
+kind = "contract"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE shop.products ALTER COLUMN category DROP NOT NULL")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE shop.products ALTER COLUMN category SET NOT NULL")
+'''
+
+
+def test_what_takes_away_waits_until_it_is_told_and_the_release_serves_before_and_after(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = Revisions().head, "bbbbbbbbbbb2"
+    shutil.copytree(SERVICE / "migrations", tmp_path / "migrations")
+    (tmp_path / "migrations/versions/2030_01_01_0000_take_away.py").write_text(
+        TAKES_AWAY.format(revision=after, before=before)
+    )
+    monkeypatch.setattr(schema, "migrations_directory", lambda: tmp_path / "migrations")
+    settings = database.settings()
+    assert upgrade(settings) == schema.Migrated(before, before, (after,))
+    revisions = Revisions()
+    assert [revisions.suffices(name) for name in (before, after, revisions.in_order[0].revision)] == [
+        True,
+        True,
+        False,
+    ]
+    readiness = Readiness(None, revisions, RELEASE)  # type: ignore[arg-type] - nobody is asked
+    assert readiness._compare(Applied(before)).code == "ready"
+    assert upgrade(settings, contract=True) == schema.Migrated(before, after)
+    assert recorded(database)[-1][0::2] == (after, "contract")
+    assert readiness._compare(Applied(after)).code == "ready"

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fabfile import recover, schema, state
+from fabfile import migration, recover, schema, state
 from fabfile.diagnose import redacted
 from fabfile.errors import FabError, RefusedError
 from fabfile.fleet import AnswerError, HostsError
+from fabfile.migration import Wish
 from fabfile.remote import Answer, UnreachableError
 from fabfile.rollout import batches, is_its_own
 from fabfile.schema import Revision
@@ -133,7 +134,9 @@ CHAIN = [
         ("1", "2", ""),
         ("1", "3", "3 (Drop the column) took away what it needs"),
         ("2", "3", "3 (Drop the column) took away what it needs"),
-        ("3", "2", "needs the schema 3, and the database is on the earlier 2"),
+        # Its own contracting revision may wait: it can do with and without what that takes away.
+        ("3", "2", ""),
+        ("3", "1", "needs the schema 3, and the database is on the earlier 1"),
         ("9", "2", "nothing here knows how the schema 2 came from 9"),
         ("1", None, ""),
     ],
@@ -142,6 +145,68 @@ def test_the_schema_window(head: str, applied: str | None, said: str) -> None:
     reason = schema.outside(head, applied, [[], CHAIN])
     assert said in reason
     assert bool(reason) == bool(said)
+
+
+def test_a_deploy_holds_back_what_takes_away_and_all_that_follows() -> None:
+    later = Revision("4", "expand", "Add another")
+    assert schema.held_back(schema.pending(CHAIN, "1"), "1") == CHAIN[2:]
+    assert schema.held_back([*CHAIN[1:], later], "1") == [CHAIN[2], later]
+    assert schema.held_back(CHAIN[1:2], "1") == []
+    # Nobody needs the old shape of an empty schema.
+    assert schema.held_back(CHAIN, None) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "applied", "needed"),
+    [("1", "1", "3"), ("2", "2", "3"), ("3", "2", ""), ("1", "3", ""), ("9", "1", "")],
+)
+def test_who_needs_the_old_shape(head: str, applied: str, needed: str) -> None:
+    found = schema.needing_the_old_shape({OLD: head}, CHAIN, applied)
+    assert [revision.id for revision in found.values()] == ([needed] if needed else [])
+
+
+CARRIED = [vars(revision) for revision in CHAIN]
+
+
+def contracting_fleet(*kept: dict[str, Any]) -> dict[str, HostState]:
+    newest = row(NEW, "live", schema_head="3", schema_revisions=CARRIED)
+    return fleet(*(host(name, NEW, *kept, newest) for name in ("a", "b")))
+
+
+def test_a_migration_leaves_what_takes_away_until_it_is_told() -> None:
+    release, waiting, applied = migration._checked(contracting_fleet(), Wish())
+    assert (release, [revision.id for revision in waiting], applied) == (NEW, ["2"], "1")
+    _, waiting, _ = migration._checked(contracting_fleet(), Wish(contract=True))
+    assert [revision.id for revision in waiting] == ["2", "3"]
+
+
+def test_what_a_kept_release_needs_is_not_taken_away() -> None:
+    with pytest.raises(RefusedError) as refused:
+        migration._checked(contracting_fleet(row(MIDDLE, schema_head="2")), Wish(contract=True))
+    for part in (
+        f"a: {MIDDLE} needs what 3 (Drop the column)",
+        "b: ",
+        "Nothing was changed",
+        "fab prune --keep 1",
+    ):
+        assert part in str(refused.value)
+    # One that is bad is never gone back to.
+    migration._checked(contracting_fleet(row(MIDDLE, "bad", schema_head="2")), Wish(contract=True))
+
+
+@pytest.mark.parametrize(
+    ("states", "wish", "said"),
+    [
+        (contracting_fleet(), Wish(release=OLD), f"{OLD} is not on a"),
+        (fleet(host("a", OLD, row(OLD)), host("b", NEW, row(NEW))), Wish(), "do not serve one release"),
+        (fleet(host("a", NEW, row(NEW, schema_revisions=CARRIED[1:]))), Wish(), f"{NEW} does not know"),
+    ],
+)
+def test_a_migration_of_a_release_that_cannot_is_refused(
+    states: dict[str, HostState], wish: Wish, said: str
+) -> None:
+    with pytest.raises(RefusedError, match=said):
+        migration._checked(states, wish)
 
 
 def test_pending_revisions_are_those_after_the_applied_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -181,6 +182,34 @@ def test_migrations_with_nothing_to_do_change_nothing(host: Host, slipway: Slipw
     (support.install_release(host, RELEASE) / "migration").write_text("nothing")
 
     assert slipway("migrate", RELEASE).json["changed"] is False
+
+
+def carrying(host: Host, release: str, head: str) -> None:
+    path = host.release(release) / "manifest.json"
+    said = json.loads(path.read_text())
+    revisions = [
+        {"id": "0001", "kind": "expand", "title": ""},
+        {"id": "0002", "kind": "contract", "title": ""},
+    ]
+    path.write_text(json.dumps({**said, "schema_head": head, "schema_revisions": revisions[: int(head)]}))
+
+
+def test_what_takes_away_is_not_migrated_while_a_kept_release_needs_it(host: Host, slipway: Slipway) -> None:
+    for release, head in ((RELEASE, "0001"), (OTHER, "0002")):
+        support.install_release(host, release)
+        carrying(host, release, head)
+
+    answer = slipway("migrate", OTHER, "--contract")
+
+    assert (answer.code, answer.error) == (2, "old-shape-needed")
+    for part in (RELEASE, "needs what 0002 takes away", "Nothing was changed", "slipway prune --keep 1"):
+        assert part in answer.message
+    assert not host.migration_settings(OTHER).exists()
+    slipway("mark-bad", RELEASE, "--reason", "it is not to be gone back to")
+    assert slipway("migrate", OTHER, "--contract").code == 0
+    assert host.migration_settings(OTHER).read_text() == "SHOP_MIGRATE_ARGUMENTS=--contract\n"
+    assert slipway("migrate", OTHER).code == 0
+    assert host.migration_settings(OTHER).read_text() == "SHOP_MIGRATE_ARGUMENTS=\n"
 
 
 def test_a_failed_migration_shows_its_journal(host: Host, slipway: Slipway) -> None:

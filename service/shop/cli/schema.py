@@ -1,13 +1,13 @@
 """The schema's commands: `migrate`, `schema-head`, `schema`."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
 from shop.cli.output import EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE, fail, say, where
 from shop.core.configuration import load_settings
 from shop.core.database import DATABASE_ERRORS, is_unreachable, sqlstate
 from shop.core.logging import configure_logging
-from shop.core.schema import LOCK_NOT_AVAILABLE, MigrationError, Revisions, upgrade
+from shop.core.schema import LockNotFreeError, MigrationError, MigratorBusyError, Revisions, upgrade
 from shop.settings import MigrationSettings
 
 
@@ -27,30 +27,47 @@ def schema(_: Namespace) -> int:
     return 0
 
 
-def migrate(_: Namespace) -> int:
-    """Bring the database to this release's schema and print the revisions before and after."""
+def migrate_arguments(parser: ArgumentParser) -> None:
+    """The arguments of migrate."""
+    parser.add_argument(
+        "--contract",
+        action="store_true",
+        help="apply revisions, too, that take away what earlier releases need",
+    )
+
+
+def migrate(chosen: Namespace) -> int:
+    """Bring the database to this release's schema and print the revisions before and after.
+
+    Stops before the first pending contract revision and prints what is held back, unless told to contract.
+    """
     settings = load_settings(MigrationSettings)
     configure_logging(settings.log_level, settings.release, stream="stderr")
     try:
-        migrated = upgrade(settings)
+        migrated = upgrade(settings, contract=chosen.contract)
     except MigrationError as error:
         sentence = f"The migration of {where(settings)} did not start, nothing is changed: {error}"
         return fail(EX_FAILED, sentence)
+    except MigratorBusyError as error:
+        return fail(
+            EX_TEMPFAIL, f"The migration of {where(settings)} did not start, nothing is changed: {error}."
+        )
+    except LockNotFreeError as error:
+        return fail(
+            EX_TEMPFAIL,
+            f"The migration of {where(settings)} could not lock what it changes {error}. The revision is "
+            "rolled back, earlier ones stay applied, and the running release is not affected. Try again when "
+            "that session has ended.",
+        )
     except DATABASE_ERRORS as error:
         return _migration_failed(where(settings), error)
-    say({"from": migrated.origin, "to": migrated.target})
+    held_back = {"held_back": list(migrated.held_back)} if migrated.held_back else {}
+    say({"from": migrated.origin, "to": migrated.target, **held_back})
     return 0
 
 
 def _migration_failed(where: str, error: Exception) -> int:
     reason = getattr(error, "orig", error)
-    if sqlstate(error) == LOCK_NOT_AVAILABLE:
-        return fail(
-            EX_TEMPFAIL,
-            f"The migration of {where} could not lock what it changes: another migration or a long "
-            "transaction holds it. The revision is rolled back and the running release is not affected. "
-            "Try again; pg_stat_activity shows who holds the lock.",
-        )
     if is_unreachable(error):
         return fail(EX_UNAVAILABLE, f"The {where} cannot be reached or refuses the role: {reason}")
     return fail(

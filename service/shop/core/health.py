@@ -118,6 +118,8 @@ class Readiness:
         head, revision, needs = self.revisions.head, applied.revision, f"release {self.release} needs"
         if revision == head:
             code, state = "ready", f"on {head}, which this release needs."
+        elif self.revisions.suffices(revision):
+            code, state = "ready", f"on {revision}; what follows, up to {head}, only takes away."
         elif revision is None:
             code, state = "schema_missing", f"without a schema; {needs} {head}: run its shop migrate."
         elif revision in self.revisions.known:

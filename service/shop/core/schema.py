@@ -5,11 +5,11 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
-from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import CheckConstraint, DateTime, String, Text, func
 from sqlalchemy.exc import DBAPIError
@@ -18,7 +18,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shop.core.database import Base, sqlstate
 from shop.settings import MigrationSettings
 
-LOCK_ATTEMPTS = 5
+SHORTEST_PAUSE = 1.0
+LONGEST_PAUSE = 15.0
 LOCK_NOT_AVAILABLE = "55P03"
 
 log = structlog.get_logger("shop.schema")
@@ -26,6 +27,14 @@ log = structlog.get_logger("shop.schema")
 
 class MigrationError(Exception):
     """A migration that cannot start: a sentence for the operator."""
+
+
+class MigratorBusyError(Exception):
+    """Another migration runs and did not end in time; nothing was changed."""
+
+
+class LockNotFreeError(Exception):
+    """A lock on what a revision changes was not free in any try; the revision is rolled back."""
 
 
 class SchemaChange(Base):
@@ -56,10 +65,14 @@ class Revision:
 
 @dataclass(frozen=True)
 class Migrated:
-    """The revision the database was on and the one it is on now; `origin` is None for an empty schema."""
+    """The revision the database was on and the one it is on now; `origin` is None for an empty schema.
+
+    held_back: revisions from the first contract one on, which only a migration told to contract applies.
+    """
 
     origin: str | None
     target: str
+    held_back: tuple[str, ...] = ()
 
 
 def migrations_directory() -> Path:
@@ -114,27 +127,88 @@ class Revisions:
         names = [each.revision for each in self.in_order]
         return self.in_order[: names.index(revision) + 1] if revision is not None else ()
 
+    def suffices(self, revision: str | None) -> bool:
+        """Whether this release can run on one of its own revisions: all that it adds to is there.
 
-def _upgrade_once(settings: MigrationSettings) -> Migrated:
+        What its last revisions take away is taken once no other release needs it, while this one serves.
+        """
+        names = [each.revision for each in self.in_order]
+        if revision not in names:
+            return False
+        return all(each.kind == "contract" for each in self.in_order[names.index(revision) + 1 :])
+
+    def target(self, origin: str | None, contract: bool) -> str:
+        """Where a migration from `origin` ends: before the first contract revision, unless told to contract.
+
+        An empty schema has no release that needs an old shape: it goes to the head.
+        """
+        if origin is None or contract:
+            return self.head
+        reached = origin
+        for revision in self.in_order[len(self.up_to(origin)) :]:
+            if revision.kind == "contract":
+                break
+            reached = revision.revision
+        return reached
+
+
+def _upgrade_once(settings: MigrationSettings, contract: bool, blockers: list[Any]) -> Migrated:
     config = alembic_config(settings)
-    command.upgrade(config, "head")
-    return Migrated(origin=config.attributes["origin"], target=Revisions().head)
+    config.attributes["blockers"] = blockers
+    script, revisions = ScriptDirectory.from_config(config), Revisions()
+    reached = revisions.head
+
+    def steps(current: tuple[str, ...], _: object) -> list[Any]:
+        nonlocal reached
+        reached = revisions.target(next(iter(current), None), contract)
+        return script._upgrade_revs(reached, current)  # type: ignore[arg-type]
+
+    with EnvironmentContext(config, script, fn=steps, destination_rev="head"):
+        script.run_env()
+    names = [each.revision for each in revisions.in_order]
+    return Migrated(config.attributes["origin"], reached, tuple(names[names.index(reached) + 1 :]))
 
 
-def upgrade(settings: MigrationSettings) -> Migrated:
-    """Bring the database to this release's head; nothing happens when it is there.
+def _pause(attempt: int) -> float:
+    longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**attempt)
+    return random.uniform(SHORTEST_PAUSE, longest)  # noqa: S311 - spreads retries, guards nothing
+
+
+def upgrade(settings: MigrationSettings, contract: bool = False) -> Migrated:
+    """Bring the database to this release's head, or to before its first contract revision; idempotent.
 
     A revision that waits 2 s for a lock gives up, so that it never queues the shop's own statements behind
-    it; it is tried five times. Each revision is one transaction: what did not finish is rolled back.
-    Raises MigrationError when the database is not prepared, sqlalchemy's DBAPIError for anything else.
+    it; it is tried again, with growing pauses, for `migrate_retry_seconds`, always with that limit. Each
+    revision is one transaction: what did not finish is rolled back.
+    Raises MigrationError when the database is not prepared, MigratorBusyError when another migration runs
+    on, LockNotFreeError when a lock stays taken, sqlalchemy's DBAPIError for anything else.
     """
-    for attempt in range(1, LOCK_ATTEMPTS + 1):
+    began, attempt, blockers = time.monotonic(), 0, list[Any]()
+    while True:
+        attempt += 1
         try:
-            return _upgrade_once(settings)
+            migrated = _upgrade_once(settings, contract, blockers)
         except DBAPIError as error:
-            if sqlstate(error) != LOCK_NOT_AVAILABLE or attempt == LOCK_ATTEMPTS:
+            waited, pause = time.monotonic() - began, _pause(attempt)
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
                 raise
-            pause = attempt + random.random()  # noqa: S311 - spreads retries, guards nothing
-            log.warning("migration_waits_for_lock", attempt=attempt, pause_seconds=round(pause, 1))
+            if waited + pause > settings.migrate_retry_seconds:
+                seen = "; ".join(map(str, blockers)) or "nobody that was seen"
+                raise LockNotFreeError(
+                    f"in {attempt} tries within {waited:.0f} s; in the way was {seen}"
+                ) from error
+            log.warning(
+                "migration_waits_for_lock",
+                attempt=attempt,
+                waited_seconds=round(waited, 1),
+                pause_seconds=round(pause, 1),
+            )
             time.sleep(pause)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        else:
+            log.info(
+                "migration_done",
+                attempts=attempt,
+                seconds=round(time.monotonic() - began, 1),
+                held_back=list(migrated.held_back),
+            )
+            return migrated

@@ -103,6 +103,16 @@ class MigrationSettings(BaseSettings):
         None, description="the password of the migrating role"
     )
 
+    migrate_lock_wait: float = Field(
+        60, gt=0, le=600, description="the seconds a migration waits for another one, above 0, at most 600"
+    )
+    migrate_retry_seconds: float = Field(
+        120,
+        ge=0,
+        le=600,
+        description="the seconds within which a migration that met a lock is tried again, 0 to 600",
+    )
+
     @property
     def database_is_local(self) -> bool:
         """True when the server is reached over a socket directory of this host."""

@@ -143,6 +143,11 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")
     migrating = command("migrate", "run a staged release's migrations")
     migrating.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default 900")
+    migrating.add_argument(
+        "--contract",
+        action="store_true",
+        help="apply revisions, too, that take away what releases before them need",
+    )
     activating = command("activate", "start a staged release and move traffic to it")
     activating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
     activating.add_argument(

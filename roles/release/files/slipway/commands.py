@@ -28,7 +28,7 @@ Command = Callable[[Session, argparse.Namespace], Report]
 # With the host's lock: they change the releases or where the traffic goes.
 CHANGES: dict[str, Command] = {
     "stage": lambda session, given: stage(session, given.bundle, given.sha256, given.release),
-    "migrate": lambda session, given: migrate(session, given.release, given.timeout),
+    "migrate": lambda session, given: migrate(session, given.release, given.timeout, given.contract),
     "start": lambda session, given: start(session, given.release),
     "gate": lambda session, given: pass_gate(session, given.release, given.timeout),
     "switch": lambda session, given: switch(session, given.release, given.expect),

@@ -119,6 +119,10 @@ class Host:
     def migration_unit(self, release: str) -> str:
         return f"{APP}-migrate@{check_release_id(release)}.service"
 
+    def migration_settings(self, release: str) -> Path:
+        """What the next migration of a release is told beside the settings; the unit reads it."""
+        return self.runtime / f"migrate-{check_release_id(release)}.env"
+
     def python_version(self) -> str:
         """The X.Y of the Python a release's virtual environment is built with."""
         return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,0 +1,61 @@
+"""`fab migrate`: the schema, apart from a deploy."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+from fabfile import report
+from fabfile.tasks import running
+from fabfile.tasks.rollouts import ENV, TICKET, WAIT
+
+
+@task(
+    help={
+        "env": ENV,
+        "release": "whose revisions; without it the live release's",
+        "contract": "apply revisions, too, that take away what releases before them need",
+        "backup": "dump the database first (--no-backup: do not)",
+        "yes": "production is meant",
+        "ticket": TICKET,
+        "wait": WAIT,
+    }
+)
+def migrate(
+    _context: Context,
+    env: str = "",
+    release: str = "",
+    contract: bool = False,
+    backup: bool = True,
+    yes: bool = False,
+    ticket: str = "",
+    wait: int = 0,
+) -> None:
+    """Apply the pending revisions of a release, once, waiting for no lock longer than two seconds at a time."""
+    with running.sentences():
+        running.release_id(release)
+        running.checked("a ticket", ticket, running.TICKET, "OPS-123")
+        environment = running.chosen(env, yes, "Migrating")
+        from fabfile import migration
+
+        wish = migration.Wish(release, contract, backup, ticket, float(wait))
+        with report.of([host.name for host in environment.app_hosts]) as told:
+            done = migration.migrate(environment, told, wish)
+        print(_said(environment.name, done))
+
+
+def _said(environment: str, done: object) -> str:
+    from fabfile.migration import Migrated
+
+    assert isinstance(done, Migrated)
+    if done.origin == done.target:
+        lines = [f"{environment} is on {done.target}; {done.release} has nothing to apply."]
+    else:
+        lines = [f"{environment} went from {done.origin or 'an empty schema'} to {done.target}."]
+    if done.backup:
+        lines.append(f"Before that: {done.backup}")
+    if done.held_back:
+        lines.append(
+            f"Held back: {', '.join(done.held_back)}. When no kept release needs the old shape: "
+            f"fab migrate --contract --env {environment}"
+        )
+    return "\n".join(lines)
