@@ -15,7 +15,8 @@ SERVICE_PYTHONS ?= 3.10 3.11
 BENCH ?= hosts service rollouts database
 BENCH_ARGUMENTS ?=
 # Tests of all that carries a release to hosts.
-ROLLOUTS := $(addprefix tests/e2e/test_,rollouts.py rollouts_fleet.py bad_releases.py killed_rollouts.py)
+ROLLOUTS := $(addprefix tests/e2e/test_,rollouts.py rollouts_fleet.py bad_releases.py killed_rollouts.py \
+  migrations.py)
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fabfile import bundle, wheels
@@ -15,6 +17,26 @@ REQUEST = "        start = time.perf_counter()\n        status = 0\n"
 READY = '    if verdict.code != "ready":\n'
 # Only customers ask for /api: a release learns by it that it has the traffic.
 CUSTOMER = '        if scope["path"].startswith("/api"):\n'
+
+CHAIN = re.compile(r'^revision = "(\w+)"\ndown_revision = (?:"(\w+)"|None)$', re.MULTILINE)
+REVISION = '''"""{kind} {revision}"""
+
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{before}"
+branch_labels = None
+depends_on = None
+kind = "{kind}"
+
+
+def upgrade() -> None:
+    op.execute("{statement}")
+
+
+def downgrade() -> None:
+    raise NotImplementedError
+'''
 
 # By what is broken: file, what it says, what it is made to say.
 BROKEN: dict[str, tuple[str, str, str]] = {
@@ -46,14 +68,41 @@ BROKEN: dict[str, tuple[str, str, str]] = {
 def build(about: str, scratch: Path) -> Path:
     """Build the release that is broken in this way; return its bundle."""
     name, says, instead = BROKEN[about]
+
+    def change(service: Path) -> None:
+        file = service / name
+        text = file.read_text(encoding="utf-8")
+        assert says in text, f"{name} does not say {says!r} any more: the way to break it is out of date"
+        file.write_text(text.replace(says, instead, 1), encoding="utf-8")
+
+    return _built(about, scratch, change)
+
+
+def migrating(scratch: Path, revisions: Sequence[tuple[str, str, str]]) -> Path:
+    """Build a release with further revisions, each an id, a kind and its statement; return its bundle."""
+
+    def change(service: Path) -> None:
+        chain = [*CHAIN.findall("\n".join(path.read_text() for path in _versions(service)))]
+        (before,) = {revision for revision, _ in chain} - {down for _, down in chain}
+        for number, (revision, kind, statement) in enumerate(revisions):
+            path = service / f"migrations/versions/2030_01_01_000{number}_{kind}_{revision}.py"
+            path.write_text(REVISION.format(revision=revision, before=before, kind=kind, statement=statement))
+            before = revision
+
+    return _built("further revisions", scratch, change)
+
+
+def _versions(service: Path) -> list[Path]:
+    return sorted((service / "migrations/versions").glob("*.py"))
+
+
+def _built(about: str, scratch: Path, change: Callable[[Path], None]) -> Path:
     clone = scratch / "clone"
     _git(ROOT, "clone", "--quiet", "--shared", str(ROOT), str(clone))
-    file = clone / "service" / name
-    text = file.read_text(encoding="utf-8")
-    assert says in text, f"{name} does not say {says!r} any more: the way to break it is out of date"
-    file.write_text(text.replace(says, instead, 1), encoding="utf-8")
+    change(clone / "service")
     author = ("-c", "user.name=Tests", "-c", "user.email=tests@shop.example")
-    _git(clone, *author, "commit", "--quiet", "--all", "--no-verify", f"--message={about}")
+    _git(clone, "add", "--all")
+    _git(clone, *author, "commit", "--quiet", "--no-verify", f"--message={about}")
     built = bundle.build(
         service=clone / "service",
         output=BUNDLES,
