@@ -53,7 +53,7 @@ def migrate(
             states = state.read_others(fleet, answers)
             release, waiting, applied = _checked(states, wish)
             if not waiting:
-                return Migrated(release, applied, str(applied), [])
+                return Migrated(release, applied, str(applied), _held_back(states, release, applied))
             saved = ""
             if wish.backup:
                 report.step("backup", f"before {waiting[0].id}")
@@ -61,6 +61,21 @@ def migrate(
                 lease.check()
             report.step("migrate", "; ".join(f"{each.id} {each.title} ({each.kind})" for each in waiting))
             return _perform(fleet, lease, release, wish, saved)
+
+
+def plan(environment: Environment, wish: Wish) -> str:
+    """What a migration would apply, and what it would leave. Raises RefusedError where it would be refused."""
+    with Fleet(environment) as fleet:
+        fleet.require_all()
+        states = state.read(fleet)
+    release, waiting, applied = _checked(states, wish)
+    lines = [f"{environment.name} is on {applied or 'an empty schema'}; {release} would apply:"]
+    lines += [f"  {each.id} {each.title} ({each.kind})" for each in waiting] or ["  nothing"]
+    held = [
+        name for name in _held_back(states, release, applied) if name not in {each.id for each in waiting}
+    ]
+    lines += [f"  {name} is left to: fab migrate --contract" for name in held]
+    return "\n".join(lines)
 
 
 def _perform(fleet: Fleet, lease: Lease, release: str, wish: Wish, saved: str) -> Migrated:
@@ -107,6 +122,11 @@ def _checked(states: States, wish: Wish) -> tuple[str, list[Revision], str | Non
         _require_nobody_behind(states, release, chain, applied)
         return release, waiting, applied
     return release, [revision for revision in waiting if revision not in held], applied
+
+
+def _held_back(states: States, release: str, applied: str | None) -> list[str]:
+    chain = schema.of_manifest(next(iter(states.values())).releases[release])
+    return [revision.id for revision in schema.held_back(schema.pending(chain, applied), applied)]
 
 
 def _require_nobody_behind(states: States, release: str, chain: list[Revision], applied: str | None) -> None:

@@ -73,34 +73,35 @@ def db_locks(
     _context: Context, env: str = "", everything: bool = False, limit: int = 50, json: bool = False
 ) -> None:
     """Locks that somebody waits for, with who holds them and who waits; and strong ones."""
-    _show(env, limit, json, "locks", everything)
+    show(env, limit, json, "locks", everything)
 
 
 @task(help={"env": ENV, "by": "total, mean, calls or io", "limit": LIMIT, "json": JSON})
 def db_top(_context: Context, env: str = "", by: str = "total", limit: int = 15, json: bool = False) -> None:
     """The statements that cost the database most, since their statistics were reset."""
-    _show(env, limit, json, "top", by)
+    show(env, limit, json, "top", by)
 
 
 @task(help={"env": ENV, "limit": LIMIT, "json": JSON})
 def db_bloat(_context: Context, env: str = "", limit: int = 20, json: bool = False) -> None:
     """Room in tables that holds no row: measured where pgstattuple is installed, else estimated."""
-    _show(env, limit, json, "bloat")
+    show(env, limit, json, "bloat")
 
 
 @task(help={"env": ENV, "limit": LIMIT, "json": JSON})
 def db_indexes(_context: Context, env: str = "", limit: int = 20, json: bool = False) -> None:
     """Indexes that are invalid, needless or never used, and foreign keys without one."""
-    _show(env, limit, json, "indexes")
+    show(env, limit, json, "indexes")
 
 
 @task(help={"env": ENV, "limit": LIMIT, "json": JSON})
 def db_sizes(_context: Context, env: str = "", limit: int = 20, json: bool = False) -> None:
     """The sizes of databases, tables and indexes."""
-    _show(env, limit, json, "sizes")
+    show(env, limit, json, "sizes")
 
 
-def _show(env: str, limit: int, as_json: bool, name: str, *how: Any) -> None:
+def show(env: str, limit: int, as_json: bool, name: str, *how: Any) -> None:
+    """Print one of the toolbox's readings, a function of toolbox.readings by its name."""
     with running.sentences():
         if not 1 <= limit <= 10_000:
             raise RefusedError(f"--limit {limit} is not a number from 1 to 10000.")

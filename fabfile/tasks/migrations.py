@@ -1,12 +1,18 @@
-"""`fab migrate`: the schema, apart from a deploy."""
+"""`fab migrate`, `migrate-history`: the schema, apart from a deploy."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
 from fabfile import report
 from fabfile.tasks import running
+from fabfile.tasks.database_toolbox import JSON, LIMIT, show
 from fabfile.tasks.rollouts import ENV, TICKET, WAIT
+
+if TYPE_CHECKING:
+    from fabfile.migration import Migrated
 
 
 @task(
@@ -15,6 +21,7 @@ from fabfile.tasks.rollouts import ENV, TICKET, WAIT
         "release": "whose revisions; without it the live release's",
         "contract": "apply revisions, too, that take away what releases before them need",
         "backup": "dump the database first (--no-backup: do not)",
+        "plan": "say what would be applied and what is in the way, and do nothing",
         "yes": "production is meant",
         "ticket": TICKET,
         "wait": WAIT,
@@ -26,6 +33,7 @@ def migrate(
     release: str = "",
     contract: bool = False,
     backup: bool = True,
+    plan: bool = False,
     yes: bool = False,
     ticket: str = "",
     wait: int = 0,
@@ -34,19 +42,25 @@ def migrate(
     with running.sentences():
         running.release_id(release)
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
-        environment = running.chosen(env, yes, "Migrating")
+        environment = running.chosen(env, yes or plan, "Migrating")
         from fabfile import migration
 
         wish = migration.Wish(release, contract, backup, ticket, float(wait))
+        if plan:
+            print(migration.plan(environment, wish))
+            return
         with report.of([host.name for host in environment.app_hosts]) as told:
             done = migration.migrate(environment, told, wish)
         print(_said(environment.name, done))
 
 
-def _said(environment: str, done: object) -> str:
-    from fabfile.migration import Migrated
+@task(help={"env": ENV, "limit": LIMIT, "json": JSON})
+def migrate_history(_context: Context, env: str = "", limit: int = 50, json: bool = False) -> None:
+    """The revisions that are applied: when, of which kind, and with which release they came."""
+    show(env, limit, json, "migrations")
 
-    assert isinstance(done, Migrated)
+
+def _said(environment: str, done: Migrated) -> str:
     if done.origin == done.target:
         lines = [f"{environment} is on {done.target}; {done.release} has nothing to apply."]
     else:

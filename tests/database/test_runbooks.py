@@ -47,8 +47,7 @@ def test_a_command_of_a_page_is_one_that_there_is(page: Path) -> None:
     from fabfile import namespace
 
     named = set(re.findall(r"\bfab ([a-z][a-z-]*)", page.read_text(encoding="utf-8")))
-    # Migrations are a part of their own.
-    assert {name for name in named if not name.startswith("migrate")} <= set(namespace.task_names)
+    assert named <= set(namespace.task_names)
 
 
 def test_every_line_that_can_be_critical_has_its_page() -> None:
