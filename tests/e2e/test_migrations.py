@@ -43,10 +43,10 @@ def release_with(scratch: Path, *changes: tuple[str, str, str]) -> tuple[Path, s
 
 
 @contextmanager
-def locked(host: Host, seconds: int) -> Iterator[None]:
+def locked(host: Host) -> Iterator[None]:
     """Somebody reads the products in a transaction that stays open: nobody but a change of the table minds."""
     unit = f"reader-{uuid.uuid4().hex[:8]}"
-    script = f"BEGIN; LOCK TABLE shop.products IN ACCESS SHARE MODE; SELECT pg_sleep({seconds})"
+    script = f"BEGIN; LOCK TABLE shop.products IN ACCESS SHARE MODE; SELECT pg_sleep(300)"
     hosts.output(
         host, f"systemd-run --quiet --unit={unit} --uid=postgres psql --dbname=shop --command='{script}'"
     )
@@ -63,15 +63,21 @@ def test_a_migration_behind_a_lock_holds_up_no_customer_and_succeeds_when_it_is_
 ) -> None:
     bundle, new = release_with(tmp_path, ADD)
     shop, before = ground.shop(), hosts.sql(ground.first, APPLIED)
-    with shop.load(RATE) as load, locked(ground.first, 12):
-        ground.fab.deploy(bundle).ended(0, f"{new} is live on every app host", "lost=0")
+
+    def journal() -> str:
+        return hosts.journal(ground.first, f"shop-migrate@{new}", lines=200)
+
+    with shop.load(RATE) as load:
+        with locked(ground.first):
+            started = ground.fab.start("deploy", f"--bundle={bundle}", "--bake=0")
+            waits = "the migration has waited for the lock"
+            hosts.until(waits, lambda: "migration_waits_for_lock" in journal(), seconds=240, show=journal)
+        started.wait().ended(0, f"{new} is live on every app host", "lost=0")
     seen = load.seen.lost_nothing()
     assert shop.keys() == {answer.key for answer in seen.answers}
     moved = entries(ground.first, "migrate", new, "end")[-1]["details"]
     assert (moved["from"], moved["to"]) == (before, "aaaaaaaaaaa1")
-    journal = hosts.journal(ground.first, f"shop-migrate@{new}", lines=200)
-    assert "migration_waits_for_lock" in journal, journal
-    assert "migration_blocked" in journal, journal
+    assert "migration_blocked" in journal()
 
 
 def test_a_migration_that_fails_leaves_the_schema_and_the_traffic(ground: Ground, tmp_path: Path) -> None:
