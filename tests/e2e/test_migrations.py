@@ -46,7 +46,7 @@ def release_with(scratch: Path, *changes: tuple[str, str, str]) -> tuple[Path, s
 def locked(host: Host) -> Iterator[None]:
     """Somebody reads the products in a transaction that stays open: nobody but a change of the table minds."""
     unit = f"reader-{uuid.uuid4().hex[:8]}"
-    script = f"BEGIN; LOCK TABLE shop.products IN ACCESS SHARE MODE; SELECT pg_sleep(300)"
+    script = "BEGIN; LOCK TABLE shop.products IN ACCESS SHARE MODE; SELECT pg_sleep(300)"
     hosts.output(
         host, f"systemd-run --quiet --unit={unit} --uid=postgres psql --dbname=shop --command='{script}'"
     )
