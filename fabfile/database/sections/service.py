@@ -60,7 +60,8 @@ def backups(about: About) -> Judged:
 def _marker(about: About, check: str, fact: str, what: str, command: str) -> Judged:
     found = about.facts.get(fact)
     if found is None:
-        yield stated(about, check, Level.WARN, f"{what} has never happened.", command)
+        none = what.removeprefix("The last ")
+        yield stated(about, check, Level.WARN, f"There has been no {none} yet.", command)
         return
     at = _moment(found.get("at"))
     if at is None:
