@@ -173,7 +173,8 @@ def test_every_script_is_a_script(trees: Trees, case: str, host: str) -> None:
         done = check(tree.case.suite, [tree.root], "sh", "-n", f"/{path}")
         assert done.returncode == 0, f"/{path}: {done.stdout}"
         assert (tree.root / path).stat().st_mode & 0o111, f"/{path} is not executable"
-    assert scripts == (["usr/local/lib/slipway/check-postgresql-access"] if has_database(tree) else [])
+    programs = ["check-postgresql-access", "look-at-postgresql"] if has_database(tree) else []
+    assert scripts == [f"usr/local/lib/slipway/{program}" for program in programs]
 
 
 def has_database(tree: HostTree) -> bool:
