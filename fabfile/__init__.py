@@ -26,6 +26,7 @@ namespace = Collection(
     _looking.audit,
     _looking.diagnose,
     _migrations.migrate,
+    _migrations.migrate_plan,
     _migrations.migrate_history,
     _database.db_status,
     _backups.db_backup,

@@ -95,8 +95,8 @@ def _perform(fleet: Fleet, lease: Lease, release: str, wish: Wish, saved: str) -
     return Migrated(release, done.get("from"), str(done.get("to")), list(done.get("held_back") or []), saved)
 
 
-def _checked(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]:
-    """Release, what will be applied, the revision the database is on. Raises RefusedError before anything changes."""
+def chosen(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]:
+    """Release, its revisions, the one the database is on. Raises RefusedError when it cannot be migrated to it."""
     live = {found.live for found in states.values()}
     release = wish.release or (next(iter(live)) if len(live) == 1 else None)
     if not release:
@@ -116,6 +116,12 @@ def _checked(states: States, wish: Wish) -> tuple[str, list[Revision], str | Non
             f"The database is on the revision {applied}, which {release} does not know: only the release that "
             "brought it, or a later one, can migrate it. Nothing was changed."
         )
+    return release, chain, applied
+
+
+def _checked(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]:
+    """Release, what will be applied, the revision the database is on. Raises RefusedError before anything changes."""
+    release, chain, applied = chosen(states, wish)
     waiting = schema.pending(chain, applied)
     held = schema.held_back(waiting, applied)
     if wish.contract and held:

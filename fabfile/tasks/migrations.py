@@ -1,10 +1,10 @@
-"""`fab migrate`, `migrate-history`: the schema, apart from a deploy."""
+"""`fab migrate`, `migrate-plan`, `migrate-history`: the schema, apart from a deploy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invoke import Context, task
+from invoke import Context, Exit, task
 
 from fabfile import report
 from fabfile.tasks import running
@@ -52,6 +52,26 @@ def migrate(
         with report.of([host.name for host in environment.app_hosts]) as told:
             done = migration.migrate(environment, told, wish)
         print(_said(environment.name, done))
+
+
+@task(
+    help={
+        "env": ENV,
+        "release": "whose revisions; without it the live release's",
+        "json": "one JSON object instead of lines",
+    }
+)
+def migrate_plan(_context: Context, env: str = "", release: str = "", json: bool = False) -> None:
+    """What each pending revision locks, reads and writes, how large that is, and what speaks against it."""
+    with running.sentences():
+        running.release_id(release)
+        environment = running.chosen(env)
+        from fabfile.migration_plan import planning
+
+        plan = planning.make(environment, release)
+        print(plan.as_json() if json else planning.text(plan))
+        if not plan.is_clean:
+            raise Exit(code=1)
 
 
 @task(help={"env": ENV, "limit": LIMIT, "json": JSON})

@@ -133,6 +133,22 @@ async def _run(settings: MigrationSettings) -> None:
         await engine.dispose()
 
 
+def _write_sql() -> None:
+    """What a revision would say to the server, for whoever looks at it before; nothing is connected to."""
+    if "sql" not in context.config.attributes:
+        raise MigrationError(
+            "SQL scripts are for looking at: shop schema --sql. A migration needs the database."
+        )
+    context.configure(
+        dialect_name="postgresql",
+        literal_binds=True,
+        transactional_ddl=False,
+        output_buffer=context.config.attributes["sql"],
+    )
+    context.run_migrations()
+
+
 if context.is_offline_mode():
-    raise MigrationError("SQL scripts (--sql) are not offered: a migration needs the database it changes.")
-asyncio.run(_run(context.config.attributes.get("settings") or load_settings(MigrationSettings)))
+    _write_sql()
+else:
+    asyncio.run(_run(context.config.attributes.get("settings") or load_settings(MigrationSettings)))

@@ -99,6 +99,19 @@ def test_a_release_says_its_revisions_and_their_kinds_without_a_database() -> No
         assert later["kind"] in ("expand", "contract")
 
 
+def test_a_release_says_what_each_revision_would_send_without_a_database() -> None:
+    done = run_shop("schema", {"PYTHONPATH": str(SERVICE)}, "--sql")
+    assert done.returncode == 0, done.stderr
+    revisions = json.loads(done.stdout)["revisions"]
+    assert [row["revision"] for row in revisions] == [each.revision for each in Revisions().in_order]
+    created = [row["sql"].count("CREATE TABLE ") for row in revisions]
+    assert all(created), created
+    for row in revisions:
+        assert (
+            f"version_num='{row['revision']}'" in row["sql"] or f"VALUES ('{row['revision']}')" in row["sql"]
+        )
+
+
 @pytest.mark.parametrize("kind", ["'grow'", "None", ""])
 def test_a_revision_of_no_known_kind_is_refused(
     empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -104,12 +104,16 @@ def test_a_dropped_column_ends_in_a_refusal_and_not_in_an_outage(ground: Ground,
     ground.fab.deploy(bundle).ended(0, f"{new} is live on every app host", "lost=0")
     assert hosts.sql(ground.first, APPLIED) == before
     ground.fab.run("migrate").ended(0, f"{new} has nothing to apply", "Held back: aaaaaaaaaaa9")
+    ground.fab.run("migrate-plan").ended(
+        0, "aaaaaaaaaaa9", "left to fab migrate --contract", "ACCESS EXCLUSIVE on products"
+    )
     # While the one before it is kept, a rollback could go there.
     ground.fab.run("migrate", "--contract").ended(2, f"{old} needs what aaaaaaaaaaa9", "Nothing was changed")
     kept = [row["release"] for row in slipway(ground.first, "list")["releases"] if row["release"] != new]
     for release in kept:
         slipway(ground.first, "mark-bad", release, "--reason=not-to-be-gone-back-to")
     ground.fab.run("migrate", "--contract").ended(0, f"from {before} to aaaaaaaaaaa9", "Before that: Backup")
+    ground.fab.run("migrate-history").ended(0, "aaaaaaaaaaa9", "contract", new)
     for release in kept:
         ground.clear(release)
     ground.fab.run("rollback", f"--to={old}").ended(

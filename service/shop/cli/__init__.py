@@ -12,7 +12,7 @@ from shop.cli import backfill, demo, users
 from shop.cli.configuration import check_config, openapi
 from shop.cli.output import EX_CONFIG, CommandError, fail
 from shop.cli.purge import purge
-from shop.cli.schema import migrate, migrate_arguments, schema, schema_head
+from shop.cli.schema import migrate, migrate_arguments, schema, schema_arguments, schema_head
 from shop.core.configuration import ConfigurationError
 
 Command = Callable[[argparse.Namespace], int]
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
 }
 ARGUMENTS = {
     "migrate": migrate_arguments,
+    "schema": schema_arguments,
     "backfill": backfill.arguments,
     "create-admin": users.arguments,
     "seed-demo": demo.arguments,

@@ -7,7 +7,14 @@ from shop.cli.output import EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE, fail, say, w
 from shop.core.configuration import load_settings
 from shop.core.database import DATABASE_ERRORS, is_unreachable, sqlstate
 from shop.core.logging import configure_logging
-from shop.core.schema import LockNotFreeError, MigrationError, MigratorBusyError, Revisions, upgrade
+from shop.core.schema import (
+    LockNotFreeError,
+    MigrationError,
+    MigratorBusyError,
+    Revisions,
+    statements,
+    upgrade,
+)
 from shop.settings import MigrationSettings
 
 
@@ -17,13 +24,22 @@ def schema_head(_: Namespace) -> int:
     return 0
 
 
-def schema(_: Namespace) -> int:
+def schema_arguments(parser: ArgumentParser) -> None:
+    """The arguments of schema."""
+    parser.add_argument("--sql", action="store_true", help="with what each revision would send to the server")
+
+
+def schema(chosen: Namespace) -> int:
     """Print the revisions this release carries, first to last, with their kinds; nobody is asked.
 
     An earlier release can run on this one's head if every revision after its own head is "expand".
     """
     revisions = Revisions()
-    say({"head": revisions.head, "revisions": [asdict(revision) for revision in revisions.in_order]})
+    rows = [
+        {**asdict(revision), **({"sql": statements(revision)} if chosen.sql else {})}
+        for revision in revisions.in_order
+    ]
+    say({"head": revisions.head, "revisions": rows})
     return 0
 
 

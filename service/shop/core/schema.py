@@ -4,10 +4,12 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import Script, ScriptDirectory
@@ -150,6 +152,14 @@ class Revisions:
                 break
             reached = revision.revision
         return reached
+
+
+def statements(revision: Revision) -> str:
+    """The SQL of one revision, as a migration would send it; no database is asked."""
+    config, output = alembic_config(), StringIO()
+    config.attributes["sql"] = output
+    command.upgrade(config, f"{revision.down_revision or 'base'}:{revision.revision}", sql=True)
+    return output.getvalue().strip()
 
 
 def _upgrade_once(settings: MigrationSettings, contract: bool, blockers: list[Any]) -> Migrated:

@@ -1,0 +1,178 @@
+"""`fab migrate-plan`: what the pending revisions of a release would lock, for whom, and what is against them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+import psycopg
+
+from fabfile import schema, state
+from fabfile.database import texts, units
+from fabfile.database.connection import looking
+from fabfile.database.toolbox import reading
+from fabfile.environment import Environment
+from fabfile.errors import FabError
+from fabfile.fleet import Fleet
+from fabfile.migration import Wish, chosen
+from fabfile.migration_plan import lint, statements, waivers
+from fabfile.migration_plan.lint import Problem
+from fabfile.migration_plan.statements import Effect
+from fabfile.schema import Revision
+
+# Longer transactions than a migration waits for a lock at a time.
+LONG_SECONDS = 2.0
+LONGEST_SHOWN = 160
+
+
+@dataclass(frozen=True)
+class TableInUse:
+    """A table as it is now. pid, role, application, seconds: of the oldest transaction that has touched it."""
+
+    name: str
+    bytes: int
+    rows: int
+    pid: int | None
+    role: str
+    application: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pending revision. held_back: whether a deploy leaves it."""
+
+    revision: Revision
+    held_back: bool
+    sql: str
+    effects: list[Effect]
+    problems: list[Problem]
+
+    @property
+    def lock(self) -> str:
+        return statements.strongest(self.effects)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """tables: those that are locked, by name. problems: unaccepted ones of no pending revision, such as old waivers."""
+
+    environment: str
+    release: str
+    applied: str | None
+    steps: list[Step]
+    tables: dict[str, TableInUse]
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.problems and not any(step.problems for step in self.steps)
+
+    def as_json(self) -> str:
+        """Everything, as one JSON object with a version."""
+        steps = [{**asdict(step), "lock": step.lock} for step in self.steps]
+        return json.dumps({"version": 1, **asdict(self), "steps": steps, "clean": self.is_clean}, indent=2)
+
+
+def make(environment: Environment, release: str = "") -> Plan:
+    """The plan of a release that is on the first app host, the live one's when empty. Raises FabError."""
+    with Fleet(environment) as fleet:
+        fleet.require_all()
+        states = state.read(fleet)
+        named, chain, applied = chosen(states, Wish(release))
+        sql = _sql(fleet, named)
+    waiting = schema.pending(chain, applied)
+    steps, rest = judged(chain, waiting, schema.held_back(waiting, applied), sql)
+    names = sorted({effect.table for step in steps for effect in step.effects})
+    with looking(environment, application="slipway migrate-plan") as connection:
+        tables = in_use(connection, names)
+    return Plan(environment.name, named, applied, steps, tables, rest)
+
+
+def judged(
+    chain: Sequence[Revision], waiting: Sequence[Revision], held: Sequence[Revision], sql: dict[str, str]
+) -> tuple[list[Step], list[Problem]]:
+    """The pending revisions with what is found about each; and what is left that is about none of them."""
+    found = [problem for revision in chain for problem in lint.problems(revision, sql[revision.id])]
+    known = {revision.id for revision in chain}
+    left = waivers.remaining(found, waivers.load(), known, date.today())
+    ids = {revision.id for revision in waiting}
+    steps = [
+        Step(
+            revision,
+            revision in held,
+            sql[revision.id],
+            statements.effects(sql[revision.id]),
+            [problem for problem in left if problem.revision == revision.id],
+        )
+        for revision in waiting
+    ]
+    # What is applied already cannot be mended; a waiver for nothing can be removed.
+    return steps, [problem for problem in left if problem.revision not in known | ids]
+
+
+def in_use(connection: psycopg.Connection[Any], names: Sequence[str]) -> dict[str, TableInUse]:
+    """The tables that exist of these, by name."""
+    with reading.sentences("The tables of the migration"):
+        rows = reading.rows(connection, TableInUse, "tables_in_use", {"names": list(names)})
+    return {row.name: row for row in rows}
+
+
+def _sql(fleet: Fleet, release: str) -> dict[str, str]:
+    """What each revision would send, from the release's own environment on the first app host."""
+    program = f"/srv/shop/releases/{release}/venv/bin/shop"
+    done = fleet.first.connection.run(
+        shlex.join([program, "schema", "--sql"]), hide=True, warn=True, timeout=60, in_stream=False
+    )
+    if done.return_code != 0:
+        raise FabError(
+            f"{release} on {fleet.first.name} does not say its SQL: {done.stderr.strip()[-500:]} "
+            "A release of before this command cannot. Nothing was changed."
+        )
+    return {row["revision"]: row["sql"] for row in json.loads(done.stdout)["revisions"]}
+
+
+def text(plan: Plan) -> str:
+    """The plan for a person."""
+    on = plan.applied or "an empty schema"
+    lines = [f"{plan.environment} is on {on}; {plan.release} would apply:" if plan.steps else ""]
+    if not plan.steps:
+        lines = [f"{plan.environment} is on {on}; {plan.release} has nothing to apply."]
+    for step in plan.steps:
+        waits = ", left to fab migrate --contract" if step.held_back else ""
+        lines += ["", f"{step.revision.id}  {step.revision.title}  ({step.revision.kind}{waits})"]
+        lines += [_line(effect, plan.tables) for effect in step.effects] or ["  locks nothing that is there"]
+        lines += [f"  FOUND {problem.rule}: {problem.sentence}" for problem in step.problems]
+    lines += [f"FOUND {problem.rule}: {problem.sentence}" for problem in plan.problems]
+    lines += _in_the_way(plan)
+    return "\n".join(lines)
+
+
+SAYS: dict[str, Callable[[str], str]] = {
+    statements.SCANS: lambda size: f", and reads all of it{size}",
+    statements.REWRITES: lambda size: f", and writes all of it anew{size}",
+    statements.CHANGES_ROWS: lambda size: f", and changes its rows{size}",
+}
+
+
+def _line(effect: Effect, tables: dict[str, TableInUse]) -> str:
+    if effect.effect == statements.HIDDEN:
+        return f"  a block of code, whose locks cannot be told: {texts.plain(effect.sql, LONGEST_SHOWN)}"
+    table = tables.get(effect.table)
+    size = f" ({units.count(table.rows)} rows, {units.size(table.bytes)})" if table else ""
+    said = SAYS[effect.effect](size) if effect.effect else size
+    return f"  {effect.lock} on {effect.table}{said}: {texts.plain(effect.sql, LONGEST_SHOWN)}"
+
+
+def _in_the_way(plan: Plan) -> list[str]:
+    long = [table for table in plan.tables.values() if table.pid and table.seconds > LONG_SECONDS]
+    said = [
+        f"  {table.name}: pid {table.pid} ({texts.plain(table.role, 40)}, {texts.plain(table.application, 40)}), "
+        f"in a transaction for {units.duration(table.seconds)}. Look: fab db-activity --env {plan.environment}"
+        for table in long
+    ]
+    return ["", "In the way now:", *said] if said else []

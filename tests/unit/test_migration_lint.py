@@ -1,0 +1,106 @@
+"""What speaks against a migration, and what was accepted with a reason and a day."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from fabfile.errors import RefusedError
+from fabfile.migration_plan import lint, planning, waivers
+from fabfile.migration_plan.lint import Problem
+from fabfile.migration_plan.planning import Plan, TableInUse
+from fabfile.migration_plan.waivers import Waiver
+from fabfile.schema import Revision
+
+EXPAND, CONTRACT = Revision("2", "expand", "Grow"), Revision("3", "contract", "Shrink")
+TODAY = date(2026, 11, 23)
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("ALTER TABLE orders DROP COLUMN state", "ban-drop-column"),
+        ("ALTER TABLE orders RENAME COLUMN state TO status", "renaming-column"),
+        ("ALTER TABLE orders ADD COLUMN note text NOT NULL", "adding-required-field"),
+        ("CREATE INDEX later ON orders (placed)", "require-concurrent-index-creation"),
+        ("ALTER TABLE orders ADD CONSTRAINT known CHECK (state <> '')", "constraint-missing-not-valid"),
+        ("UPDATE orders SET state = 'new' WHERE state IS NULL", "changes-rows"),
+    ],
+)
+def test_what_hurts_a_database_in_use_is_found(sql: str, rule: str) -> None:
+    assert rule in {problem.rule for problem in lint.problems(EXPAND, sql)}
+
+
+def test_what_adds_is_fine_and_what_takes_away_may_where_it_says_so() -> None:
+    assert lint.problems(EXPAND, "ALTER TABLE orders ADD COLUMN note text") == []
+    assert lint.problems(CONTRACT, "ALTER TABLE orders DROP COLUMN state") == []
+
+
+FOUND = [Problem("2", "ban-drop-column", "Dropping a column may break existing clients.", 1)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "Dropping a column"),
+        ([Waiver("2", "ban-drop-column", "nobody reads it", TODAY)], ""),
+        ([Waiver("2", "ban-drop-column", "nobody reads it", date(2026, 11, 22))], "ended on 2026-11-22"),
+        (
+            [Waiver("2", "ban-drop-table", "nobody reads it", TODAY)],
+            "for something that is not found any more",
+        ),
+        ([Waiver("9", "ban-drop-column", "nobody reads it", TODAY)], "for a revision that there is not"),
+    ],
+)
+def test_a_waiver_accepts_one_finding_until_its_day(given: list[Waiver], said: str) -> None:
+    left = waivers.remaining(FOUND, given, {"2", "3"}, TODAY)
+    assert said in " ".join(problem.sentence for problem in left)
+    assert bool(left) == bool(said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- {revision: '2', rule: ban-drop-column, until: 2027-01-31}",
+        "- {revision: '2', rule: ban-drop-column, reason: '', until: 2027-01-31}",
+        "- {revision: '2', rule: ban-drop-column, reason: nobody reads it, until: soon}",
+        "revision: '2'",
+        "[",
+    ],
+)
+def test_a_waiver_without_reason_or_day_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "waivers.yml"
+    file.write_text(text)
+    with pytest.raises(RefusedError, match=r"waivers\.yml"):
+        waivers.load(file)
+
+
+def test_the_waivers_of_this_service_are_in_order() -> None:
+    assert all(waiver.until >= waiver.until.min for waiver in waivers.load())
+
+
+def test_a_plan_says_locks_sizes_findings_and_who_is_in_the_way() -> None:
+    sql = {
+        "2": "ALTER TABLE shop.orders ALTER COLUMN state SET NOT NULL",
+        "3": "ALTER TABLE shop.orders DROP COLUMN a",
+    }
+    chain = [EXPAND, CONTRACT]
+    steps, rest = planning.judged(chain, chain, [CONTRACT], sql)
+    table = TableInUse("orders", 81920, 5000, 4711, "shop", "nightly \x1b[2Jreport", 90.0)
+    plan = Plan("lab", "20261122T100000Z-cccccc3", "1", steps, {"orders": table}, rest)
+    text = planning.text(plan)
+    for part in (
+        "2  Grow  (expand)",
+        "ACCESS EXCLUSIVE on orders, and reads all of it (5 000 rows, 80 kB)",
+        "FOUND adding-not-nullable-field",
+        "3  Shrink  (contract, left to fab migrate --contract)",
+        "In the way now:",
+        "pid 4711 (shop, nightly",
+        "1 min 30 s",
+    ):
+        assert part in text, text
+    assert "\x1b" not in text
+    assert not plan.is_clean
+    assert '"lock": "ACCESS EXCLUSIVE"' in plan.as_json()
