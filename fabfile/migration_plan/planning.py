@@ -129,9 +129,10 @@ def _sql(fleet: Fleet, release: str) -> dict[str, str]:
         shlex.join([program, "schema", "--sql"]), hide=True, warn=True, timeout=60, in_stream=False
     )
     if done.return_code != 0:
+        reason = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
         raise FabError(
-            f"{release} on {fleet.first.name} does not say its SQL: {done.stderr.strip()[-500:]} "
-            "A release of before this command cannot. Nothing was changed."
+            f"{release} on {fleet.first.name} does not say its SQL ({reason}); one from before this command cannot. "
+            "Nothing was changed."
         )
     return {row["revision"]: row["sql"] for row in json.loads(done.stdout)["revisions"]}
 
