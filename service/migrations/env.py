@@ -124,7 +124,8 @@ async def _run(settings: MigrationSettings) -> None:
     )
     try:
         async with engine.connect() as connection:
-            pid = int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+            async with connection.begin():
+                pid = int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
             await take_lock(connection, settings.migrate_lock_wait)
             blockers = context.config.attributes.setdefault("blockers", [])
             async with watching(engine, pid, blockers):

@@ -49,9 +49,12 @@ async def take_lock(connection: AsyncConnection, seconds: float) -> None:
     MigratorBusyError.
     """
     began, said = time.monotonic(), -REPEAT_SECONDS
-    while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
-        holders = await sessions(connection, HOLDING, key=MIGRATION_LOCK)
-        await connection.commit()
+    while True:
+        # The lock is the session's: it outlives this transaction.
+        async with connection.begin():
+            if await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+                return
+            holders = await sessions(connection, HOLDING, key=MIGRATION_LOCK)
         waited = time.monotonic() - began
         if waited >= seconds:
             raise MigratorBusyError(
@@ -65,7 +68,6 @@ async def take_lock(connection: AsyncConnection, seconds: float) -> None:
             )
             said = waited
         await asyncio.sleep(random.uniform(0.1, LOOK_SECONDS))  # noqa: S311 - spreads looks, guards nothing
-    await connection.commit()
 
 
 @asynccontextmanager
@@ -76,8 +78,8 @@ async def watching(engine: AsyncEngine, pid: int, blockers: list[Session]) -> As
         said: set[int | None] = set()
         async with engine.connect() as connection:
             while True:
-                found = await sessions(connection, BLOCKING, pid=pid)
-                await connection.commit()
+                async with connection.begin():
+                    found = await sessions(connection, BLOCKING, pid=pid)
                 if found:
                     blockers[:] = found
                 if found and {each.pid for each in found} != said:
