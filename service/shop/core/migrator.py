@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy import Connection, text
@@ -92,8 +92,10 @@ async def watching(engine: AsyncEngine, pid: int, blockers: list[Session]) -> As
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, Exception):
+            # Who is in the way is a courtesy: how the migration ended does not hang on it.
+            log.warning("migration_watch_ended", reason=str(ended))
 
 
 def strongest_lock(connection: Connection) -> tuple[str | None, list[str]]:
