@@ -22,7 +22,9 @@ LOOK = "runuser --user=postgres -- /usr/local/lib/slipway/look-at-postgresql"
 PATIENCE = 120
 IDLE = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
 # A session that sleeps does not notice that its client is gone.
-END = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'shop' AND application_name = 'psql'"
+END = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'shop' AND application_name = 'psql'
+"""
 
 
 @pytest.fixture
