@@ -1,13 +1,11 @@
 """A program for hosts as one file: a zip application with the same bytes for the same source, anywhere.
 
-`python -m fabfile.helper PATH [PACKAGE]` writes it, the host helper unless another package's folder is named; the
-PATH `-` is standard output.
+The roles put it on hosts (`program:` in plugins/action/host_files.py); it imports nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import io
-import sys
 import zipfile
 from pathlib import Path
 
@@ -37,22 +35,3 @@ def build_helper(source: Path = SOURCE) -> bytes:
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data)
     return content.getvalue()
-
-
-def main(arguments: list[str]) -> int:
-    if len(arguments) not in (1, 2):
-        print("usage: python -m fabfile.helper PATH [PACKAGE]   (- is standard output)", file=sys.stderr)
-        return 2
-    program = build_helper(*map(Path, arguments[1:]))
-    if arguments[0] == "-":
-        sys.stdout.buffer.write(program)
-    else:
-        path = Path(arguments[0])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(program)
-        path.chmod(0o755)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ import base64
 import json
 import os
 import re
+import runpy
 import zlib
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,15 @@ HEADER = re.compile(
 ARGUMENTS = frozenset(
     {"name", "trees", "directories", "files", "links", "checks", "watch", "has_handler", "in_force"}
 )
+CONTENTS = ("content", "source", "program")
+BUILDER = Path(__file__).parent.parent.parent / "fabfile/helper.py"
 NOT_RENDERED = "(a secret: written on the host alone)\n"
 
 
 class ActionModule(ActionBase):
-    """Arguments: name (whose files), trees (paths below templates/), directories, files (each with `content` or,
-    for bytes, `source`), links, checks, watch (foreign files whose change counts), has_handler, in_force."""
+    """Arguments: name (whose files), trees (paths below templates/), directories, files (each with `content`, or
+    for bytes `source`, or `program`: the folder of a Python package that runs as one file), links, checks, watch
+    (foreign files whose change counts), has_handler, in_force."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -62,6 +66,9 @@ class ActionModule(ActionBase):
         }
         render_to = variables.get("slipway_render_to")
         if render_to:
+            # A program is built, not rendered: a tree to read through has no use for it.
+            programs = {entry["path"] for entry in self._entries("files") if "program" in entry}
+            payload["files"] = [entry for entry in payload["files"] if entry["path"] not in programs]
             return self._write_tree(Path(str(self._templar.template(render_to))), payload)
         packed = base64.b64encode(zlib.compress(json.dumps(payload, default=str).encode())).decode()
         return self._execute_module(
@@ -123,15 +130,21 @@ class ActionModule(ActionBase):
 
     def _literal(self, entry: dict[str, Any]) -> dict[str, Any]:
         missing = {"path", "owner", "group", "mode"} - set(entry)
-        if missing or ("content" in entry) == ("source" in entry):
+        given = [kind for kind in CONTENTS if kind in entry]
+        if missing or len(given) != 1:
             raise AnsibleActionFail(
-                f"host_files: a file needs path, owner, group, mode, and content or source: {sorted(entry)}."
+                f"host_files: a file needs path, owner, group, mode, and one of {', '.join(CONTENTS)}: {sorted(entry)}."
             )
-        content = self._source(str(entry["source"])) if "source" in entry else str(entry["content"]).encode()
+        content = self._content(given[0], str(entry[given[0]]))
         return self._file(
             str(entry["path"]), content, entry["owner"], entry["group"], entry["mode"],
             bool(entry.get("secret", False)),
         )  # fmt: skip
+
+    def _content(self, kind: str, value: str) -> bytes:
+        if kind == "program":
+            return _program(Path(value))
+        return self._source(value) if kind == "source" else value.encode()
 
     def _source(self, path: str) -> bytes:
         """The bytes of a controller's file; a vault-encrypted one is decrypted, and no copy of it stays behind."""
@@ -165,3 +178,12 @@ class ActionModule(ActionBase):
             target.chmod(int(entry["mode"], 8))
             written.append(entry["path"])
         return {"changed": False, "rendered": written, "folder": str(folder)}
+
+
+def _program(package: Path) -> bytes:
+    """The package as one file. Its builder is run by path: to import it by name is to import all of fabfile."""
+    try:
+        built: bytes = runpy.run_path(str(BUILDER))["build_helper"](package)
+    except (OSError, SyntaxError) as problem:
+        raise AnsibleActionFail(f"host_files: no program can be built of {package}: {problem}") from problem
+    return built

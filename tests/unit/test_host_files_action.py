@@ -98,16 +98,26 @@ def test_the_set_arrives_on_the_host_and_a_second_run_changes_nothing(tmp_path: 
     literal = {"path": f"{target}/host.key", "content": "the key itself\n", "owner": "root", "group": "root"}
     # Its own name, because what a set has written is remembered on this machine under it.
     name = f"test_{tmp_path.name.replace('-', '_').lower()}"
+    package = tmp_path / "greeting"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "cli.py").write_text("def main() -> int:\n    return print('hello') or 0\n")
+    program = {"path": f"{target}/greet", "program": str(package), "owner": "root", "group": "root"}
     arguments = {
         "name": name,
         "trees": [str(target).lstrip("/")],
-        "files": [{**literal, "mode": "0600", "secret": True}],
+        "files": [{**literal, "mode": "0600", "secret": True}, {**program, "mode": "0755"}],
     }
     states = [{"name": f"State {turn}", "host_files": arguments} for turn in (1, 2)]
+    runs = {"name": "Run the program", "ansible.builtin.command": {"argv": [f"{target}/greet"]}}
     nothing = {"name": "Want nothing any more", "host_files": {"name": name}}
 
     outcome = play(
-        tmp_path, [*states, nothing], "--diff", slipway_templates_root=str(tmp_path / "templates"), port=82
+        tmp_path,
+        [*states, runs, nothing],
+        "--diff",
+        slipway_templates_root=str(tmp_path / "templates"),
+        port=82,
     )
 
     memory = Path(f"/var/lib/slipway/files/{name}.json")
@@ -115,9 +125,18 @@ def test_the_set_arrives_on_the_host_and_a_second_run_changes_nothing(tmp_path: 
     for folder in (memory.parent, memory.parent.parent):
         if not list(folder.iterdir()):
             folder.rmdir()
-    assert outcome.ok("State 1")["written"] == [f"{target}/site.conf", f"{target}/host.key"]
+    assert outcome.ok("State 1")["written"] == [
+        f"{target}/site.conf",
+        f"{target}/host.key",
+        f"{target}/greet",
+    ]
+    assert outcome.ok("Run the program")["stdout"] == "hello"
     assert not outcome.ok("State 2")["changed"]
-    assert outcome.ok("Want nothing any more")["removed"] == [f"{target}/host.key", f"{target}/site.conf"]
+    assert outcome.ok("Want nothing any more")["removed"] == [
+        f"{target}/greet",
+        f"{target}/host.key",
+        f"{target}/site.conf",
+    ]
     assert "port 82" in outcome.printed
     assert "the key itself" not in outcome.printed
     assert list(target.iterdir()) == []
@@ -147,8 +166,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a file without content": (
         {"files": [{"path": "/etc/x", **OWNED}]},
-        "host_files: a file needs path, owner, group, mode, and content or source: "
+        "host_files: a file needs path, owner, group, mode, and one of content, source, program: "
         "['group', 'mode', 'owner', 'path'].",
+    ),
+    "a program of no package": (
+        {"files": [{"path": "/etc/x", "program": "/nowhere", **OWNED}]},
+        "host_files: no program can be built of /nowhere: /nowhere is not a program's package: it has no cli.py",
     ),
 }
 

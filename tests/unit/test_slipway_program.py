@@ -8,7 +8,6 @@ import pty
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,14 +210,3 @@ def test_reading_leaves_the_host_as_it_is(host: Host, slipway: Slipway) -> None:
 
     assert support.snapshot(host.root) == before
     assert not host.lock.exists()
-
-
-def test_the_helper_is_written_by_a_command(tmp_path: Path) -> None:
-    path = tmp_path / "sbin/slipway"
-
-    subprocess.run(
-        [sys.executable, "-m", "fabfile.helper", str(path)], check=True, cwd=support.FILES.parents[2]
-    )
-
-    assert path.read_bytes() == build_helper()
-    assert os.access(path, os.X_OK)
