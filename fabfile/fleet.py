@@ -86,6 +86,10 @@ class Fleet:
                 "it will serve the release it has until `fab recover` brings it the fleet's."
             )
 
+    def prepare(self, times: int) -> None:
+        """Have slipway started on every host ahead of the next `times` calls."""
+        self.attempt(lambda remote: remote.prepare(times))
+
     def attempt(
         self, work: Callable[[Remote], Result], on: Iterable[Remote] | None = None
     ) -> dict[str, Result | FabError]:

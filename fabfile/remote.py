@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,9 @@ class Remote:
             connect_kwargs=keys,
             config=Config(overrides={"run": {"in_stream": False}}),
         )
+        # Slipways that were started and wait for their commands: at most one, and how many more are to follow it.
+        self._waiting: deque[Any] = deque(maxlen=1)
+        self._to_follow = 0
 
     @property
     def name(self) -> str:
@@ -90,10 +94,25 @@ class Remote:
     def close(self) -> None:
         self.connection.close()
 
+    def prepare(self, times: int) -> None:
+        """Have slipway started ahead of the next `times` calls of perform, one at a time: they need not wait for it.
+
+        One that waits has read nothing and ends with its connection. Where none could be started, perform starts it.
+        """
+        self._to_follow = times - 1
+        try:
+            channel = self.connection.transport.open_session(timeout=CONNECT_SECONDS)
+            channel.exec_command(f"{PROGRAM} run")
+        except UNREACHABLE:
+            return
+        self._waiting.append(channel)
+
     def perform(self, *commands: Sequence[str], seconds: float = 60.0) -> list[Answer]:
         """The answers of slipway's commands, one after another until one fails. Raises UnreachableError."""
         words = json.dumps([list(command) for command in commands])
         try:
+            if waiting := self._taken():
+                return self._told(waiting, words, seconds)
             done = self.connection.run(
                 f"printf %s {shlex.quote(words)} | {PROGRAM} run",
                 hide=True,
@@ -101,7 +120,7 @@ class Remote:
                 timeout=seconds,
                 in_stream=False,
             )
-        except CommandTimedOut:
+        except (CommandTimedOut, TimeoutError):
             said = ", ".join(command[0] for command in commands)
             raise UnreachableError(
                 f"{self.name} has not ended {said} within {seconds:g} s; it may still be at it, and keeps "
@@ -110,6 +129,20 @@ class Remote:
         except UNREACHABLE as failure:
             raise self._unreachable("was lost", failure) from None
         return self._answers(done.stdout, done.stderr, done.return_code)
+
+    def _taken(self) -> Any:
+        """A slipway that waits, None when there is none or it has ended; the next one is started meanwhile."""
+        # The heartbeat asks too, from its own thread: only one gets it.
+        waiting = self._waiting.pop() if self._waiting else None
+        if waiting is not None and self._to_follow:
+            self.prepare(self._to_follow)
+        return None if waiting is None or waiting.exit_status_ready() else waiting
+
+    def _told(self, channel: Any, words: str, seconds: float) -> list[Answer]:
+        channel.settimeout(seconds)
+        channel.sendall(words.encode())
+        channel.shutdown_write()
+        return self._answers(*_heard(channel))
 
     def ship(
         self,
@@ -127,12 +160,10 @@ class Remote:
             channel.exec_command(f"{PROGRAM} {command}")
             self._send(channel, bundle, sent)
             channel.settimeout(max(1.0, deadline - time.monotonic()))
-            output = b"".join(iter(lambda: channel.recv(CHUNK), b""))
-            errors = b"".join(iter(lambda: channel.recv_stderr(CHUNK), b""))
-            status = channel.recv_exit_status()
+            heard = _heard(channel)
         except UNREACHABLE as failure:
             raise self._unreachable("was lost", failure) from None
-        return self._answers(output.decode(), errors.decode(), status)[0]
+        return self._answers(*heard)[0]
 
     @staticmethod
     def _send(channel: Any, bundle: Path, sent: Callable[[int], None]) -> None:
@@ -160,6 +191,13 @@ class Remote:
     def _unreachable(self, what: str, failure: Exception) -> UnreachableError:
         reason = str(failure) or type(failure).__name__
         return UnreachableError(f"{self.name} ({self.host.address}) {what} over SSH: {reason}.")
+
+
+def _heard(channel: Any) -> tuple[str, str, int]:
+    """All that a command says: output, errors, status."""
+    output = b"".join(iter(lambda: channel.recv(CHUNK), b""))
+    errors = b"".join(iter(lambda: channel.recv_stderr(CHUNK), b""))
+    return output.decode(), errors.decode(), channel.recv_exit_status()
 
 
 def _answer(said: dict[str, Any], status: int) -> Answer:

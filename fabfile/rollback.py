@@ -18,6 +18,8 @@ from fabfile.rollout import Rollout, batches, wait_for_the_public
 from fabfile.state import HostState
 
 CONVERGE_SECONDS = 5.0
+# To each host: what stands, gate, switch, settle; on the only one gate and switch are one.
+CALLS = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def rollback(
     began = time.monotonic()
     with Probe(environment.public) as probe, Fleet(environment, without) as fleet:
         fleet.require_all()
+        fleet.prepare(CALLS if len(fleet.remotes) > 1 else CALLS - 1)
         lease, answers = acquire(fleet.first, Claim(environment.name, ticket), wait, *state.READING)
         with beating(lease):
             states = state.read_others(fleet, answers)

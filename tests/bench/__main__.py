@@ -21,17 +21,19 @@ from tests.lab.lab import Lab
 CHECKOUT = Path(__file__).parent.parent.parent
 ONE = Path(os.environ.get("SLIPWAY_BENCH_ONE", "inventory/lab"))
 FLEET = Path(os.environ.get("SLIPWAY_BENCH_FLEET", "inventory/fleet"))
+NOTHING = "nothing to change"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of site.yml: wall seconds, tasks run, tasks that changed something, over `hosts` hosts."""
+    """One run of site.yml: wall seconds, tasks run, tasks that changed something, over `hosts` hosts; what it said."""
 
     what: str
     hosts: int
     seconds: float
     tasks: int
     changed: int
+    said: str
 
 
 def measure(what: str, inventory: Path, hosts: int) -> Run:
@@ -51,7 +53,7 @@ def measure(what: str, inventory: Path, hosts: int) -> Run:
         raise RuntimeError(f"{what} failed:\n{outcome.stdout[-4000:]}")
     tasks = len(re.findall(r"^(?:TASK|RUNNING HANDLER) \[", outcome.stdout, re.MULTILINE))
     changed = sum(int(count) for count in re.findall(r"\bchanged=(\d+)", outcome.stdout))
-    return Run(what, hosts, seconds, tasks, changed)
+    return Run(what, hosts, seconds, tasks, changed, outcome.stdout)
 
 
 def bare(inventory: Path) -> int:
@@ -62,6 +64,12 @@ def bare(inventory: Path) -> int:
     return len(lab.hosts)
 
 
+def changes(said: str) -> str:
+    """The tasks of a run's output that changed a host, each with its hosts."""
+    tasks = re.split(r"^(?=(?:TASK|RUNNING HANDLER) \[)", said, flags=re.MULTILINE)
+    return "".join(task for task in tasks if re.search(r"^changed: ", task, re.MULTILINE))
+
+
 def main() -> int:
     """Print the table; leave no host behind."""
     runs: list[Run] = []
@@ -69,7 +77,7 @@ def main() -> int:
         for inventory, name in ((ONE, "one host"), (FLEET, "the fleet")):
             hosts = bare(inventory)
             runs.append(measure(f"{name}: bare to serving", inventory, hosts))
-            runs += [measure(f"{name}: nothing to change", inventory, hosts) for _ in range(3)]
+            runs += [measure(f"{name}: {NOTHING}", inventory, hosts) for _ in range(3)]
             Lab(inventory).down()
     finally:
         for inventory in (ONE, FLEET):
@@ -81,6 +89,9 @@ def main() -> int:
         table.add_row(run.what, str(run.hosts), f"{run.seconds:.1f}", str(run.tasks), str(run.changed))
     console = Console(width=100)
     console.print(table)
+    for run in runs:
+        if run.changed and run.what.endswith(NOTHING):
+            console.print(f"There was something to change ({run.what}):\n{changes(run.said)}", markup=False)
     one, fleet = runs[0].seconds, runs[4].seconds
     console.print(f"The fleet took {fleet / one:.2f} times what one host took, from bare to serving.")
     return 0

@@ -92,6 +92,17 @@ def migrating(scratch: Path, revisions: Sequence[tuple[str, str, str]]) -> Path:
     return _built("further revisions", scratch, change)
 
 
+def of_another_schema(scratch: Path, revision: str) -> Path:
+    """Build a release whose newest revision is one that the database never had; return its bundle."""
+
+    def change(service: Path) -> None:
+        newest = _versions(service)[-1]
+        (known, _), text = CHAIN.findall(newest.read_text())[0], newest.read_text()
+        newest.write_text(text.replace(f'revision = "{known}"', f'revision = "{revision}"', 1))
+
+    return _built("another schema", scratch, change)
+
+
 def _versions(service: Path) -> list[Path]:
     return sorted((service / "migrations/versions").glob("*.py"))
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e import broken_releases, hosts
 from tests.e2e.fab_runs import again, release_of
+from tests.e2e.freezing import Moment, Watch
 from tests.e2e.ground import RATE, Ground, ground_of, slipway
 from tests.e2e.load import Seen
 from tests.e2e.web import Site
@@ -20,6 +21,7 @@ from tests.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
+APPLIED = "SELECT version_num FROM shop.alembic_version"
 STAGING = "/var/lib/slipway/shop/staging"
 # How long the watch after the switch goes on, and how soon it has to have taken the traffic back.
 BAKE = 6
@@ -69,6 +71,36 @@ def test_a_release_that_is_never_ready_gets_no_traffic(
     assert row["state"] == "bad"
     ground.fab.deploy(bundle).ended(2, "IN THE WAY", "is marked bad", "Nothing was changed.")
     ground.fab.run("rollback", f"--to={release_of(bundle)}").ended(2, "is marked bad")
+
+
+def test_a_release_of_another_schema_is_refused_before_anything_is_shipped(
+    ground: Ground, served: str, tmp_path: Path
+) -> None:
+    bundle = broken_releases.of_another_schema(tmp_path, "ffffffffffff")
+    applied = hosts.sql(ground.first, APPLIED)
+    with ground.shop().load(RATE) as load:
+        ground.fab.deploy(bundle).ended(
+            2, "IN THE WAY", f"the database is on the revision {applied}, which this release does not know"
+        )
+    wholly_from(load.seen, served)
+    assert hosts.sql(ground.first, APPLIED) == applied
+    assert release_of(bundle) not in hosts.output(ground.first, "ls /srv/shop/releases")
+
+
+def test_a_release_whose_schema_was_taken_away_under_it_gets_no_traffic(ground: Ground, served: str) -> None:
+    """The plan found the schema that it needs; by the time of its gate somebody has changed it by hand."""
+    bundle, host = ground.release(), ground.first
+    applied = hosts.sql(host, APPLIED)
+    watch = Watch(host, Moment("start", "begin"), release_of(bundle))
+    started = ground.fab.start("deploy", f"--bundle={bundle}", "--gate=8")
+    frozen = watch.frozen()
+    hosts.sql(host, "UPDATE shop.alembic_version SET version_num = 'ffffffffffff'")
+    try:
+        frozen.thaw()
+        started.wait().ended(3, "did not become ready", "ffffffffffff", f"{host.name} serves {served}")
+    finally:
+        hosts.sql(host, f"UPDATE shop.alembic_version SET version_num = '{applied}'")
+    assert ground.live() == served
 
 
 BREAK_LATER = {

@@ -31,6 +31,14 @@ class Units:
         path.with_suffix(".next").write_text(json.dumps({**self.load(unit), **changes}))
         path.with_suffix(".next").rename(path)
 
+    def boot(self, unit: str, starts: bool) -> None:
+        link = self.root / "etc/systemd/system/multi-user.target.wants" / unit
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        if starts:
+            link.symlink_to("/etc/systemd/system/shop@.service")
+        self.save(unit, enabled=starts)
+
     def release(self, unit: str) -> str:
         return unit.partition("@")[2].removesuffix(".service")
 
@@ -53,7 +61,6 @@ class Units:
             "Id": unit,
             "ActiveState": "active" if running else ended,
             "SubState": "running" if running else "dead",
-            "UnitFileState": "enabled" if state.get("enabled") else "disabled",
             "Result": "exit-code" if state.get("pid") and not running else state.get("result", "success"),
             "NRestarts": "0",
             "ExecMainStatus": "1" if ended == "failed" and not running else "0",
@@ -123,7 +130,7 @@ def systemctl(units: Units, words: list[str]) -> int:
         print(units.show(names))
         return 0
     if verb in ("enable", "disable"):
-        units.save(names[0], enabled=verb == "enable")
+        units.boot(names[0], verb == "enable")
         return 0
     if verb == "reset-failed":
         units.save(names[0], pid=None, result="success")

@@ -17,7 +17,7 @@ from fabfile.environment import AppHost, Budget, Environment, Policy, Public
 from fabfile.errors import FencedError, LockedError, RefusedError
 from fabfile.fleet import AnswerError, Fleet, HostsError, performed
 from fabfile.lease import Claim, acquire
-from fabfile.remote import UnreachableError
+from fabfile.remote import PROGRAM, UnreachableError
 from fabfile.report import Report
 from fabfile.rollout import Rollout
 
@@ -57,9 +57,10 @@ def bad(
     return {"schema": 1, "command": told, "error": error, "exit": exit_code}
 
 
-def answers(*said: dict[str, Any]) -> Command:
+def answers(*said: dict[str, Any], ahead: bool = False) -> Command:
+    """ahead: it was started before there was anything to tell it, and is still there when there is."""
     code = int(said[-1]["exit"])
-    return Command(out=json.dumps(list(said)).encode(), exit=code)
+    return Command(out=json.dumps(list(said)).encode(), exit=code, waits=int(ahead))
 
 
 def expect(mock: MockRemote, *commands: Command) -> None:
@@ -207,6 +208,28 @@ def test_a_gate_that_fails_says_that_no_traffic_was_moved(mock: MockRemote, envi
     assert getattr(failed.value, "exit_code", None) == 3
 
 
+def test_a_slipway_that_was_started_ahead_is_told_what_to_do(
+    mock: MockRemote, environment: Environment
+) -> None:
+    channel = mock.expect(commands=[answers(good("status"), ahead=True)])
+    with Fleet(environment) as fleet:
+        fleet.prepare(1)
+        channel.exec_command.assert_called_once_with(f"{PROGRAM} run")
+        (answer,) = performed(fleet.first, ["status"])
+    assert (answer.command, channel._stdin.getvalue()) == ("status", b'[["status"]]')
+    channel.shutdown_write.assert_called_once_with()
+
+
+def test_a_slipway_that_was_started_ahead_and_has_ended_is_not_asked(
+    mock: MockRemote, environment: Environment
+) -> None:
+    expect(mock, Command(exit=1), answers(good("status")))
+    with Fleet(environment) as fleet:
+        fleet.prepare(1)
+        (answer,) = performed(fleet.first, ["status"])
+    assert answer.command == "status"
+
+
 def test_a_rollback_without_a_target_gives_the_lease_back_and_says_why(
     mock: MockRemote, environment: Environment
 ) -> None:
@@ -216,8 +239,10 @@ def test_a_rollback_without_a_target_gives_the_lease_back_and_says_why(
             good("lease acquire", fence=3, taken_over=None),
             status(NEW),
             listed(row(NEW), row(OLD, verified=False)),
+            ahead=True,
         ),
-        answers(good("lease release")),
+        answers(good("lease release"), ahead=True),
+        Command(),
     )
     with pytest.raises(RefusedError, match=f"{OLD} is verified, never verified|none older than the live one"):
         rollback.rollback(environment, Report())

@@ -14,6 +14,8 @@ from slipway.systemd import Systemd, UnitState
 READY = "/health/ready"
 PROBE_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
+# Between answers that are good: a rollback has a second to be done in.
+GOOD_PAUSE_SECONDS = 0.02
 CONSECUTIVE = 3
 BODY_BYTES = 4000
 
@@ -117,4 +119,5 @@ def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float)
         passed = passed + 1 if last.ready(release) else 0
         if passed == CONSECUTIVE:
             return Verdict(True, "", last, unit, began)
-        time.sleep(min(PAUSE_SECONDS, max(0.0, deadline - time.monotonic())))
+        pause = GOOD_PAUSE_SECONDS if passed else PAUSE_SECONDS
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))

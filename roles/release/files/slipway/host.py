@@ -116,6 +116,10 @@ class Host:
     def unit(self, release: str) -> str:
         return f"{APP}@{check_release_id(release)}.service"
 
+    def boot_link(self, unit: str) -> Path:
+        """What makes a unit start at boot (WantedBy= in shop@.service)."""
+        return self.path(f"/etc/systemd/system/multi-user.target.wants/{unit}")
+
     def migration_unit(self, release: str) -> str:
         return f"{APP}-migrate@{check_release_id(release)}.service"
 

@@ -13,13 +13,14 @@ PROPERTIES = (
     "Id",
     "ActiveState",
     "SubState",
-    "UnitFileState",
     "Result",
     "NRestarts",
     "ExecMainStatus",
 )
 # The timer that ends a release's warm time; its service is slipway itself.
 TIMER = f"{APP}-warm-{{}}.timer"
+# What starts at boot matters at boot: to have the manager read all of its units again takes longer than a switch.
+UNREAD = ("--no-reload",)
 QUERY_SECONDS = 10.0
 # Longer than the units' own TimeoutStartSec and TimeoutStopSec.
 CHANGE_SECONDS = 120.0
@@ -79,7 +80,21 @@ class Systemd:
                 f"systemctl could not say in which state {' '.join(units)} is: {said}. "
                 "Is systemd running on this host? `systemctl status` shows.",
             )
-        return dict(_parse(block) for block in outcome.output.strip().split("\n\n") if block.strip())
+        blocks = [block for block in outcome.output.strip().split("\n\n") if block.strip()]
+        return dict(self._parse(block) for block in blocks)
+
+    def _parse(self, block: str) -> tuple[str, UnitState]:
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        unit = values.get("Id", "")
+        return unit, UnitState(
+            active=values.get("ActiveState", "unknown"),
+            sub=values.get("SubState", "unknown"),
+            # Asked of the disk, as a boot does: the manager remembers what was when it last read its units.
+            enabled=self.host.boot_link(unit).is_symlink(),
+            result=values.get("Result", ""),
+            restarts=int(values.get("NRestarts") or 0),
+            exit_status=int(values.get("ExecMainStatus") or 0),
+        )
 
     def start(self, unit: str, seconds: float = CHANGE_SECONDS) -> Outcome:
         """Starts unit; a start limit reached by earlier attempts does not count against this one."""
@@ -128,13 +143,13 @@ class Systemd:
             self._change("reset-failed", unit)
 
     def enable(self, unit: str) -> None:
-        self._change("enable", unit)
+        self._change("enable", unit, *UNREAD)
 
     def disable(self, unit: str) -> None:
-        self._change("disable", unit)
+        self._change("disable", unit, *UNREAD)
 
-    def _change(self, verb: str, unit: str) -> None:
-        outcome = self._systemctl(verb, "--", unit, seconds=CHANGE_SECONDS)
+    def _change(self, verb: str, unit: str, *options: str) -> None:
+        outcome = self._systemctl(verb, *options, "--", unit, seconds=CHANGE_SECONDS)
         if not outcome.ok:
             happened = outcome.tail(5) or f"no answer within {CHANGE_SECONDS:g} s"
             raise StepError("unit-failed", f"systemctl {verb} {unit} failed: {happened}", unit=unit)
@@ -147,15 +162,3 @@ class Systemd:
         run([self.host.journalctl, "--sync"], QUERY_SECONDS)
         outcome = run(command, QUERY_SECONDS)
         return outcome.output.splitlines() if outcome.ok else [f"journalctl failed: {outcome.tail(3)}"]
-
-
-def _parse(block: str) -> tuple[str, UnitState]:
-    values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-    return values.get("Id", ""), UnitState(
-        active=values.get("ActiveState", "unknown"),
-        sub=values.get("SubState", "unknown"),
-        enabled=values.get("UnitFileState") == "enabled",
-        result=values.get("Result", ""),
-        restarts=int(values.get("NRestarts") or 0),
-        exit_status=int(values.get("ExecMainStatus") or 0),
-    )
