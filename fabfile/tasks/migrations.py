@@ -12,7 +12,7 @@ from fabfile.tasks.database_toolbox import JSON, LIMIT, show
 from fabfile.tasks.rollouts import ENV, TICKET, WAIT
 
 if TYPE_CHECKING:
-    from fabfile.migration import Migrated
+    from fabfile.migration.applying import Migrated
 
 
 @task(
@@ -43,14 +43,14 @@ def migrate(
         running.release_id(release)
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
         environment = running.chosen(env, yes or plan, "Migrating")
-        from fabfile import migration
+        from fabfile.migration import applying, choosing
 
-        wish = migration.Wish(release, contract, backup, ticket, float(wait))
+        wish = choosing.Wish(release, contract, backup, ticket, float(wait))
         if plan:
-            print(migration.plan(environment, wish))
+            print(applying.plan(environment, wish))
             return
         with report.of([host.name for host in environment.app_hosts]) as told:
-            done = migration.migrate(environment, told, wish)
+            done = applying.migrate(environment, told, wish)
         print(_said(environment.name, done))
 
 
@@ -66,7 +66,7 @@ def migrate_plan(_context: Context, env: str = "", release: str = "", json: bool
     with running.sentences():
         running.release_id(release)
         environment = running.chosen(env)
-        from fabfile.migration_plan import planning
+        from fabfile.migration import planning
 
         plan = planning.make(environment, release)
         print(plan.as_json() if json else planning.text(plan))

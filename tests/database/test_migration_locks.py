@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from fabfile.errors import RefusedError
-from fabfile.migration_plan import planning, statements
-from fabfile.migration_plan.statements import (
+from fabfile.migration import planning, statements
+from fabfile.migration.statements import (
     ALL,
     CHANGES_ROWS,
     HIDDEN,

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from fabfile import migration, recover, schema, state
+from fabfile import recover, schema, state
 from fabfile.diagnose import redacted
 from fabfile.errors import FabError, RefusedError
 from fabfile.fleet import AnswerError, HostsError
-from fabfile.migration import Wish
+from fabfile.migration import choosing
+from fabfile.migration.choosing import Wish
 from fabfile.remote import Answer, UnreachableError
 from fabfile.rollout import batches, is_its_own
 from fabfile.schema import Revision
@@ -174,15 +175,15 @@ def contracting_fleet(*kept: dict[str, Any]) -> dict[str, HostState]:
 
 
 def test_a_migration_leaves_what_takes_away_until_it_is_told() -> None:
-    release, waiting, applied = migration._checked(contracting_fleet(), Wish())
+    release, waiting, applied = choosing.checked(contracting_fleet(), Wish())
     assert (release, [revision.id for revision in waiting], applied) == (NEW, ["2"], "1")
-    _, waiting, _ = migration._checked(contracting_fleet(), Wish(contract=True))
+    _, waiting, _ = choosing.checked(contracting_fleet(), Wish(contract=True))
     assert [revision.id for revision in waiting] == ["2", "3"]
 
 
 def test_what_a_kept_release_needs_is_not_taken_away() -> None:
     with pytest.raises(RefusedError) as refused:
-        migration._checked(contracting_fleet(row(MIDDLE, schema_head="2")), Wish(contract=True))
+        choosing.checked(contracting_fleet(row(MIDDLE, schema_head="2")), Wish(contract=True))
     for part in (
         f"a: {MIDDLE} needs what 3 (Drop the column)",
         "b: ",
@@ -191,7 +192,7 @@ def test_what_a_kept_release_needs_is_not_taken_away() -> None:
     ):
         assert part in str(refused.value)
     # One that is bad is never gone back to.
-    migration._checked(contracting_fleet(row(MIDDLE, "bad", schema_head="2")), Wish(contract=True))
+    choosing.checked(contracting_fleet(row(MIDDLE, "bad", schema_head="2")), Wish(contract=True))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_a_migration_of_a_release_that_cannot_is_refused(
     states: dict[str, HostState], wish: Wish, said: str
 ) -> None:
     with pytest.raises(RefusedError, match=said):
-        migration._checked(states, wish)
+        choosing.checked(states, wish)
 
 
 def test_pending_revisions_are_those_after_the_applied_one() -> None:

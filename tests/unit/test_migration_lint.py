@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fabfile.errors import RefusedError
-from fabfile.migration_plan import lint, planning, waivers
-from fabfile.migration_plan.lint import Problem
-from fabfile.migration_plan.planning import Plan, TableInUse
-from fabfile.migration_plan.waivers import Waiver
+from fabfile.migration import lint, planning, waivers
+from fabfile.migration.lint import Problem
+from fabfile.migration.planning import Plan, TableInUse
+from fabfile.migration.waivers import Waiver
 from fabfile.schema import Revision
 
 EXPAND, CONTRACT = Revision("2", "expand", "Grow"), Revision("3", "contract", "Shrink")

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from fabfile.errors import RefusedError
-from fabfile.migration_plan.lint import Problem
+from fabfile.migration.lint import Problem
 
 FILE = Path(__file__).parents[2] / "service/migrations/waivers.yml"
 FIELDS = {"revision", "rule", "reason", "until"}

@@ -18,10 +18,10 @@ from fabfile.database.toolbox import reading
 from fabfile.environment import Environment
 from fabfile.errors import FabError
 from fabfile.fleet import Fleet
-from fabfile.migration import Wish, chosen
-from fabfile.migration_plan import lint, statements, waivers
-from fabfile.migration_plan.lint import Problem
-from fabfile.migration_plan.statements import Effect
+from fabfile.migration import lint, statements, waivers
+from fabfile.migration.choosing import Wish, chosen
+from fabfile.migration.lint import Problem
+from fabfile.migration.statements import Effect
 from fabfile.schema import Revision
 
 # Longer transactions than a migration waits for a lock at a time.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.errors import FabError
-from fabfile.migration_plan import statements
+from fabfile.migration import statements
 from fabfile.schema import Revision
 
 # What squawk is not asked, and why.
