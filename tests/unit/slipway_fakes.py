@@ -172,7 +172,9 @@ def timer(units: Units, words: list[str]) -> int:
 
 def journalctl(units: Units, words: list[str]) -> int:
     since = next((float(word.partition("@")[2]) for word in words if word.startswith("--since=@")), 0.0)
-    log = units.folder / "logs" / words[words.index("-u") + 1] if "-u" in words else None
+    of_unit = next((word.partition("=")[2] for word in words if word.startswith("_SYSTEMD_UNIT=")), None)
+    unit = words[words.index("-u") + 1] if "-u" in words else of_unit
+    log = units.folder / "logs" / unit if unit else None
     if log is not None and log.exists() and log.stat().st_mtime >= since:
         print(log.read_text(), end="")
     return 0

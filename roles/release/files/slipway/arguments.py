@@ -144,10 +144,9 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     migrating = command("migrate", "run a staged release's migrations")
     migrating.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default 900")
     migrating.add_argument(
-        "--contract",
-        action="store_true",
-        help="apply revisions, too, that take away what releases before them need",
+        "--contract", action="store_true", help="apply also what takes away from releases before"
     )
+    migrating.add_argument("--watch", action="store_true", help="only wait for one whose end nobody saw")
     activating = command("activate", "start a staged release and move traffic to it")
     activating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
     activating.add_argument(
@@ -241,6 +240,9 @@ def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
     showing = commands.add_parser("journal", parents=[common], help="what was done on this host")
     showing.add_argument(
         "--lines", type=_number(1, 10000, "number of lines"), default=50, metavar="N", help="default 50"
+    )
+    showing.add_argument(
+        "--step", type=_text, metavar="NAME", help="one step's alone, as far back as they go"
     )
     showing.add_argument("--verify", action="store_true", help="check that no line was altered")
     commands.add_parser("run", parents=[common], help="several commands, as a JSON list on standard input")

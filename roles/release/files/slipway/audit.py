@@ -8,12 +8,22 @@ from slipway.session import Report, Session
 
 # More than a record has as a rule; a journal of larger ones shows fewer lines.
 RECORD_BYTES = 1024
+# A journal of a hundred thousand records is shorter.
+WHOLE = 1 << 28
 
 
-def journal(session: Session, lines: int, verify: bool) -> Report:
-    """The newest records, oldest first. verify: refuse to show a journal that was altered."""
-    found = session.journal.read(max(1 << 20, lines * RECORD_BYTES))
-    result = {"entries": found.entries[-lines:], "torn": found.torn, "verified": None}
+def journal(session: Session, lines: int, verify: bool, step: str | None = None) -> Report:
+    """The newest records, oldest first. verify: refuse to show a journal that was altered.
+
+    step: only those of this step and of its parts, of the whole journal: `migrate` has migrate.begin with it.
+    """
+    found = session.journal.read(WHOLE if step else max(1 << 20, lines * RECORD_BYTES))
+    entries = [
+        entry
+        for entry in found.entries
+        if not step or entry["step"] == step or entry["step"].startswith(f"{step}.")
+    ]
+    result = {"entries": entries[-lines:], "torn": found.torn, "verified": None}
     if not verify:
         return Report(False, result)
     verdict = chain.verify(session.journal.path, session.journal.head)

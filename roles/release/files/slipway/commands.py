@@ -28,7 +28,9 @@ Command = Callable[[Session, argparse.Namespace], Report]
 # With the host's lock: they change the releases or where the traffic goes.
 CHANGES: dict[str, Command] = {
     "stage": lambda session, given: stage(session, given.bundle, given.sha256, given.release),
-    "migrate": lambda session, given: migrate(session, given.release, given.timeout, given.contract),
+    "migrate": lambda session, given: migrate(
+        session, given.release, given.timeout, given.contract, given.watch
+    ),
     "start": lambda session, given: start(session, given.release),
     "gate": lambda session, given: pass_gate(session, given.release, given.timeout),
     "switch": lambda session, given: switch(session, given.release, given.expect),
@@ -62,7 +64,7 @@ LEASE: dict[str, Command] = {
 READS: dict[str, Command] = {
     "status": lambda session, given: status(session),
     "list": lambda session, given: list_releases(session, not given.brief),
-    "journal": lambda session, given: audit.journal(session, given.lines, given.verify),
+    "journal": lambda session, given: audit.journal(session, given.lines, given.verify, given.step),
 }
 
 

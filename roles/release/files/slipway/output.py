@@ -114,6 +114,9 @@ def _status(result: dict[str, Any]) -> str:
         )
     if said := result["last_record"]:
         lines.append(f"rollout   {said['kind']} of {said['release'] or '-'} by {said['who']}, {said['time']}")
+    if left := result["migration"]:
+        still = "still runs" if left["running"] else "has ended, and nobody saw how"
+        lines.append(f"migration {left['release']}, begun by {left['by']} at {left['began']}, {still}")
     lines += [f"!         {problem}" for problem in problems]
     return "\n".join(lines)
 

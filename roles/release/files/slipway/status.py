@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from slipway import drain, fence, gate, lease, lock, maintenance, marks, releases, warm
+from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate, releases, warm
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
 from slipway.host import Host
@@ -45,6 +45,7 @@ def status(session: Session) -> Report:
         "drained": drain.read(host),
         "maintenance": maintenance.read(host),
         "last_record": _last_record(reading),
+        "migration": migrate.describe(session, reading),
         "unfinished": reading.unfinished(),
         "journal_torn": reading.torn,
     }

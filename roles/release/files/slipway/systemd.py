@@ -154,6 +154,14 @@ class Systemd:
             happened = outcome.tail(5) or f"no answer within {CHANGE_SECONDS:g} s"
             raise StepError("unit-failed", f"systemctl {verb} {unit} failed: {happened}", unit=unit)
 
+    def output(self, unit: str, since: float, lines: int = 2000) -> list[str]:
+        """What the unit's own processes said since then (seconds since 1970), without systemd's lines about it."""
+        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-n", str(lines)]
+        command += [f"--since=@{since:.6f}", f"_SYSTEMD_UNIT={unit}"]
+        run([self.host.journalctl, "--sync"], QUERY_SECONDS)
+        outcome = run(command, QUERY_SECONDS)
+        return outcome.output.splitlines() if outcome.ok else []
+
     def journal(self, unit: str, since: float | None = None, lines: int = 50) -> list[str]:
         """The last lines of the unit's journal. since: seconds since 1970, to leave out earlier runs."""
         command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]
