@@ -56,9 +56,13 @@ def _read(remote: Remote, lines: int, request_id: str) -> Iterator[tuple[str, st
 
 def _entry(line: str) -> tuple[str, str]:
     entry: dict[str, Any] = json.loads(line)
-    message = entry.get("MESSAGE")
-    text = bytes(message).decode("utf-8", "replace") if isinstance(message, list) else str(message)
-    return entry["__REALTIME_TIMESTAMP"], text
+    return entry["__REALTIME_TIMESTAMP"], message(entry)
+
+
+def message(entry: dict[str, Any]) -> str:
+    """The text of a journal's entry, which has it as bytes when it is not UTF-8."""
+    found = entry.get("MESSAGE")
+    return bytes(found).decode("utf-8", "replace") if isinstance(found, list) else str(found)
 
 
 def _follow(fleet: Fleet, request_id: str) -> None:

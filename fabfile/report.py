@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 
 class Report:
@@ -33,6 +34,10 @@ class Report:
 
     def done(self, host: str, what: str) -> None:
         """A host has done its part."""
+        self._line(f"  {host}: {what}")
+
+    def told(self, host: str, what: str) -> None:
+        """A host says what happens, line by line; none of them is drawn over."""
         self._line(f"  {host}: {what}")
 
     def _line(self, text: str) -> None:
@@ -64,15 +69,21 @@ class LiveReport(Report):
     def done(self, host: str, what: str) -> None:
         self.hosts[host] = what
 
+    def told(self, host: str, what: str) -> None:
+        self._live.console.print(
+            Text(f"{time.monotonic() - self.began:6.1f} s  {host}: {what}"), soft_wrap=True
+        )
+        self.hosts[host] = what
+
     def _table(self) -> Table:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         now = time.monotonic()
         for position, (name, what, began) in enumerate(self.steps):
             last = position == len(self.steps) - 1
             ended = now if last else self.steps[position + 1][2]
-            table.add_row("[bold]→[/]" if last else "✓", name, what, f"{ended - began:.1f} s")
+            table.add_row("[bold]→[/]" if last else "✓", name, Text(what), f"{ended - began:.1f} s")
         for host, state in self.hosts.items():
-            table.add_row("", f"  {host}", state, "")
+            table.add_row("", f"  {host}", Text(state, no_wrap=True, overflow="ellipsis"), "")
         return table
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fabfile import backups, record, state
 from fabfile.deploy import MIGRATE_SECONDS
 from fabfile.environment import Environment
-from fabfile.errors import FabError
-from fabfile.fleet import Fleet, performed
+from fabfile.errors import FabError, UnfinishedError
+from fabfile.fleet import AnswerError, Fleet, performed
 from fabfile.lease import Claim, Lease, acquire, beating
 from fabfile.migration.choosing import Wish, checked, held_back
+from fabfile.migration.following import following
 from fabfile.report import Report
 from fabfile.rollout import GRACE_SECONDS
+from fabfile.state import States
 
+# What the host says when it stopped waiting and the unit goes on.
+GOES_ON = ("migration-timeout", "interrupted")
 BackupPoint = Callable[[Environment, str], str]
 
 
@@ -38,7 +44,7 @@ def migrate(
         fleet.require_all()
         lease, answers = acquire(fleet.first, Claim(environment.name, wish.ticket), wish.wait, *state.READING)
         with beating(lease):
-            states = state.read_others(fleet, answers)
+            states = _settled(fleet, lease, report, state.read_others(fleet, answers))
             release, waiting, applied = checked(states, wish)
             if not waiting:
                 return Migrated(release, applied, str(applied), held_back(states, release, applied))
@@ -48,7 +54,9 @@ def migrate(
                 saved = backup_point(environment, f"before {waiting[0].id} of {release}")
                 lease.check()
             report.step("migrate", "; ".join(f"{each.id} {each.title} ({each.kind})" for each in waiting))
-            return _perform(fleet, lease, release, wish, saved)
+            titles = {each.id: f"{each.title} ({each.kind})" for each in waiting}
+            with following(fleet.first, release, partial(report.told, fleet.first.name), titles):
+                return _perform(fleet, lease, release, wish, saved)
 
 
 def plan(environment: Environment, wish: Wish) -> str:
@@ -64,18 +72,50 @@ def plan(environment: Environment, wish: Wish) -> str:
     return "\n".join(lines)
 
 
+def _settled(fleet: Fleet, lease: Lease, report: Report, states: States) -> States:
+    """The states when no migration is left of which nobody saw the end; one that still runs is watched to its end."""
+    left = states[fleet.first.name].status.get("migration")
+    if not left:
+        return states
+    first, release, began = fleet.first, str(left["release"]), datetime.fromisoformat(left["began"])
+    how = "still runs" if left["running"] else "has ended, and nobody saw how"
+    report.step(
+        "migrate", f"that of {release}, begun by {left['by']} at {began:%Y-%m-%d %H:%M:%S} UTC, {how}"
+    )
+    words = ["migrate", release, "--watch", f"--timeout={MIGRATE_SECONDS:g}"]
+    words += [*lease.fenced, f"--wait={MIGRATE_SECONDS:g}"]
+    try:
+        with following(first, release, partial(report.told, first.name), since=began.timestamp()):
+            (answer,) = performed(first, words, seconds=2 * MIGRATE_SECONDS + GRACE_SECONDS)
+    except AnswerError as failure:
+        if failure.answer.code != "migration-failed":
+            raise
+        report.told(first.name, str(failure.answer.message).partition("\n")[0])
+    else:
+        report.told(first.name, f"it ended well, on {answer.result.get('to') or 'what it had'}")
+    lease.check()
+    return state.read(fleet)
+
+
 def _perform(fleet: Fleet, lease: Lease, release: str, wish: Wish, saved: str) -> Migrated:
     told = {"contract": wish.contract, "ticket": wish.ticket, "backup": saved}
     record.everywhere(fleet, lease, "migrate.begin", release, **told)
     words = ["migrate", release, f"--timeout={MIGRATE_SECONDS:g}", *lease.words]
     words += ["--contract"] if wish.contract else []
     try:
-        done: dict[str, Any] = performed(fleet.first, words, seconds=MIGRATE_SECONDS + GRACE_SECONDS)[
-            0
-        ].result
-    except FabError as failure:
-        record.everywhere(fleet, lease, "migrate.end", release, result="failed", error=str(failure))
-        raise
+        (answer,) = performed(fleet.first, words, seconds=MIGRATE_SECONDS + GRACE_SECONDS)
+    except (FabError, KeyboardInterrupt) as failure:
+        ended = record.words("migrate.end", release, result="failed", error=str(failure) or "interrupted")
+        # How it ended is in the first host's own record; this one is as good as can be had.
+        fleet.attempt(lambda remote: performed(remote, [*ended, *lease.words]))
+        if isinstance(failure, AnswerError) and failure.answer.code not in GOES_ON:
+            raise
+        raise UnfinishedError(
+            f"{failure or 'Interrupted.'}\nThe migration of {release} needs nobody who watches: it goes on in its "
+            f"unit on {fleet.first.name}, each revision whole or not at all, and the traffic is untouched. To see how "
+            f"it ends, and to go on from there: fab migrate --env {fleet.environment.name}"
+        ) from None
+    done: dict[str, Any] = answer.result
     outcome = {name: done.get(name) for name in ("from", "to", "held_back")}
     record.everywhere(fleet, lease, "migrate.end", release, result="ok", **outcome)
     return Migrated(release, done.get("from"), str(done.get("to")), list(done.get("held_back") or []), saved)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from invoke import Context, Exit, task
 
 from fabfile import report
+from fabfile.errors import RefusedError
 from fabfile.tasks import running
-from fabfile.tasks.database_toolbox import JSON, LIMIT, show
+from fabfile.tasks.database_toolbox import JSON, LIMIT
 from fabfile.tasks.rollouts import ENV, TICKET, WAIT
 
 if TYPE_CHECKING:
     from fabfile.migration.applying import Migrated
+
+MOST = 10_000
 
 
 @task(
@@ -76,8 +79,22 @@ def migrate_plan(_context: Context, env: str = "", release: str = "", json: bool
 
 @task(help={"env": ENV, "limit": LIMIT, "json": JSON})
 def migrate_history(_context: Context, env: str = "", limit: int = 50, json: bool = False) -> None:
-    """The revisions that are applied: when, of which kind, and with which release they came."""
-    show(env, limit, json, "migrations")
+    """The revisions that are applied and the tries that failed: when, how long, under which lock, by whom."""
+    with running.sentences():
+        if not 1 <= limit <= MOST:
+            raise RefusedError(f"--limit {limit} is not a number from 1 to {MOST}.")
+        environment = running.chosen(env)
+        from fabfile.database import terminal, toolbox_screen
+        from fabfile.migration import history
+
+        found = history.read(environment, limit)
+        if json:
+            print(found.as_json())
+        else:
+            out = terminal.console()
+            out.print(toolbox_screen.tables_of(history.as_reading(found), out))
+        if found.unread:
+            raise Exit(code=3)
 
 
 def _said(environment: str, done: Migrated) -> str:

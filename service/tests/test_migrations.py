@@ -335,3 +335,13 @@ def test_the_alembic_command_makes_a_revision_in_our_form(tmp_path: Path) -> Non
     assert re.match(r"\d{4}_\d\d_\d\d_\d{4}_", path.name)
     made = runpy.run_path(str(path))
     assert (made["kind"], made["down_revision"]) == ("expand", Revisions().head)
+
+
+def test_a_watcher_learns_which_revision_begins_and_which_is_applied(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    done = run_shop("migrate", empty_database.environ(tmp_path))
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    told = [(each["event"], each["revision"]) for each in said if each["event"].startswith("revision_")]
+    names = [revision.revision for revision in Revisions().in_order]
+    assert told == [(event, name) for name in names for event in ("revision_begun", "revision_applied")]

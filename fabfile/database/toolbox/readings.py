@@ -1,4 +1,4 @@
-"""`fab db-locks`, `db-top`, `db-bloat`, `db-indexes`, `db-sizes`, `migrate-history`: tables and a sentence."""
+"""`fab db-locks`, `db-top`, `db-bloat`, `db-indexes`, `db-sizes`: tables and a sentence."""
 
 from __future__ import annotations
 
@@ -63,13 +63,6 @@ def top(connection: psycopg.Connection[Any], measure: str, limit: int) -> Readin
             measure=MEASURES[measure],
         )
     return Reading((found,), "A plan: fab db-explain --query-id ID")
-
-
-def migrations(connection: psycopg.Connection[Any], limit: int) -> Reading:
-    """The revisions that are applied, each written in its own migration's transaction."""
-    with reading.sentences("The schema's changes"):
-        found = reading.table(connection, "Migrations", "migrations", {"limit": limit})
-    return Reading((found,), "Who typed it, and how it ended: fab audit")
 
 
 def required(connection: psycopg.Connection[Any], extension: str) -> sql.Identifier:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
@@ -168,10 +169,12 @@ def _upgrade_once(settings: MigrationSettings, contract: bool, blockers: list[An
     script, revisions = ScriptDirectory.from_config(config), Revisions()
     reached = revisions.head
 
-    def steps(current: tuple[str, ...], _: object) -> list[Any]:
+    def steps(current: tuple[str, ...], _: object) -> Iterator[Any]:
         nonlocal reached
         reached = revisions.target(next(iter(current), None), contract)
-        return script._upgrade_revs(reached, current)  # type: ignore[arg-type]
+        for step in script._upgrade_revs(reached, current):  # type: ignore[arg-type]
+            log.info("revision_begun", revision=step.revision.revision)
+            yield step
 
     with EnvironmentContext(config, script, fn=steps, destination_rev="head"):
         script.run_env()

@@ -2,7 +2,7 @@
 -- floor: 14
 -- ceiling: none
 -- privilege: USAGE on the schema shop, SELECT on schema_changes
-SELECT c.applied_at, c.revision, c.kind, c.release, c.down_revision AS after
+SELECT c.revision, c.kind, c.release, c.applied_at
 FROM shop.schema_changes AS c
 ORDER BY c.applied_at DESC, c.revision
 LIMIT %(limit)s

@@ -63,12 +63,12 @@ def migrate(
     watch: starts nothing; waits for a migration whose end nobody saw, whosever it is, and says how it ended.
     changed is what the unit's last lines say, {"from": revision, "to": revision}; without them it is true.
     """
-    manifest = releases.require_staged(session.host, release)
-    if contract:
-        _require_nobody_behind(session, release, manifest)
     left = unseen(session.journal.read())
     if watch:
         return _report(release, _watched(session, left, seconds) if left else {}, started=False)
+    manifest = releases.require_staged(session.host, release)
+    if contract:
+        _require_nobody_behind(session, release, manifest)
     earlier = _earlier(session, left, seconds) if left else None
     unit, head = session.host.migration_unit(release), manifest["schema_head"]
     details = {

@@ -1,0 +1,97 @@
+"""What a migrator's lines say to a person: its events as sentences, and whatever else it says as it is.
+
+Other releases say other things, and anybody may write into a log: no line is refused, none acts on a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fabfile.database import texts, units
+
+LONGEST = 500
+LOCK_SECONDS = 2
+NOBODY = "a session that has ended meanwhile"
+
+
+def sentence(line: str, titles: Mapping[str, str] | None = None) -> str:
+    """A line for a person; "" for one that says nothing new. titles: of the revisions, by their ids."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return texts.plain(line, LONGEST)
+    if not isinstance(said, dict):
+        return texts.plain(line, LONGEST)
+    if str(said.get("logger", "")).startswith("alembic") or {"from", "to"} <= said.keys():
+        return ""
+    telling = EVENTS.get(str(said.get("event")))
+    try:
+        told = telling(said, titles or {}) if telling else line
+    except (KeyError, TypeError, ValueError, AttributeError):
+        told = line
+    return texts.plain(told, LONGEST)
+
+
+def session(seen: Mapping[str, Any]) -> str:
+    """A session in words: pid, role, application, state, for how long, the form of its statement."""
+    parts = [f"pid {seen['pid']}", f"role {seen.get('role') or 'hidden'}"]
+    parts.append(str(seen.get("application") or "no application name"))
+    since = f" for {units.duration(float(seen['seconds']))}" if seen.get("seconds") is not None else ""
+    parts.append(f"{seen.get('state') or 'active'}{since}")
+    query = texts.query(seen.get("query"))
+    return ", ".join(parts) + (f": {query}" if query else "")
+
+
+def lock(mode: object) -> str:
+    """A lock's mode as the manual writes it: AccessExclusiveLock is ACCESS EXCLUSIVE."""
+    name = str(mode).removesuffix("Lock")
+    return "".join(f" {letter}" if letter.isupper() else letter for letter in name).strip().upper()
+
+
+def _sessions(found: Any) -> str:
+    return "; ".join(session(each) for each in found) or NOBODY
+
+
+def _begun(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    title = titles.get(said["revision"], "")
+    return f"{said['revision']} begins" + (f": {title}" if title else "")
+
+
+def _applied(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    held = said.get("strongest_lock")
+    locked = f", under {lock(held)} on {', '.join(said.get('locked') or [])}" if held else ""
+    return f"{said['revision']} applied in {units.duration(float(said['seconds']))}{locked}"
+
+
+def _blocked(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return f"waits for a lock; in the way is {_sessions(said['blocked_by'])}"
+
+
+def _waits_for_another(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    waited = units.duration(float(said["waited_seconds"]))
+    return f"waits for another migration, {waited} so far: {_sessions(said['held_by'])}"
+
+
+def _waits_for_lock(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    attempt = int(said["attempt"])
+    return (
+        f"try {attempt} let go after {LOCK_SECONDS} s without the lock, so that nobody waits behind it; "
+        f"try {attempt + 1} in {units.duration(float(said['pause_seconds']))}"
+    )
+
+
+def _done(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    tries = int(said["attempts"])
+    return f"done in {units.duration(float(said['seconds']))}, {tries} {'try' if tries == 1 else 'tries'}"
+
+
+EVENTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, str]], str]] = {
+    "revision_begun": _begun,
+    "revision_applied": _applied,
+    "migration_blocked": _blocked,
+    "migration_waits_for_another": _waits_for_another,
+    "migration_waits_for_lock": _waits_for_lock,
+    "migration_done": _done,
+}
