@@ -178,6 +178,8 @@ class Remote:
         channel.shutdown_write()
 
     def _answers(self, output: str, errors: str, status: int) -> list[Answer]:
+        if status < 0:
+            raise self._unreachable("was lost", EOFError("the connection ended before the answer"))
         try:
             said = json.loads(output)
         except ValueError:

@@ -50,6 +50,11 @@ def lock(mode: object) -> str:
     return "".join(f" {letter}" if letter.isupper() else letter for letter in name).strip().upper()
 
 
+def took(seconds: float) -> str:
+    """A revision's time: as a rule some milliseconds."""
+    return units.milliseconds(1000 * seconds) if seconds < 1 else units.duration(seconds)
+
+
 def _sessions(found: Any) -> str:
     return "; ".join(session(each) for each in found) or NOBODY
 
@@ -62,7 +67,7 @@ def _begun(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 def _applied(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     held = said.get("strongest_lock")
     locked = f", under {lock(held)} on {', '.join(said.get('locked') or [])}" if held else ""
-    return f"{said['revision']} applied in {units.duration(float(said['seconds']))}{locked}"
+    return f"{said['revision']} applied in {took(float(said['seconds']))}{locked}"
 
 
 def _blocked(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:

@@ -64,7 +64,7 @@ class History:
 
     def as_json(self) -> str:
         """Everything, as one JSON object with a version; moments in ISO 8601."""
-        return json.dumps({"version": 1, **asdict(self)}, default=str, indent=2)
+        return json.dumps({"version": 1, **asdict(self)}, default=datetime.isoformat, indent=2)
 
 
 def read(environment: Environment, limit: int) -> History:
@@ -135,7 +135,7 @@ COLUMNS = (
     "revision",
     "kind",
     "result",
-    "seconds",
+    "took",
     "tries",
     "strongest lock",
     "release",
@@ -151,7 +151,7 @@ def as_reading(history: History) -> Reading:
         run = entry.run
         rows.append(
             (
-                entry.at, entry.revision or None, entry.kind or None, entry.result, entry.seconds, entry.tries,
+                entry.at, entry.revision or None, entry.kind or None, entry.result, _took(entry.seconds), entry.tries,
                 entry.lock or None, entry.release, run.by if run else None, (run.ticket if run else "") or None,
             )
         )  # fmt: skip
@@ -161,6 +161,10 @@ def as_reading(history: History) -> Reading:
     tables = [Table("Migrations", COLUMNS, tuple(rows))]
     tables += [Table("How they went", ("began", "what", "said"), tuple(told))] if told else []
     return Reading(tuple(tables), "\n".join(history.unread))
+
+
+def _took(seconds: object) -> str | None:
+    return events.took(float(seconds)) if isinstance(seconds, int | float) else None
 
 
 def _about(run: Run) -> list[tuple[str, str]]:

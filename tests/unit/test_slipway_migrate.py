@@ -133,7 +133,8 @@ def test_one_that_was_left_running_is_known_and_the_next_says_how_it_ended(
     assert slipway("status").result["migration"] is None
     # There is nothing left to watch, and nothing is started.
     before = support.snapshot(host.root)
-    assert slipway("migrate", RELEASE, "--watch").json["changed"] is False
+    again = slipway("migrate", RELEASE, "--watch")
+    assert (again.json["changed"], again.result["to"]) == (False, "0002")
     assert support.snapshot(host.root) == before
 
 
@@ -162,3 +163,15 @@ def test_a_wait_that_ends_before_the_migration_leaves_it_to_the_next(host: Host,
     (support.install_release(host, RELEASE) / "migration").write_text("slow")
     assert slipway("migrate", RELEASE, "--timeout", "0.5").error == "migration-timeout"
     assert slipway("status").result["migration"]["release"] == RELEASE
+
+
+def test_watching_one_that_failed_under_whoever_waited_says_so_and_starts_nothing(
+    host: Host, slipway: Slipway
+) -> None:
+    (support.install_release(host, RELEASE) / "migration").write_text("fail")
+    slipway("migrate", RELEASE)
+    before = support.snapshot(host.root)
+    answer = slipway("migrate", RELEASE, "--watch")
+    assert (answer.code, answer.error) == (3, "migration-failed")
+    assert 'relation "products" is locked' in answer.message
+    assert support.snapshot(host.root) == before

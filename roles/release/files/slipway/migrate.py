@@ -63,9 +63,11 @@ def migrate(
     watch: starts nothing; waits for a migration whose end nobody saw, whosever it is, and says how it ended.
     changed is what the unit's last lines say, {"from": revision, "to": revision}; without them it is true.
     """
-    left = unseen(session.journal.read())
+    done = session.journal.read()
+    left = unseen(done)
     if watch:
-        return _report(release, _watched(session, left, seconds) if left else {}, started=False)
+        ran = _watched(session, left, seconds) if left else _ended(done)
+        return _report(release, ran, changed=left is not None and ran["from"] != ran["to"])
     manifest = releases.require_staged(session.host, release)
     if contract:
         _require_nobody_behind(session, release, manifest)
@@ -90,7 +92,7 @@ def migrate(
             how = f"result {state.result}, status {state.exit_status}"
             raise _failed(session, unit, release, how, {"sentence": started.tail(3), **ran})
     known = {"unit": unit, "schema_head": head, **({"earlier": earlier} if earlier else {})}
-    return _report(release, {**ran, **known})
+    return _report(release, {**ran, **known}, changed="to" not in ran or ran["from"] != ran["to"])
 
 
 def _start(session: Session, unit: str, release: str, seconds: float) -> Outcome:
@@ -150,6 +152,18 @@ def _watched(session: Session, left: Unseen, seconds: float) -> dict[str, Any]:
     return ran
 
 
+def _ended(done: Reading) -> dict[str, Any]:
+    """What the newest migration's record says, when whoever waited for it saw its end. Raises StepError as it did."""
+    entry = done.last("migrate") or {}
+    if entry.get("result") == "failed":
+        raise StepError("migration-failed", str(entry.get("error")))
+    return {
+        name: entry.get("details", {}).get(name)
+        for name in ("from", "to")
+        if "to" in entry.get("details", {})
+    }
+
+
 def _under(session: Session) -> dict[str, Any]:
     """Who has it done, and for which change: the lease's holder when it is done under the lease."""
     kept = lease.current(session.host)
@@ -158,8 +172,7 @@ def _under(session: Session) -> dict[str, Any]:
     return {"by": kept["holder"], **({"ticket": kept["ticket"]} if kept["ticket"] else {})}
 
 
-def _report(release: str, ran: dict[str, Any], started: bool = True) -> Report:
-    changed = ran["from"] != ran["to"] if "to" in ran else started
+def _report(release: str, ran: dict[str, Any], changed: bool) -> Report:
     said = f"migrated to {ran.get('to', ran.get('schema_head'))}" if changed else "nothing to migrate"
     if ran.get("held_back"):
         said += f"; held back: {', '.join(ran['held_back'])}"
