@@ -58,7 +58,7 @@ def build(
         raise BuildError("No target was named. One looks like 3.10:x86_64.")
     moment = (built_at or datetime.now(UTC)).replace(microsecond=0)
     commit = source.commit(service, ref or "HEAD")
-    dirty = _dirty(service, ref, allow_dirty)
+    dirty = has_changes(service, ref, allow_dirty)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch, "service")
@@ -93,7 +93,7 @@ def build(
     return Bundle(path, wheels.sha256(path), release)
 
 
-def _dirty(service: Path, ref: str | None, allow_dirty: bool) -> bool:
+def has_changes(service: Path, ref: str | None, allow_dirty: bool) -> bool:
     """Whether the files as they are now, not as committed, are what is built."""
     changed = [] if ref else source.changes(service)
     if changed and not allow_dirty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fabfile import schema
@@ -35,14 +36,19 @@ def chosen(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]
         raise RefusedError(
             f"{release} is not on {first.name}, whose copy would be asked. Type: fab releases. Nothing was changed."
         )
-    applied = next((found.schema_applied for found in states.values() if found.schema_applied), None)
     chain = schema.of_manifest(first.releases[release])
+    return release, chain, applied_of(states, release, chain)
+
+
+def applied_of(states: States, release: str, chain: Sequence[Revision]) -> str | None:
+    """The revision that the database is on, None for an empty schema. Raises RefusedError for one not in the chain."""
+    applied = next((found.schema_applied for found in states.values() if found.schema_applied), None)
     if applied is not None and applied not in {revision.id for revision in chain}:
         raise RefusedError(
             f"The database is on the revision {applied}, which {release} does not know: only the release that "
             "brought it, or a later one, can migrate it. Nothing was changed."
         )
-    return release, chain, applied
+    return applied
 
 
 def checked(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]:

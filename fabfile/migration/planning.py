@@ -19,9 +19,11 @@ from fabfile.environment import Environment
 from fabfile.errors import FabError
 from fabfile.fleet import Fleet
 from fabfile.migration import lint, statements, waivers
-from fabfile.migration.choosing import Wish, chosen
+from fabfile.migration.choosing import Wish, applied_of, chosen
 from fabfile.migration.lint import Problem
+from fabfile.migration.source import Candidate
 from fabfile.migration.statements import Effect
+from fabfile.migration.waivers import Waiver
 from fabfile.schema import Revision
 
 # Longer transactions than a migration waits for a lock at a time.
@@ -78,15 +80,22 @@ class Plan:
         return json.dumps({"version": 1, **asdict(self), "steps": steps, "clean": self.is_clean}, indent=2)
 
 
-def make(environment: Environment, release: str = "") -> Plan:
-    """The plan of a release that is on the first app host, the live one's when empty. Raises FabError."""
+def make(environment: Environment, release: str = "", candidate: Candidate | None = None) -> Plan:
+    """The plan of a release that is on the first app host, the live one's when empty; or of one that no host has.
+
+    Raises FabError.
+    """
     with Fleet(environment) as fleet:
         fleet.require_all()
         states = state.read(fleet)
-        named, chain, applied = chosen(states, Wish(release))
-        sql = _sql(fleet, named)
+        if candidate is None:
+            named, chain, applied = chosen(states, Wish(release))
+            sql, accepted = _sql(fleet, named), waivers.load()
+        else:
+            named, chain, sql, accepted = candidate.name, candidate.chain, candidate.sql, candidate.waivers
+            applied = applied_of(states, named, chain)
     waiting = schema.pending(chain, applied)
-    steps, rest = judged(chain, waiting, schema.held_back(waiting, applied), sql)
+    steps, rest = judged(chain, waiting, schema.held_back(waiting, applied), sql, accepted)
     names = sorted({effect.table for step in steps for effect in step.effects})
     with looking(environment, application="slipway migrate-plan") as connection:
         tables = in_use(connection, names)
@@ -94,12 +103,16 @@ def make(environment: Environment, release: str = "") -> Plan:
 
 
 def judged(
-    chain: Sequence[Revision], waiting: Sequence[Revision], held: Sequence[Revision], sql: dict[str, str]
+    chain: Sequence[Revision],
+    waiting: Sequence[Revision],
+    held: Sequence[Revision],
+    sql: dict[str, str],
+    accepted: Sequence[Waiver],
 ) -> tuple[list[Step], list[Problem]]:
     """The pending revisions with what is found about each; and what is left that is about none of them."""
     found = [problem for revision in chain for problem in lint.problems(revision, sql[revision.id])]
     known = {revision.id for revision in chain}
-    left = waivers.remaining(found, waivers.load(), known, date.today())
+    left = waivers.remaining(found, accepted, known, date.today())
     ids = {revision.id for revision in waiting}
     steps = [
         Step(
@@ -137,8 +150,8 @@ def _sql(fleet: Fleet, release: str) -> dict[str, str]:
     return {row["revision"]: row["sql"] for row in json.loads(done.stdout)["revisions"]}
 
 
-def text(plan: Plan) -> str:
-    """The plan for a person."""
+def text(plan: Plan, with_sql: bool = False) -> str:
+    """The plan for a person. with_sql: each revision's whole SQL below it."""
     on = plan.applied or "an empty schema"
     lines = [f"{plan.environment} is on {on}; {plan.release} would apply:" if plan.steps else ""]
     if not plan.steps:
@@ -148,9 +161,15 @@ def text(plan: Plan) -> str:
         lines += ["", f"{step.revision.id}  {step.revision.title}  ({step.revision.kind}{waits})"]
         lines += [_line(effect, plan.tables) for effect in step.effects] or ["  locks nothing that is there"]
         lines += [f"  FOUND {problem.rule}: {problem.sentence}" for problem in step.problems]
+        lines += [f"    {_shown(line)}" for line in step.sql.splitlines()] if with_sql else []
     lines += [f"FOUND {problem.rule}: {problem.sentence}" for problem in plan.problems]
     lines += _in_the_way(plan)
     return "\n".join(lines)
+
+
+def _shown(line: str) -> str:
+    """A line of SQL with its indentation, and nothing that acts on a terminal."""
+    return " " * (len(line) - len(line.lstrip(" "))) + texts.plain(line)
 
 
 SAYS: dict[str, Callable[[str], str]] = {

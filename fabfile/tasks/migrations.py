@@ -14,6 +14,7 @@ from fabfile.tasks.rollouts import ENV, TICKET, WAIT
 
 if TYPE_CHECKING:
     from fabfile.migration.applying import Migrated
+    from fabfile.migration.source import Candidate
 
 MOST = 10_000
 
@@ -60,19 +61,35 @@ def migrate(
 @task(
     help={
         "env": ENV,
-        "release": "whose revisions; without it the live release's",
-        "json": "one JSON object instead of lines",
+        "release": "whose revisions, of those that the hosts have; without it the live release's",
+        "ref": "a commit, tag or branch instead: its own code says its SQL, here",
+        "bundle": "a bundle that was built before instead, likewise",
+        "tree": "the files here instead; in the lab also when they are not as committed",
+        "sql": "each revision's whole SQL as well",
+        "json": "one JSON object instead of lines, with the SQL",
     }
 )
-def migrate_plan(_context: Context, env: str = "", release: str = "", json: bool = False) -> None:
+def migrate_plan(
+    _context: Context,
+    env: str = "",
+    release: str = "",
+    ref: str = "",
+    bundle: str = "",
+    tree: bool = False,
+    sql: bool = False,
+    json: bool = False,
+) -> None:
     """What each pending revision locks, reads and writes, how large that is, and what speaks against it."""
     with running.sentences():
         running.release_id(release)
+        running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
+        if sum(map(bool, (release, ref, bundle, tree))) > 1:
+            raise RefusedError("Give one of --release, --ref, --bundle and --tree. Nothing was changed.")
         environment = running.chosen(env)
         from fabfile.migration import planning
 
-        plan = planning.make(environment, release)
-        print(plan.as_json() if json else planning.text(plan))
+        plan = planning.make(environment, release, _candidate(ref, bundle, tree, environment.kind == "lab"))
+        print(plan.as_json() if json else planning.text(plan, sql))
         if not plan.is_clean:
             raise Exit(code=1)
 
@@ -95,6 +112,17 @@ def migrate_history(_context: Context, env: str = "", limit: int = 50, json: boo
             out.print(toolbox_screen.tables_of(history.as_reading(found), out))
         if found.unread:
             raise Exit(code=3)
+
+
+def _candidate(ref: str, bundle: str, tree: bool, allow_dirty: bool) -> Candidate | None:
+    """A release that no host has yet; None when one on the hosts is meant."""
+    from fabfile.migration import source
+
+    if bundle:
+        return source.of_bundle(running.bundle(bundle))
+    if tree:
+        return source.of_files(allow_dirty)
+    return source.of_commit(ref) if ref else None
 
 
 def _said(environment: str, done: Migrated) -> str:

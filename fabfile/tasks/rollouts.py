@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Context, task
@@ -54,9 +53,7 @@ def _built(ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
 def _given(path: str) -> Bundle:
     from fabfile import bundle, plan, wheels
 
-    file = Path(path)
-    if not file.is_file():
-        raise RefusedError(f"{path} is no file. Build a bundle with: fab build. Nothing was changed.")
+    file = running.bundle(path)
     release = running.release_id(str(plan.manifest_of(file).get("release", "")))
     return bundle.Bundle(file, wheels.sha256(file), release)
 

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from invoke import Exit
 
@@ -40,6 +41,13 @@ def checked(what: str, text: str, pattern: re.Pattern[str], looks_like: str) -> 
 
 def release_id(text: str) -> str:
     return checked("a release id", text, RELEASE_ID, "20261122T160501Z-3f2a9c1")
+
+
+def bundle(path: str) -> Path:
+    """The file of a bundle. Raises RefusedError when there is none."""
+    if not Path(path).is_file():
+        raise RefusedError(f"{path!r} is no file. Build a bundle with: fab build. Nothing was changed.")
+    return Path(path)
 
 
 def hosts(text: str) -> list[str]:

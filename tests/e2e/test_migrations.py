@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from fabfile import environment, wheels
+from fabfile.remote import Remote
 from tests.e2e import hosts
 from tests.e2e.broken_releases import migrating
-from tests.e2e.fab_runs import release_of
+from tests.e2e.fab_runs import Started, release_of
 from tests.e2e.ground import RATE, Ground, entries, ground_of, slipway
 from tests.e2e.web import Site
 from tests.lab.host import Host
@@ -21,6 +24,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 APPLIED = "SELECT version_num FROM shop.alembic_version"
 ADD = ("aaaaaaaaaaa1", "expand", "ALTER TABLE shop.products ADD COLUMN note text")
+DROP = ("aaaaaaaaaaa9", "contract", "ALTER TABLE shop.products DROP COLUMN note")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,7 @@ def test_a_migration_that_fails_leaves_the_schema_and_the_traffic(ground: Ground
     bundle, new = release_with(tmp_path, ADD, ("aaaaaaaaaaa2", "expand", half))
     live, before = ground.live(), hosts.sql(ground.first, APPLIED)
     ground.fab.deploy(bundle).ended(3, "division by zero", "No traffic was moved")
+    ground.fab.run("migrate-history").ended(0, "failed", "aaaaaaaaaaa2", "division by zero")
     assert (ground.live(), hosts.sql(ground.first, APPLIED)) == (live, before)
     columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'products' AND column_name = 'half'"
     assert hosts.sql(ground.first, columns) == "0"
@@ -97,8 +102,7 @@ def test_a_migration_that_fails_leaves_the_schema_and_the_traffic(ground: Ground
 
 def test_a_dropped_column_ends_in_a_refusal_and_not_in_an_outage(ground: Ground, tmp_path: Path) -> None:
     old, before = ground.live(), ADD[0]
-    drop = ("aaaaaaaaaaa9", "contract", "ALTER TABLE shop.products DROP COLUMN note")
-    bundle, new = release_with(tmp_path, ADD, drop)
+    bundle, new = release_with(tmp_path, ADD, DROP)
     # A deploy leaves it: the release that is live needs the old shape until the moment of the switch, and to go back.
     ground.fab.run("deploy", f"--bundle={bundle}", "--plan").ended(0, "held back: aaaaaaaaaaa9")
     ground.fab.deploy(bundle).ended(0, f"{new} is live on every app host", "lost=0")
@@ -121,3 +125,106 @@ def test_a_dropped_column_ends_in_a_refusal_and_not_in_an_outage(ground: Ground,
     )
     assert ground.live() == new
     assert ground.site.get("/api/v1/products").status == 200
+
+
+def staged(ground: Ground, bundle: Path) -> None:
+    """Bring a release to the host as a deploy does, without a deploy."""
+    remote = Remote(environment.load(ground.fab.name).app_hosts[0])
+    remote.open()
+    try:
+        answer = remote.ship(bundle, [f"--sha256={wheels.sha256(bundle)}"], 300)
+    finally:
+        remote.close()
+    assert answer.ok, answer.message
+
+
+def watched(started: Started) -> Iterator[str]:
+    """The lines of a command as they come, while it goes on."""
+    assert started.process.stdout is not None
+    yield from started.process.stdout
+
+
+def cut_the_sessions(host: Host) -> None:
+    """Every connection of the user who deploys breaks, as when a network goes."""
+    hosts.output(
+        host, "ps -eo pid,args | awk '/sshd: deploy/ && !/awk/ {print $1}' | xargs --no-run-if-empty kill -9"
+    )
+
+
+def test_whoever_migrates_sees_what_happens_and_the_history_keeps_it(ground: Ground, tmp_path: Path) -> None:
+    later = ("aaaaaaaaaab1", "expand", "ALTER TABLE shop.products ADD COLUMN later text")
+    bundle, new = release_with(tmp_path, ADD, DROP, later)
+    plan = ground.fab.run("migrate-plan", f"--bundle={bundle}", "--sql")
+    plan.ended(0, f"{new} would apply", later[0], "ACCESS EXCLUSIVE on products", later[2])
+    staged(ground, bundle)
+    said = []
+    with ExitStack() as held:
+        held.enter_context(locked(ground.first))
+        started = ground.fab.start("migrate", f"--release={new}", "--ticket=OPS-7")
+        for line in watched(started):
+            said.append(line)
+            if "try 2 in" in line:
+                assert started.running
+                assert hosts.sql(ground.first, APPLIED) == DROP[0]
+                held.close()
+    assert started.process.wait() == 0, said
+    told = "".join(said)
+    for part in (
+        "Before",
+        f"{later[0]} begins: expand {later[0]} (expand)",
+        "waits for a lock; in the way is pid",
+        "role postgres, psql, active for",
+        f"{later[0]} applied in",
+        "under ACCESS EXCLUSIVE on products",
+        f"went from {DROP[0]} to {later[0]}",
+    ):
+        assert part in told, told
+    ground.fab.run("migrate-history").ended(
+        0, later[0], "OPS-7", "ACCESS EXCLUSIVE on products", "in the way"
+    )
+    newest = json.loads(ground.fab.run("migrate-history", "--json", "--limit=1").ended(0).output)["entries"][
+        0
+    ]
+    assert (newest["revision"], newest["release"], newest["run"]["ticket"]) == (later[0], new, "OPS-7")
+    assert newest["tries"] >= 2
+    assert newest["run"]["backup"].startswith("Backup ")
+    assert newest["run"]["blocked_by"][0]["application"] == "psql"
+
+
+def test_a_migration_goes_on_without_its_connection_and_the_next_says_how_it_ended(
+    ground: Ground, tmp_path: Path
+) -> None:
+    later = ("aaaaaaaaaab1", "expand", "ALTER TABLE shop.products ADD COLUMN later text")
+    last = ("aaaaaaaaaab2", "expand", "ALTER TABLE shop.products ADD COLUMN last text")
+    bundle, new = release_with(tmp_path, ADD, DROP, later, last)
+    staged(ground, bundle)
+    words = ("migrate", f"--release={new}", "--no-backup")
+    with ExitStack() as held:
+        held.enter_context(locked(ground.first))
+        started = ground.fab.start(*words)
+        said = []
+        for line in watched(started):
+            said.append(line)
+            if "in the way is" in line:
+                cut_the_sessions(ground.first)
+        assert started.process.wait() == 6, said
+        assert "goes on in its unit" in "".join(said)
+        again = ground.fab.start(*words)
+        told = []
+        for line in watched(again):
+            told.append(line)
+            if "still runs" in line:
+                held.close()
+    assert again.process.wait() == 0, told
+    for part in (
+        f"that of {new}, begun by",
+        f"{last[0]} applied in",
+        f"it ended well, on {last[0]}",
+        "nothing to apply",
+    ):
+        assert part in "".join(told), told
+    assert hosts.sql(ground.first, APPLIED) == last[0]
+    entries = json.loads(ground.fab.run("migrate-history", "--json").ended(0).output)["entries"]
+    assert [(entry["revision"], entry["result"]) for entry in entries if entry["release"] == new] == [
+        (last[0], "applied")
+    ]

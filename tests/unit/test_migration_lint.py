@@ -87,7 +87,7 @@ def test_a_plan_says_locks_sizes_findings_and_who_is_in_the_way() -> None:
         "3": "ALTER TABLE shop.orders DROP COLUMN a",
     }
     chain = [EXPAND, CONTRACT]
-    steps, rest = planning.judged(chain, chain, [CONTRACT], sql)
+    steps, rest = planning.judged(chain, chain, [CONTRACT], sql, [])
     table = TableInUse("orders", 81920, 5000, 4711, "shop", "nightly \x1b[2Jreport", 90.0)
     plan = Plan("lab", "20261122T100000Z-cccccc3", "1", steps, {"orders": table}, rest)
     text = planning.text(plan)

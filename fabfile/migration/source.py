@@ -1,0 +1,156 @@
+"""The revisions and the SQL of a release that no host has yet: of a commit, of the files here, or of a bundle.
+
+Its own code says them, here, without settings, secrets or a database: `shop schema --sql` under this Python, with
+the wheels that its lock pins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabfile import bundle, plan, schema, source, wheels
+from fabfile.errors import FabError, RefusedError
+from fabfile.migration import waivers
+from fabfile.migration.waivers import Waiver
+from fabfile.schema import Revision
+from fabfile.wheels import Target
+
+SERVICE = bundle.PROJECT / "service"
+CACHE = bundle.PROJECT / "build/wheelhouse"
+LOCK = "requirements.lock"
+SECONDS = 60
+# -I: neither the caller's environment nor the folder decides what is imported, but these two paths.
+RUN = """
+import runpy, sys
+sys.path[:0] = sys.argv[1:3]
+sys.argv[1:] = ["schema", "--sql"]
+runpy.run_module("shop.cli", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """name: of the release, or of the commit. sql: by revision."""
+
+    name: str
+    chain: list[Revision]
+    sql: dict[str, str]
+    waivers: list[Waiver]
+
+
+def of_commit(ref: str, service: Path = SERVICE, cache: Path = CACHE) -> Candidate:
+    """What the commit would migrate. Raises BuildError for what git does not know."""
+    commit = source.commit(service, ref)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch, "service")
+        tree.mkdir()
+        source.export(service, commit, tree)
+        return _of_tree(f"commit {commit.sha[:7]}", tree, cache)
+
+
+def of_files(allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE) -> Candidate:
+    """What the files here would migrate. Raises BuildError when they are not as committed and may not be."""
+    dirty = bundle.has_changes(service, None, allow_dirty)
+    commit = source.commit(service)
+    if not dirty:
+        return of_commit(commit.sha, service, cache)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch, "service")
+        tree.mkdir()
+        source.copy_changed(service, tree)
+        return _of_tree(f"commit {commit.sha[:7]} with changed files", tree, cache)
+
+
+def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
+    """What a bundle's release would migrate. Raises RefusedError when it is not as its manifest says."""
+    manifest = plan.manifest_of(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        code, lock = Path(scratch, "code"), Path(scratch, LOCK)
+        names = [name for name in manifest.get("files") or {} if name == LOCK or name.startswith("app/")]
+        found = _members(path, manifest, names)
+        own = [data for name, data in found.items() if name.endswith(".whl")]
+        if LOCK not in found or len(own) != 1:
+            raise RefusedError(f"{path} has no {LOCK}, or not one wheel of the service. Nothing was changed.")
+        lock.write_bytes(found[LOCK])
+        packed = Path(scratch, "wheel")
+        packed.write_bytes(own[0])
+        shutil.unpack_archive(packed, code, "zip")
+        name = str(manifest.get("release"))
+        return Candidate(name, schema.of_manifest(manifest), _sql(name, code, lock, cache), waivers.load())
+
+
+def _of_tree(name: str, tree: Path, cache: Path) -> Candidate:
+    chain = schema.of_manifest({"schema_revisions": source.schema_revisions(tree)})
+    accepted = tree / "migrations/waivers.yml"
+    known = waivers.load(accepted) if accepted.is_file() else []
+    return Candidate(name, chain, _sql(name, tree, tree / LOCK, cache), known)
+
+
+def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:
+    found = {}
+    try:
+        with tarfile.open(path) as archive:
+            for name in names:
+                member = archive.extractfile(name)
+                found[name] = member.read() if member else b""
+    except (OSError, tarfile.TarError, EOFError, KeyError) as failure:
+        raise RefusedError(
+            f"{path} lacks what its manifest lists ({failure}). Nothing was changed."
+        ) from None
+    for name, data in found.items():
+        if hashlib.sha256(data).hexdigest() != manifest["files"][name].get("sha256"):
+            raise RefusedError(f"{name} in {path} is not what its manifest says. Nothing was changed.")
+    return found
+
+
+def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
+    if not lock.is_file():
+        raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN, str(_libraries(lock, cache)), str(code)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=code,
+        env={"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        return {row["revision"]: row["sql"] for row in json.loads(done.stdout)["revisions"]}
+    except (ValueError, KeyError, TypeError):
+        reason = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        raise FabError(
+            f"{name} does not say its SQL ({reason}); one from before `shop schema --sql` cannot. Nothing was changed."
+        ) from None
+
+
+def _libraries(lock: Path, cache: Path) -> Path:
+    """The folder with what the lock pins for this Python; made once, and whole or not there."""
+    target = Target(f"{sys.version_info.major}.{sys.version_info.minor}", os.uname().machine)
+    wanted = wheels.requirements_for(lock.read_text(encoding="utf-8"), target)
+    digest = hashlib.sha256(f"{target}\n{wanted}".encode()).hexdigest()[:16]
+    folder = cache.with_name("libraries") / digest
+    if folder.is_dir():
+        return folder
+    found = wheels.third_party(lock, [target], cache)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        unpacked = Path(scratch, "all")
+        for path in found.values():
+            shutil.unpack_archive(path, unpacked, "zip")
+        try:
+            unpacked.rename(folder)
+        except OSError:
+            # Another one was quicker; what it made is the same.
+            shutil.rmtree(unpacked)
+    return folder
