@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fabfile import plan, record, recover, state
@@ -13,6 +15,7 @@ from fabfile.environment import Environment
 from fabfile.errors import FabError, FailedError, RefusedError
 from fabfile.fleet import Fleet, performed
 from fabfile.lease import Claim, Lease, acquire, beating
+from fabfile.migration.following import following
 from fabfile.probe import Probe
 from fabfile.report import Report
 from fabfile.rollback import CONVERGE_SECONDS, Moved
@@ -104,7 +107,9 @@ def _migrate(fleet: Fleet, lease: Lease, report: Report, bundle: Bundle, planned
     words = ["migrate", bundle.release, f"--timeout={MIGRATE_SECONDS:g}", *lease.words]
 
     def migrate() -> None:
-        performed(fleet.first, words, seconds=MIGRATE_SECONDS + GRACE_SECONDS)
+        telling = following(fleet.first, bundle.release, partial(report.told, fleet.first.name))
+        with telling if planned.migrations else nullcontext():
+            performed(fleet.first, words, seconds=MIGRATE_SECONDS + GRACE_SECONDS)
 
     _before_the_barrier(migrate, f"the schema could not be brought to {bundle.release}")
     lease.check()

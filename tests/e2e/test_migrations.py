@@ -80,7 +80,8 @@ def test_a_migration_behind_a_lock_holds_up_no_customer_and_succeeds_when_it_is_
             started = ground.fab.start("deploy", f"--bundle={bundle}", "--bake=0")
             waits = "the migration has waited for the lock"
             hosts.until(waits, lambda: "migration_waits_for_lock" in journal(), seconds=240, show=journal)
-        started.wait().ended(0, f"{new} is live on every app host", "lost=0")
+        said = f"{ADD[0]} applied in"
+        started.wait().ended(0, "in the way is pid", said, f"{new} is live on every app host", "lost=0")
     seen = load.seen.lost_nothing()
     assert shop.keys() == {answer.key for answer in seen.answers}
     moved = entries(ground.first, "migrate", new, "end")[-1]["details"]
@@ -112,7 +113,9 @@ def test_a_dropped_column_ends_in_a_refusal_and_not_in_an_outage(ground: Ground,
         0, "aaaaaaaaaaa9", "left to fab migrate --contract", "ACCESS EXCLUSIVE on products"
     )
     # A commit from before them does not know the schema that is there by now.
-    ground.fab.run("migrate-plan", "--ref=HEAD").ended(2, "which commit", "does not know", "Nothing was changed")
+    ground.fab.run("migrate-plan", "--ref=HEAD").ended(
+        2, "which commit", "does not know", "Nothing was changed"
+    )
     # While the one before it is kept, a rollback could go there.
     ground.fab.run("migrate", "--contract").ended(2, f"{old} needs what aaaaaaaaaaa9", "Nothing was changed")
     kept = [row["release"] for row in slipway(ground.first, "list")["releases"] if row["release"] != new]
