@@ -161,7 +161,7 @@ def text(plan: Plan, with_sql: bool = False) -> str:
         lines += ["", f"{step.revision.id}  {step.revision.title}  ({step.revision.kind}{waits})"]
         lines += [_line(effect, plan.tables) for effect in step.effects] or ["  locks nothing that is there"]
         lines += [f"  FOUND {problem.rule}: {problem.sentence}" for problem in step.problems]
-        lines += [f"    {_shown(line)}" for line in step.sql.splitlines()] if with_sql else []
+        lines += [f"    {_shown(line)}".rstrip() for line in step.sql.splitlines()] if with_sql else []
     lines += [f"FOUND {problem.rule}: {problem.sentence}" for problem in plan.problems]
     lines += _in_the_way(plan)
     return "\n".join(lines)
