@@ -117,7 +117,7 @@ def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
     if not lock.is_file():
         raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
     done = subprocess.run(
-        [sys.executable, "-I", "-c", RUN, str(_libraries(lock, cache)), str(code)],
+        [sys.executable, "-I", "-c", RUN, str(libraries(lock, cache)), str(code)],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -134,7 +134,7 @@ def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
         ) from None
 
 
-def _libraries(lock: Path, cache: Path) -> Path:
+def libraries(lock: Path, cache: Path) -> Path:
     """The folder with what the lock pins for this Python; made once, and whole or not there."""
     target = Target(f"{sys.version_info.major}.{sys.version_info.minor}", os.uname().machine)
     wanted = wheels.requirements_for(lock.read_text(encoding="utf-8"), target)
