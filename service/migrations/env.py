@@ -95,6 +95,7 @@ def _migrate(connection: Connection, settings: MigrationSettings) -> None:
         target_metadata=Base.metadata,
         compare_server_default=True,
         transaction_per_migration=True,
+        patience=settings.migrate_retry_seconds,
     )
     origin = context.get_context().get_current_revision()
     if origin is not None and origin not in revisions.known:
