@@ -12,7 +12,7 @@ STEADY := $(BIN)/python -m tests.steady
 # The service's suite runs on the hosts' Python and on the controller's.
 SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
-BENCH ?= hosts service rollouts database
+BENCH ?= hosts service rollouts database migrations
 BENCH_ARGUMENTS ?=
 # Tests of all that carries a release to hosts.
 ROLLOUTS := $(addprefix tests/e2e/test_,rollouts.py rollouts_fleet.py bad_releases.py killed_rollouts.py \
@@ -101,8 +101,9 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 	  hosts) $(BIN)/python -m tests.bench ;; \
 	  rollouts) $(BIN)/python -m tests.bench.rollouts ;; \
 	  database) $(BIN)/python -m tests.bench.database ;; \
+	  migrations) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) migration ;; \
 	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
-	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, or none for all."; exit 2 ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=migrations, or none for all."; exit 2 ;; \
 	esac; done
 
 .PHONY: secrets

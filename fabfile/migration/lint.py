@@ -17,6 +17,7 @@ from fabfile.schema import Revision
 NOT_ASKED = {
     "require-lock-timeout": "the migrator sets it for its whole session",
     "require-statement-timeout": "a long build is cut by the unit's own limit, and holds nothing that others wait for",
+    "ban-concurrent-index-creation-in-transaction": "the server refuses it there; the SQL shows no transactions",
     "prefer-text-field": "a matter of taste: a longer varchar is a moment's work since PostgreSQL 9.2",
     "prefer-bigint-over-int": "counters of pieces and versions stay small, and checks say so",
     "prefer-bigint-over-smallint": "a status of HTTP has three digits",

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shop.accounts import models as accounts
 from shop.auth import models as auth
-from shop.core import backfill, idempotency, outbox
+from shop.core import backfill_progress, idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import SCHEMA, Base, connect_args, database_url
 from shop.core.migrator import strongest_lock, take_lock, watching
@@ -25,7 +25,7 @@ from shop.settings import MigrationSettings
 from shop.users import models as users
 
 # A model that is not imported is a table that autogenerate would drop.
-MODELS = (accounts, auth, backfill, idempotency, orders, outbox, products, users)
+MODELS = (accounts, auth, backfill_progress, idempotency, orders, outbox, products, users)
 LOCK_TIMEOUT = "2s"
 # The server notices within this time that a migrator was killed, and lets go of what it had locked.
 CONNECTION_CHECK = "1s"
@@ -95,6 +95,7 @@ def _migrate(connection: Connection, settings: MigrationSettings) -> None:
         target_metadata=Base.metadata,
         compare_server_default=True,
         transaction_per_migration=True,
+        patience=settings.migrate_retry_seconds,
     )
     origin = context.get_context().get_current_revision()
     if origin is not None and origin not in revisions.known:

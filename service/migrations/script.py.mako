@@ -16,6 +16,10 @@ depends_on = ${repr(depends_on)}
 # "expand": releases that know only the previous revision keep working on this one. "contract": they do not.
 kind = "expand"
 
+# An index of a table that is in use is one line, and comes before anything else:
+# from shop.core.indexes import create_index_concurrently, drop_index_concurrently
+# create_index_concurrently("ix_orders_paid_at", "orders", ["paid_at"])
+
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '2s'")

@@ -84,7 +84,13 @@ def test_the_lock_is_the_one_that_a_server_takes(
     ("sql", "lock", "effect"),
     [
         ("CREATE INDEX CONCURRENTLY later ON shop.orders (placed)", MAINTAIN, SCANS),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS later ON orders (lower(state)) WHERE id > 0",
+            MAINTAIN,
+            SCANS,
+        ),
         ("DROP INDEX CONCURRENTLY orders_state", MAINTAIN, ""),
+        ("DROP INDEX CONCURRENTLY IF EXISTS orders_state", MAINTAIN, ""),
         ("ALTER TABLE shop.orders VALIDATE CONSTRAINT known", MAINTAIN, SCANS),
         ("DO $$ BEGIN DELETE FROM shop.orders; END $$", "", HIDDEN),
     ],

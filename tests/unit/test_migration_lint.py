@@ -38,6 +38,18 @@ def test_what_adds_is_fine_and_what_takes_away_may_where_it_says_so() -> None:
     assert lint.problems(CONTRACT, "ALTER TABLE orders DROP COLUMN state") == []
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS later ON orders (placed)",
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS later ON orders (lower(code)) WHERE code IS NOT NULL",
+        "DROP INDEX CONCURRENTLY IF EXISTS later",
+    ],
+)
+def test_nothing_speaks_against_an_index_beside_the_service(sql: str) -> None:
+    assert lint.problems(EXPAND, f"SET LOCAL lock_timeout = '2s';\n{sql};") == []
+
+
 FOUND = [Problem("2", "ban-drop-column", "Dropping a column may break existing clients.", 1)]
 
 

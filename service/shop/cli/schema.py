@@ -11,6 +11,7 @@ from shop.core.schema import (
     LockNotFreeError,
     MigrationError,
     MigratorBusyError,
+    RevisionError,
     Revisions,
     statements,
     upgrade,
@@ -72,8 +73,14 @@ def migrate(chosen: Namespace) -> int:
         return fail(
             EX_TEMPFAIL,
             f"The migration of {where(settings)} could not lock what it changes {error}. The revision is "
-            "rolled back, earlier ones stay applied, and the running release is not affected. Try again when "
+            "not applied, earlier ones stay applied, and the running release is not affected. Try again when "
             "that session has ended.",
+        )
+    except RevisionError as error:
+        return fail(
+            EX_FAILED,
+            f"The migration of {where(settings)} stopped; the revision is not applied, earlier ones stay "
+            f"applied, and the running release is not affected: {error}",
         )
     except DATABASE_ERRORS as error:
         return _migration_failed(where(settings), error)
@@ -88,6 +95,6 @@ def _migration_failed(where: str, error: Exception) -> int:
         return fail(EX_UNAVAILABLE, f"The {where} cannot be reached or refuses the role: {reason}")
     return fail(
         EX_FAILED,
-        f"The migration of {where} failed and its revision is rolled back; earlier revisions stay applied "
+        f"The migration of {where} failed and its revision is not applied; earlier revisions stay applied "
         f"and the running release is not affected. SQLSTATE {sqlstate(error)}: {reason}",
     )

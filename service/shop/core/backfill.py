@@ -12,56 +12,26 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, DateTime, Integer, Text, false, func, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.database import DATABASE_ERRORS, Base, sqlstate
+from shop.core.backfill_progress import BEGUN, LOCK, PAUSED, PROGRESS, STATUS, UNLOCK
+from shop.core.database import DATABASE_ERRORS, sqlstate
 from shop.core.pace import YIELD, Load, load, next_size, rest
 
 # Lock not available, statement cancelled by its timeout, deadlock: nothing is wrong with the statement.
 IN_THE_WAY = ("55P03", "57014", "40P01")
 ATTEMPTS = 20
 PASSES = 3
-LIMITS = text("SELECT set_config('lock_timeout', '500ms', true), set_config('statement_timeout', '5s', true)")
-PROGRESS = text("SELECT rows_done, passes, paused FROM backfills WHERE name = :name")
-# Two numbers, so that it is never the migrator's: "bf" in ASCII, and the name's.
-KEY = "25190, hashtext(CAST(:name AS text))"
-LOCK = text(f"SELECT pg_try_advisory_lock({KEY})")
-UNLOCK = text(f"SELECT pg_advisory_unlock({KEY})")
-BEGUN = text("INSERT INTO backfills (name) VALUES (:name) ON CONFLICT DO NOTHING")
-PAUSED = text(
-    "INSERT INTO backfills (name, paused) VALUES (:name, :paused) "
-    "ON CONFLICT (name) DO UPDATE SET paused = :paused"
-)
-STATUS = text("""
-    SELECT name, position, passes, rows_done, batches_done, paused, started_at, updated_at, finished_at,
-      EXISTS (SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND classid = 25190 AND objsubid = 2 AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND objid::bigint = (hashtext(name)::bigint & 4294967295)) AS running
-    FROM backfills WHERE name = :name
+# The server notices within a second that a run was killed; the next one waits that long for its lock.
+LIMITS = text("""
+    SELECT set_config('lock_timeout', '500ms', true), set_config('statement_timeout', '5s', true),
+      set_config('client_connection_check_interval', '1s', true)
 """)
-
-
-class BackfillProgress(Base):
-    """How far a backfill is. position: the last key that is done, as text; null before a pass."""
-
-    __tablename__ = "backfills"
-
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    position: Mapped[str | None] = mapped_column(Text)
-    passes: Mapped[int] = mapped_column(Integer, server_default=text("1"))
-    rows_done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    batches_done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    paused: Mapped[bool] = mapped_column(server_default=false())
-    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+LOOKS, LOOK_SECONDS = 12, 0.25
 
 
 @dataclass(frozen=True)
@@ -214,6 +184,16 @@ class Run:
             return bool((await self._progress()).paused)
 
 
+async def _become_the_only_run(connection: AsyncConnection, name: str) -> None:
+    for _ in range(LOOKS):
+        async with connection.begin():
+            if await connection.scalar(LOCK, {"name": name}):
+                await connection.execute(BEGUN, {"name": name})
+                return
+        await asyncio.sleep(LOOK_SECONDS)
+    raise BackfillError(f"The backfill {name} is running already. Nothing was begun.")
+
+
 async def run(
     engine: AsyncEngine, backfill: Backfill, tell: Tell = lambda _: None, sleep: Sleep = asyncio.sleep
 ) -> Literal["done", "paused"]:
@@ -222,10 +202,7 @@ async def run(
     engine: the service's. tell: hears of each batch. sleep: how the run rests between two.
     """
     async with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection:
-        async with connection.begin():
-            if not await connection.scalar(LOCK, {"name": backfill.name}):
-                raise BackfillError(f"The backfill {backfill.name} is running already. Nothing was begun.")
-            await connection.execute(BEGUN, {"name": backfill.name})
+        await _become_the_only_run(connection, backfill.name)
         try:
             return await Run(backfill, connection, tell, sleep).to_the_end()
         finally:

@@ -21,6 +21,8 @@ from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
 CONNECT_TIMEOUT = 3.0
+# A second longer than a migration waits at a time: who queues behind one waits, and is not failed by it.
+LOCK_TIMEOUT = "3s"
 # Connection failures, too many connections, shutdown or start of the server; in PostgreSQL's error classes.
 UNREACHABLE_CLASSES = ("08", "28", "53", "57P")
 # SQLAlchemy wraps what a statement raises, but not what asyncpg raises while it connects.
@@ -99,7 +101,7 @@ def create_engine(settings: MigrationSettings) -> AsyncEngine:
             {
                 "jit": "off",
                 "statement_timeout": f"{settings.database_statement_timeout}ms",
-                "lock_timeout": "2s",
+                "lock_timeout": LOCK_TIMEOUT,
                 "idle_in_transaction_session_timeout": "10s",
             },
         ),

@@ -17,6 +17,11 @@ from shop.core.schema import MigratorBusyError
 MIGRATION_LOCK = 0x73686F70
 LOOK_SECONDS = 0.4
 REPEAT_SECONDS = 10.0
+BUILDING = text("""
+SELECT p.index_relid::regclass::text AS index, p.phase, p.blocks_done, p.blocks_total, p.lockers_total,
+  p.lockers_done
+FROM pg_stat_progress_create_index AS p WHERE p.pid = :pid
+""")
 MODES = """
 SELECT c.relname AS relation, l.mode
 FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -72,14 +77,22 @@ async def take_lock(connection: AsyncConnection, seconds: float) -> None:
 
 @asynccontextmanager
 async def watching(engine: AsyncEngine, pid: int, blockers: list[Session]) -> AsyncIterator[None]:
-    """While the session `pid` works: a line for whoever blocks it; `blockers` keeps the last ones seen."""
+    """While the session `pid` works: a line for whoever blocks it; `blockers` keeps the last ones seen.
+
+    While it builds an index: a line for each phase, and every ten seconds, about how far it is.
+    """
 
     async def watch() -> None:
         said: set[int | None] = set()
+        phase, told = "", -REPEAT_SECONDS
         async with engine.connect() as connection:
             while True:
                 async with connection.begin():
                     found = await sessions(connection, BLOCKING, pid=pid)
+                    building = (await connection.execute(BUILDING, {"pid": pid})).mappings().one_or_none()
+                if building and (building["phase"] != phase or time.monotonic() - told >= REPEAT_SECONDS):
+                    log.info("index_build", **building)
+                    phase, told = building["phase"], time.monotonic()
                 if found:
                     blockers[:] = found
                 if found and {each.pid for each in found} != said:

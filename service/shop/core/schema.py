@@ -40,6 +40,10 @@ class LockNotFreeError(Exception):
     """A lock on what a revision changes was not free in any try; the revision is rolled back."""
 
 
+class RevisionError(Exception):
+    """A revision that cannot be applied as it is, or on these rows: a sentence for the operator."""
+
+
 class SchemaChange(Base):
     """One revision that is applied, written by the migration in the same transaction.
 
@@ -194,7 +198,8 @@ def upgrade(settings: MigrationSettings, contract: bool = False) -> Migrated:
     it; it is tried again, with growing pauses, for `migrate_retry_seconds`, always with that limit. Each
     revision is one transaction: what did not finish is rolled back.
     Raises MigrationError when the database is not prepared, MigratorBusyError when another migration runs
-    on, LockNotFreeError when a lock stays taken, sqlalchemy's DBAPIError for anything else.
+    on, LockNotFreeError when a lock stays taken, RevisionError when a revision refuses, sqlalchemy's
+    DBAPIError for anything else.
     """
     began, attempt, blockers = time.monotonic(), 0, list[Any]()
     while True:

@@ -102,7 +102,7 @@ async def test_a_session_has_the_limits_of_a_request(engine: AsyncEngine) -> Non
     expected = {
         "jit": "off",
         "statement_timeout": "5s",
-        "lock_timeout": "2s",
+        "lock_timeout": "3s",
         "idle_in_transaction_session_timeout": "10s",
         "application_name": f"shop/{RELEASE}",
         "TimeZone": "UTC",
