@@ -1,4 +1,4 @@
-"""A server of 14 and one of 15 as Slipway would have them: healthy, so that what is found is the test's own fault."""
+"""A server of each version as Slipway would have them: healthy, so that what is found is the test's own fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fabfile.database import look, thresholds
 from fabfile.database.findings import Finding, Level, Report
 from fabfile.database.judging import About
 from fabfile.database.thresholds import Threshold
-from tests.database.toolbox_ground import programs, wait_for
+from tests.database.toolbox_ground import VERSIONS, programs, wait_for
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory, run_as_owner
 
 HEAD = "a3f6d8025b71"
@@ -139,7 +139,7 @@ def make(version: int) -> Cluster:
         "".join(f"tests {user} {role}\n" for user in users for role in ROLES)
     )
     with (cluster.data / "postgresql.conf").open("a") as settings:
-        settings.write(CONF)
+        settings.write(CONF + ("reserved_connections = 2\n" if version >= 16 else ""))
     return cluster
 
 
@@ -169,7 +169,7 @@ def running(version: int) -> Iterator[Cluster]:
         shutil.rmtree(cluster.directory)
 
 
-@pytest.fixture(scope="session", params=[14, 15])
+@pytest.fixture(scope="session", params=VERSIONS)
 def one_a_version(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with running(int(request.param)) as cluster:
         yield cluster

@@ -1,4 +1,4 @@
-"""`fab migrate-history` on real servers of 14 and 15."""
+"""`fab migrate-history` on real servers of 14 to 17."""
 
 from __future__ import annotations
 

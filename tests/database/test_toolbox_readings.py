@@ -1,4 +1,4 @@
-"""db-activity, db-locks, db-top, db-bloat, db-indexes, db-sizes on real servers of 14 and 15."""
+"""db-activity, db-locks, db-top, db-bloat, db-indexes, db-sizes on real servers of 14 to 17."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def test_a_queue_is_shown_with_its_root_first(ground: Ground, ops: psycopg.Conne
         whole = json.dumps(activity.as_dicts(sessions)) + repr(shown) + text
         assert "secret" not in whole
         assert "worker" in whole
-        assert not re.search(r"[\x00-\x1f\u202e]|\\u202e|\\u001b|\\x1b", whole)
+        # From 16 on the server itself writes what is not printable in an application's name as \x1b, visibly.
+        own = re.sub(r"\\+x[0-9a-f]{2}", "", whole) if ground.version >= 16 else whole
+        assert not re.search(r"[\x00-\x1f\u202e]|\\u202e|\\u001b|\\x1b", own)
 
 
 def test_who_waits_behind_a_waiter_stands_below_it(ground: Ground, ops: psycopg.Connection[Any]) -> None:
