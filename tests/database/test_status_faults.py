@@ -128,21 +128,6 @@ def test_a_prepared_transaction_is_found_by_its_name(cluster: Cluster) -> None:
     assert "left behind" in found(report, "prepared-transactions").sentence
 
 
-def test_a_slot_nobody_reads_keeps_wal(cluster: Cluster) -> None:
-    with cluster.connect() as session:
-        session.execute("SELECT pg_create_physical_replication_slot('dead', true)")
-        session.execute("SELECT pg_switch_wal()")
-        session.execute(
-            "INSERT INTO shop.orders (state) SELECT repeat('x', 500) FROM generate_series(1, 2000)"
-        )
-        lenient = cluster.look()
-        strict = cluster.look(slots=Threshold(1, 1024, "B"))
-        session.execute("SELECT pg_drop_replication_slot('dead')")
-    assert found(lenient, "slots").level is Level.WARN
-    assert found(strict, "slots").level is Level.CRITICAL
-    assert found(strict, "slots").command == "SELECT pg_drop_replication_slot('dead');"
-
-
 def test_an_archive_command_that_fails_is_said(cluster: Cluster) -> None:
     with cluster.connect() as session:
         session.execute("ALTER SYSTEM SET archive_command = 'false'")

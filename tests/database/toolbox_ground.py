@@ -44,6 +44,7 @@ CREATE DATABASE shop;
 """
 SHOP = """
 CREATE EXTENSION pg_stat_statements;
+CREATE EXTENSION pgstattuple;
 GRANT SELECT ON pg_hba_file_rules, pg_file_settings TO slipway_ops;
 GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_show_all_file_settings() TO slipway_ops;
 CREATE SCHEMA shop;
