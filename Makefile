@@ -60,9 +60,8 @@ lint: .venv/installed ## Formatters, linters and types
 unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
 	@$(LAB) install
 	@$(BIN)/python -m tests.templates.checkers install
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
-	  SLIPWAY_TEST_POSTGRESQL_15_BIN=$$($(LAB) packages --version 15 --bin) \
-	  $(STEADY) . pytest tests/unit tests/templates tests/database
+	@for version in 15 16 17; do $(LAB) packages --version $$version; done
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) . pytest tests/unit tests/templates tests/database
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15

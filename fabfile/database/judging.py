@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from psycopg import sql
+
 from fabfile.database import thresholds
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.thresholds import Threshold
@@ -24,6 +26,8 @@ RUNBOOKS = frozenset(
 PAGES = {
     "replay-delay": "replica-lag",
     "archive-backlog": "archiving",
+    "slot-unread": "slots",
+    "wal-room": "disk",
     "inodes": "disk",
     "multixacts": "transaction-ids",
 }
@@ -56,12 +60,16 @@ Judged = Iterable[Finding | Table]
 
 @dataclass(frozen=True)
 class Check:
-    """judge gets About and a list of rows for each of the queries (name, type of row). monitor: needs pg_monitor."""
+    """judge gets About and a list of rows for each of the queries (name, type of row).
+
+    monitor: needs pg_monitor. parts: what the queries' {parts} are.
+    """
 
     name: str
     queries: tuple[tuple[str, type], ...]
     judge: Callable[..., Judged]
     monitor: bool = True
+    parts: Mapping[str, sql.Composable] = field(default_factory=dict)
 
 
 def runbook(check: str) -> str:

@@ -17,7 +17,7 @@ from fabfile.database.connection import DownError, Tunnel
 from fabfile.database.findings import Finding, Level, Report, Section, Server, Table
 from fabfile.database.judging import About, Check, command_of, runbook, stated
 from fabfile.database.place import Database
-from fabfile.database.sections import replication, service, sessions, settings, tables, workload
+from fabfile.database.sections import bloat, replication, service, sessions, settings, tables, workload
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 
@@ -124,15 +124,20 @@ def read(
     parts = [Section("server", tuple(_privileges(about, one)), (), time.monotonic() - began)]
     for name, checks in SECTIONS.items():
         if not names or name in names:
-            parts.append(snapshot.section(session, about, name, (*checks, *_counted(session, name))))
+            parts.append(snapshot.section(session, about, name, (*checks, *_extended(session, name))))
     return server, [part for part in parts if not names or part.name in names or part.name == "server"]
 
 
-def _counted(session: psycopg.Connection[Any], name: str) -> tuple[Check, ...]:
-    if name != "workload" or session.broken:
+def _extended(session: psycopg.Connection[Any], name: str) -> tuple[Check, ...]:
+    """What can be asked where an extension is; a missing one is a finding, not a failure."""
+    if session.broken:
         return ()
-    one = queries.rows(session, workload.Preloaded, "preloaded")[0]
-    return (workload.COUNTED,) if one.installed and one.loaded else ()
+    if name == "workload":
+        one = queries.rows(session, workload.Preloaded, "preloaded")[0]
+        return (workload.COUNTED,) if one.installed and one.loaded else ()
+    if name == "tables":
+        return bloat.measured_in(next(iter(queries.rows(session, bloat.Measuring, "measuring")), None))
+    return ()
 
 
 def _privileges(about: About, one: Privileges) -> list[Finding]:

@@ -1,4 +1,7 @@
-"""One SQL file a query, with its purpose, versions and privilege in its first lines; its rows typed and frozen."""
+"""One SQL file a query, with its purpose, versions and privilege in its first lines; its rows typed and frozen.
+
+A file holds %(values)s and {parts}, so % and braces of its own are written twice.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row
 
 from fabfile.errors import RefusedError
@@ -36,13 +40,22 @@ def statement(name: str, version: int, folder: Path = FOLDER) -> str:
     raise RefusedError(f"There is no form of the query {name} for PostgreSQL {version}. Nothing was read.")
 
 
+def composed(
+    connection: psycopg.Connection[Any], name: str, folder: Path = FOLDER, **parts: sql.Composable
+) -> sql.Composed:
+    """The query's text for this server, with identifiers and expressions put in its {parts}."""
+    text = statement(name, connection.info.server_version // 10_000, folder)
+    return sql.SQL(text).format(**parts)
+
+
 def rows(
     connection: psycopg.Connection[Any],
     kind: type[Row],
     name: str,
     values: Mapping[str, object] | None = None,
+    folder: Path = FOLDER,
+    **parts: sql.Composable,
 ) -> list[Row]:
     """The query's rows, each a frozen object whose fields are the query's columns. Raises psycopg.Error."""
-    text = statement(name, connection.info.server_version // 10_000)
     with connection.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(text.encode(), values).fetchall()
+        return cursor.execute(composed(connection, name, folder, **parts), values or {}).fetchall()

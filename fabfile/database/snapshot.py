@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from fabfile.database import queries, texts
 from fabfile.database.findings import Finding, Level, Section, Table
@@ -31,9 +31,9 @@ def section(
     problem = ""
     try:
         connection.execute(BEGIN + f"; SET LOCAL statement_timeout = {timeout_ms}".encode())
-        wanted = {query: kind for check in checks for query, kind in check.queries}
-        for query, kind in wanted.items():
-            _read(connection, query, kind, read, unread)
+        wanted = {query: (kind, check.parts) for check in checks for query, kind in check.queries}
+        for query, (kind, parts) in wanted.items():
+            _read(connection, query, kind, parts, read, unread)
     except psycopg.OperationalError as failure:
         problem = f"the connection was lost: {_said(failure)}"
     finally:
@@ -57,12 +57,13 @@ def _read(
     connection: psycopg.Connection[Any],
     query: str,
     kind: type,
+    parts: Mapping[str, sql.Composable],
     read: dict[str, list[Any]],
     unread: dict[str, str],
 ) -> None:
     connection.execute(b"SAVEPOINT one")
     try:
-        read[query] = queries.rows(connection, kind, query)
+        read[query] = queries.rows(connection, kind, query, None, queries.FOLDER, **parts)
     except errors.QueryCanceled:
         unread[query] = TOO_SLOW
     except psycopg.OperationalError as failure:

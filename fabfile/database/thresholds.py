@@ -51,6 +51,8 @@ DEFAULTS = {
     "replica-lag": Threshold(16 << 20, 128 << 20, "B"),
     "replay-delay": Threshold(10, 60, "s"),
     "slots": Threshold(1 << 30, 8 << 30, "B"),
+    # A standby that restarts is back by then.
+    "slot-unread": Threshold(900, None, "s"),
     "archiving": Threshold(300, 900, "s"),
     "archive-backlog": Threshold(10, 60),
     "wal-size": Threshold(150, 300, "%"),

@@ -19,7 +19,7 @@ SESSIONS = Section(
         Finding(
             "connections",
             WARN,
-            "78 of 97 connections are taken, 80 % (warn 75 %, critical 90 %).",
+            "78 of 97 connections are taken, 80 % (warning from 75 %, critical from 90 %).",
             "fab db-activity --env production",
             "db-connections.md",
             80,
@@ -30,8 +30,8 @@ SESSIONS = Section(
         Finding(
             "blocked",
             CRITICAL,
-            "3 sessions wait for a lock, the longest for 4 min 12 s (warn 30 s, critical 2 min); pid 4242 of "
-            f"shop_migrate ({HOSTILE}) stands at their root.",
+            "3 sessions wait for a lock, the longest for 4 min 12 s (warning from 30 s, critical from 2 min); "
+            f"pid 4242 of shop_migrate ({HOSTILE}) stands at their root.",
             "fab db-activity --env production",
             "db-blocked.md",
             252,
@@ -40,7 +40,15 @@ SESSIONS = Section(
             "s",
         ),
         Finding(
-            "longest-query", OK, "The longest query runs for 0.2 s (warn 1 min).", "", "", 0.2, 60, 300, "s"
+            "longest-query",
+            OK,
+            "The longest query runs for 0.2 s (warning from 1 min).",
+            "",
+            "",
+            0.2,
+            60,
+            300,
+            "s",
         ),
     ),
     (
@@ -66,10 +74,26 @@ STORAGE = Section(
     "storage",
     (
         Finding(
-            "disk", OK, "41 % of the data's disk is used (warn 80 %).", "", "db-disk.md", 41, 80, 90, "%"
+            "disk",
+            OK,
+            "41 % of the data's disk is used (warning from 80 %).",
+            "",
+            "db-disk.md",
+            41,
+            80,
+            90,
+            "%",
         ),
         Finding(
-            "wal", OK, "pg_wal holds 0.6 GB, 60 % of max_wal_size (warn 150 %).", "", "", 60, 150, 300, "%"
+            "wal-size",
+            OK,
+            "pg_wal holds 0.6 GB, 60 % of max_wal_size (warning from 150 %).",
+            "",
+            "",
+            60,
+            150,
+            300,
+            "%",
         ),
     ),
     (
@@ -112,9 +136,9 @@ AGES = Section(
     "maintenance",
     (
         Finding(
-            "xid-age",
+            "transaction-ids",
             OK,
-            "The oldest transaction id is 182 million old (warn 500 million).",
+            "The oldest transaction id is 182 million old (warning from 500 million).",
             value=182e6,
             warn=5e8,
             critical=1.2e9,
@@ -123,7 +147,7 @@ AGES = Section(
         Finding(
             "backup",
             WARN,
-            "The last backup is 27 h old (warn 26 h, critical 50 h).",
+            "The last backup is 27 h old (warning from 26 h, critical from 50 h).",
             "fab db-backup --env production",
             "db-backup.md",
             27,
@@ -133,13 +157,32 @@ AGES = Section(
         ),
     ),
 )
+SETTINGS = Section(
+    "settings",
+    (
+        Finding(
+            "settings-drift",
+            WARN,
+            "1 of 37 settings run with another value than Slipway wrote: work_mem is 256MB, not 16MB (ALTER SYSTEM).",
+            "ALTER SYSTEM RESET work_mem; SELECT pg_reload_conf();",
+        ),
+    ),
+    (
+        Table(
+            "Settings with another value",
+            ("setting", "rendered", "running", "from", "waits for a restart"),
+            (("work_mem", "16MB", "256MB", "ALTER SYSTEM", "no"),),
+        ),
+    ),
+    0.01,
+)
 REPLICATION = Section("replication", (), (), 2.0, "it was not read within 2 s")
 
 
 def report(*sections: Section) -> Report:
     """The bad night, or a report of the sections."""
     server = Server("db-1", "primary", "14.23", TAKEN - timedelta(days=12, hours=4), "")
-    parts = sections or (SESSIONS, STORAGE, STATEMENTS, AGES, REPLICATION)
+    parts = sections or (SESSIONS, STORAGE, STATEMENTS, AGES, SETTINGS, REPLICATION)
     return Report("production", "shop", server, TAKEN, 0.83, parts)
 
 

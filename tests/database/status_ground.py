@@ -1,4 +1,4 @@
-"""A server of 14 and one of 15 as Slipway would have them: healthy, so that what is found is the test's own fault."""
+"""A server of each version as Slipway would have them: healthy, so that what is found is the test's own fault."""
 
 from __future__ import annotations
 
@@ -19,24 +19,44 @@ from fabfile.database import look, thresholds
 from fabfile.database.findings import Finding, Level, Report
 from fabfile.database.judging import About
 from fabfile.database.thresholds import Threshold
-from tests.database.toolbox_ground import programs, wait_for
+from tests.database.toolbox_ground import VERSIONS, programs, wait_for
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory, run_as_owner
 
 HEAD = "a3f6d8025b71"
 ROLES = ("postgres", "slipway_ops", "shop", "outsider")
 CONF = """
 listen_addresses = ''
+include_dir = 'conf.d'
 fsync = off
 max_connections = 24
 max_prepared_transactions = 4
-wal_level = replica
+wal_level = logical
 archive_mode = on
 archive_command = 'true'
 deadlock_timeout = 100ms
 shared_preload_libraries = 'pg_stat_statements'
 """
+# What the role postgresql writes, with a value of every kind and unit.
+SLIPWAY = """
+shared_buffers = '32MB'
+work_mem = '4MB'
+wal_buffers = '1MB'
+max_wal_size = '1GB'
+random_page_cost = 1.1
+track_io_timing = 'on'
+log_checkpoints = true
+password_encryption = 'SCRAM-SHA-256'
+idle_in_transaction_session_timeout = '10min'
+log_min_duration_statement = '0.5s'
+log_line_prefix = '%m [%p] %q%u@%d/%a %h '
+tcp_keepalives_idle = '60'
+lock_timeout = '30s'
+timezone = 'UTC'
+log_file_mode = '0600'
+"""
 SHOP = """
 CREATE EXTENSION pg_stat_statements;
+CREATE EXTENSION pgstattuple;
 CREATE SCHEMA shop;
 CREATE TABLE shop.alembic_version (version_num text PRIMARY KEY);
 INSERT INTO shop.alembic_version VALUES ('a3f6d8025b71');
@@ -138,8 +158,10 @@ def make(version: int) -> Cluster:
     (cluster.data / "pg_ident.conf").write_text(
         "".join(f"tests {user} {role}\n" for user in users for role in ROLES)
     )
+    (cluster.data / "conf.d").mkdir()
+    (cluster.data / "conf.d/slipway.conf").write_text(SLIPWAY)
     with (cluster.data / "postgresql.conf").open("a") as settings:
-        settings.write(CONF)
+        settings.write(CONF + ("reserved_connections = 2\n" if version >= 16 else ""))
     return cluster
 
 
@@ -169,7 +191,7 @@ def running(version: int) -> Iterator[Cluster]:
         shutil.rmtree(cluster.directory)
 
 
-@pytest.fixture(scope="session", params=[14, 15])
+@pytest.fixture(scope="session", params=VERSIONS)
 def one_a_version(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with running(int(request.param)) as cluster:
         yield cluster

@@ -1,4 +1,4 @@
-"""`fab migrate-history`: what servers of 14 and 15 have as applied, with what the hosts recorded of each."""
+"""`fab migrate-history`: what servers of 14 to 17 have as applied, with what the hosts recorded of each."""
 
 from __future__ import annotations
 

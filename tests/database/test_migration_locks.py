@@ -1,4 +1,4 @@
-"""What a migration plan says of each statement's lock is what servers of 14 and 15 take for it."""
+"""What a migration plan says of each statement's lock is what servers of 14 to 17 take for it."""
 
 from __future__ import annotations
 

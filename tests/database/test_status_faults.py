@@ -81,7 +81,9 @@ def test_the_root_of_a_chain_of_locks_is_named(cluster: Cluster) -> None:
     finding = found(report, "blocked")
     assert finding.level is Level.CRITICAL
     assert "2 sessions wait for a lock" in finding.sentence
-    assert f"the root is pid {root.info.backend_pid} (shop, root of?[2J it)" in finding.sentence
+    # From 16 on the server itself writes what is not printable in an application's name as \x1b.
+    unseen = "?" if cluster.version < 16 else r"\x1b"
+    assert f"the root is pid {root.info.backend_pid} (shop, root of{unseen}[2J it)" in finding.sentence
     assert finding.command == f"fab db-kill {root.info.backend_pid} --terminate --env test"
 
 
@@ -124,21 +126,6 @@ def test_a_prepared_transaction_is_found_by_its_name(cluster: Cluster) -> None:
     session.execute("ROLLBACK PREPARED 'left behind'")
     assert found(report, "prepared-transactions").level is Level.CRITICAL
     assert "left behind" in found(report, "prepared-transactions").sentence
-
-
-def test_a_slot_nobody_reads_keeps_wal(cluster: Cluster) -> None:
-    with cluster.connect() as session:
-        session.execute("SELECT pg_create_physical_replication_slot('dead', true)")
-        session.execute("SELECT pg_switch_wal()")
-        session.execute(
-            "INSERT INTO shop.orders (state) SELECT repeat('x', 500) FROM generate_series(1, 2000)"
-        )
-        lenient = cluster.look()
-        strict = cluster.look(slots=Threshold(1, 1024, "B"))
-        session.execute("SELECT pg_drop_replication_slot('dead')")
-    assert found(lenient, "slots").level is Level.WARN
-    assert found(strict, "slots").level is Level.CRITICAL
-    assert found(strict, "slots").command == "SELECT pg_drop_replication_slot('dead');"
 
 
 def test_an_archive_command_that_fails_is_said(cluster: Cluster) -> None:
@@ -255,6 +242,11 @@ def _with_standby(version: int) -> Iterator[tuple[Cluster, Cluster]]:
         finally:
             standby.stop()
             shutil.rmtree(directory)
+
+
+def test_connections_kept_for_some_are_no_room_for_all(cluster: Cluster) -> None:
+    room = 24 - 3 - (2 if cluster.version >= 16 else 0)
+    assert f" of {room} connections are taken" in found(cluster.look(), "connections").sentence
 
 
 def test_when_all_connections_are_taken_the_server_says_so(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from fabfile.database.findings import Level
+from fabfile.database.sections import bloat
 from fabfile.database.thresholds import Threshold
 from tests.database.status_ground import Cluster, cluster, found, one_a_version, until, wrong
 
@@ -65,18 +66,52 @@ def test_dead_rows_that_nobody_cleans_are_named(cluster: Cluster) -> None:
     assert found(report, "dead-tuples").command == "VACUUM (ANALYZE) shop.dead;"
 
 
-def test_bloat_is_estimated_where_statistics_may_be_read(cluster: Cluster) -> None:
-    cluster.execute(
-        "CREATE TABLE shop.wide (id int, text text) WITH (autovacuum_enabled = off)",
-        "GRANT SELECT ON shop.wide TO slipway_ops",
-        "INSERT INTO shop.wide SELECT n, repeat('x', 500) FROM generate_series(1, 20000) AS n",
-        "DELETE FROM shop.wide WHERE id % 10 > 0",
-        "ANALYZE shop.wide",
-    )
-    report = cluster.look(bloat=Threshold(1 << 20, 4 << 20, "B"))
+WIDE = (
+    "CREATE TABLE shop.wide (id int, text text) WITH (autovacuum_enabled = off)",
+    "INSERT INTO shop.wide SELECT n, repeat('x', 500) FROM generate_series(1, 20000) AS n",
+    "DELETE FROM shop.wide WHERE id % 10 > 0",
+    "ANALYZE shop.wide",
+)
+TENTHS = Threshold(1 << 20, 4 << 20, "B")
+
+
+def test_bloat_of_a_table_that_who_looks_may_not_read_is_measured(cluster: Cluster) -> None:
+    cluster.execute(*WIDE)
+    dead = cluster.look(bloat=TENTHS)
+    cluster.execute("VACUUM shop.wide")
+    free = cluster.look(bloat=TENTHS)
+    cluster.execute("VACUUM FULL shop.wide")
+    whole = cluster.look(bloat=TENTHS)
     cluster.execute("DROP TABLE shop.wide")
-    assert found(report, "bloat").level is Level.CRITICAL
-    assert found(report, "bloat").sentence.startswith("shop.wide has ")
+    for report in (dead, free):
+        assert found(report, "bloat").level is Level.CRITICAL
+        assert found(report, "bloat").sentence.startswith("shop.wide has 9.")
+    assert found(whole, "bloat").level is Level.OK
+
+
+def test_a_table_that_takes_long_or_is_being_changed_is_counted_and_not_waited_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.execute(*WIDE)
+    changing = cluster.connect()
+    changing.execute("BEGIN")
+    changing.execute("LOCK TABLE shop.wide IN ACCESS EXCLUSIVE MODE")
+    locked = cluster.look(bloat=TENTHS)
+    changing.execute("ROLLBACK")
+    monkeypatch.setattr(bloat, "MOST_PAGES", 1)
+    large = cluster.look(bloat=TENTHS)
+    cluster.execute("DROP TABLE shop.wide")
+    for report in (locked, large):
+        assert found(report, "bloat").level is Level.OK
+        assert "1 larger ones only fab db-bloat measures" in found(report, "bloat").sentence
+
+
+def test_bloat_that_nothing_can_measure_is_not_taken_for_none(cluster: Cluster) -> None:
+    cluster.execute("DROP EXTENSION pgstattuple")
+    report = cluster.look()
+    cluster.execute("CREATE EXTENSION pgstattuple")
+    assert wrong(report).keys() == {"bloat"}
+    assert found(report, "bloat").command.endswith("playbooks/database.yml")
 
 
 def test_the_end_of_transaction_ids_is_seen_coming(cluster: Cluster) -> None:

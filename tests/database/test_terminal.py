@@ -34,8 +34,8 @@ def labels(text: str) -> list[str]:
 def test_the_verdict_comes_first_and_then_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     text = screen(sample.report(), monkeypatch)
     assert text.startswith("CRITICAL  production: shop on db-1 is a primary of PostgreSQL 14.23.\n")
-    assert "1 critical, 1 unknown, 2 warnings, 5 ok. Looked at 2026-11-23 03:12:44" in text
-    assert labels(text) == ["CRITICAL", "CRITICAL", "UNKNOWN", "WARN", "WARN", "OK"]
+    assert "1 critical, 1 unknown, 3 warnings, 5 ok. Looked at 2026-11-23 03:12:44" in text
+    assert labels(text) == ["CRITICAL", "CRITICAL", "UNKNOWN", "WARN", "WARN", "WARN", "OK"]
 
 
 def test_every_problem_says_what_to_type_and_what_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_only_problems_leaves_out_what_is_right(monkeypatch: pytest.MonkeyPatch)
 def test_a_section_shows_all_its_lines_and_tables_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     text = screen(sample.report(), monkeypatch, sections=("sessions",))
     assert "1 critical, 1 warning, 1 ok in sessions alone" in text
-    assert "The longest query runs for 0.2 s (warn 1 min)." in text
+    assert "The longest query runs for 0.2 s (warning from 1 min)." in text
     assert "Lock:relation" in text
     assert "backup" not in text
 

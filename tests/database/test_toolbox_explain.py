@@ -1,4 +1,4 @@
-"""db-explain on real servers: generic plans on 14 and 15, and nothing is ever written."""
+"""db-explain on real servers: generic plans on 14 to 17, and nothing is ever written."""
 
 from __future__ import annotations
 

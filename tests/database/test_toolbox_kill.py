@@ -58,7 +58,9 @@ def test_a_statement_is_cancelled_after_it_was_shown_and_agreed_to(
         assert not is_gone(ground, session.pid)
     assert asked == [f"Cancel the statement of {session.pid}?"]
     assert "role         shop on shop" in told[0]
-    assert "application  ?[31mreport" in told[0]
+    # From 16 on the server itself writes what is not printable in an application's name as \x1b.
+    unseen = "?" if ground.version < 16 else r"\x1b"
+    assert f"application  {unseen}[31mreport" in told[0]
     assert "SELECT ?, pg_sleep(?)" in told[0]
     assert "secret" not in told[0]
 

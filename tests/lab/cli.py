@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import archive, commands, postgresql15, redis
+from tests.lab import archive, commands, postgresql, redis
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -49,9 +49,11 @@ def parser() -> argparse.ArgumentParser:
         command(name, about).add_argument("host", metavar="HOST")
     command("image", "Build what hosts are made from; print the image's hash and folder.")
     packages = command(
-        "packages", "Build PostgreSQL 14, or unpack 15; print the folder of its programs.", inventory=False
+        "packages",
+        "Build PostgreSQL 14 for the hosts, or unpack a later one; print the folder of its programs.",
+        inventory=False,
     )
-    packages.add_argument("--version", choices=("14", "15"), default="14", help="14, or Debian's own 15")
+    packages.add_argument("--version", choices=tuple(postgresql.BINARIES), default=archive.VERSION)
     packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
     command("redis", "Unpack Debian's redis-server; print the program.", inventory=False)
     command("install", "Install the Debian packages that the lab needs.", inventory=False)
@@ -157,8 +159,9 @@ def build_image(arguments: argparse.Namespace) -> int:
 
 
 def packages(arguments: argparse.Namespace) -> int:
-    """Build the archive, or unpack Debian's next version."""
-    programs = archive.ensure().programs if arguments.version == "14" else postgresql15.programs()
+    """Build the archive, or unpack a later version."""
+    version = arguments.version
+    programs = archive.ensure().programs if version == archive.VERSION else postgresql.programs(version)
     print(programs if arguments.bin else f"postgresql-{arguments.version}: {programs}")
     return 0
 

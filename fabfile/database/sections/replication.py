@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from fabfile.database import texts, units
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.judging import About, Check, Judged, measured, runbook, stated
+from fabfile.database.sections import service
+
+MOST_OF_THE_DISK = 0.25
+# Of max_wal_size: as much again may be there before a checkpoint is through.
+LEAST_ROOM = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,10 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Slot:
-    """status: reserved, extended, unreserved or lost. retained: bytes of WAL."""
+    """status: reserved, extended, unreserved or lost. retained: bytes of WAL. held: as of a session.
+
+    away: seconds since somebody read it, at least so many where the server does not know them exactly.
+    """
 
     name: str
     kind: str
@@ -42,6 +50,16 @@ class Slot:
     status: str
     retained: float
     held: int
+    away: float
+    exact: bool
+
+    @property
+    def ending(self) -> str:
+        return f"SELECT pg_drop_replication_slot('{texts.plain(self.name, 64)}');"
+
+    @property
+    def since(self) -> str:
+        return f"{'' if self.exact else 'at least '}{units.duration(self.away)}"
 
 
 @dataclass(frozen=True)
@@ -116,29 +134,42 @@ def receiver(about: About, found: list[Receiver]) -> Judged:
 
 def slots(about: About, found: list[Slot]) -> Judged:
     """A slot nobody reads keeps WAL until the disk is full."""
-    for one in found:
-        name = texts.plain(one.name, 64)
-        command = f"SELECT pg_drop_replication_slot('{name}');"
-        if one.status in ("unreserved", "lost"):
-            said = f"The slot {name} is {one.status}: WAL it needs is, or is about to be, gone."
-            yield stated(about, "slots", Level.CRITICAL, said, command)
-        elif not one.active:
-            finding = measured(
-                about,
-                "slots",
-                one.retained,
-                f"The slot {name} is used by nobody and keeps {units.size(one.retained)} of WAL",
-                command,
-            )
-            unused = stated(about, "slots", Level.WARN, finding.sentence, command)
-            yield finding if finding.level is not Level.OK else unused
-    if all(one.active and one.status not in ("unreserved", "lost") for one in found):
-        yield stated(about, "slots", Level.OK, f"{len(found)} replication slots, none of them left alone.")
+    wrong = [finding for one in found for finding in _of_slot(about, one)]
+    yield from wrong
+    if all(finding.level is Level.OK for finding in wrong):
+        said = f"{len(found)} replication slots, none of them left alone."
+        yield stated(about, "slots", Level.OK, said)
     rows = tuple(
-        (texts.plain(one.name), one.kind, "yes" if one.active else "no", one.status, one.retained)
+        (
+            texts.plain(one.name),
+            one.kind,
+            "yes" if one.active else "no",
+            one.status,
+            one.retained,
+            None if one.active else one.away,
+        )
         for one in found
     )
-    yield Table("Replication slots", ("slot", "kind", "active", "status", "retained bytes"), rows)
+    columns = ("slot", "kind", "active", "status", "retained bytes", "unread seconds")
+    yield Table("Replication slots", columns, rows)
+
+
+def _of_slot(about: About, one: Slot) -> list[Finding]:
+    name, kept = texts.plain(one.name, 64), units.size(one.retained)
+    if one.status in ("unreserved", "lost"):
+        said = f"The slot {name} is {one.status}: WAL it needs is, or is about to be, gone."
+        return [stated(about, "slots", Level.CRITICAL, said, one.ending)]
+    free = service.free_for_data(about)
+    if free is not None and one.retained > free * MOST_OF_THE_DISK:
+        said = f"The slot {name} keeps {kept} of WAL, more than a quarter of the {units.size(free)} that are free."
+        return [stated(about, "slots", Level.CRITICAL, said, one.ending)]
+    if one.active:
+        return []
+    said = f"The slot {name} was read by nobody for {one.since} and keeps {kept} of WAL"
+    return [
+        measured(about, "slots", one.retained, said, one.ending),
+        measured(about, "slot-unread", one.away, said, one.ending),
+    ]
 
 
 def archiving(about: About, found: list[Archiver]) -> Judged:
@@ -168,12 +199,19 @@ def wal_size(about: About, found: list[Wal]) -> Judged:
     percent = 100 * one.size / one.maximum if one.maximum else 0
     said = f"pg_wal has {units.size(one.size)}, {percent:.0f} % of max_wal_size"
     yield measured(about, "wal-size", percent, said, "fab db-status --section replication")
+    free = service.free_for_data(about)
+    if free is not None:
+        short = free + one.size < LEAST_ROOM * one.maximum
+        word = "less than" if short else "at least"
+        room, twice = units.size(free + one.size), units.size(LEAST_ROOM * one.maximum)
+        said = f"The disk has room for {room} of WAL, {word} twice max_wal_size ({twice})."
+        yield stated(about, "wal-room", Level.WARN if short else Level.OK, said, "fab db-sizes")
 
 
 CHECKS = (
     Check("replicas", (("replicas", Replica),), replicas),
     Check("receiver", (("receiver", Receiver),), receiver),
-    Check("slots", (("slots", Slot),), slots, monitor=False),
+    Check("slots", (("slots", Slot),), slots),
     Check("archiving", (("archiver", Archiver),), archiving),
     Check("wal-size", (("wal", Wal),), wal_size),
 )

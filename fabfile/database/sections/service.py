@@ -11,6 +11,8 @@ from fabfile.database import texts, units
 from fabfile.database.findings import Level, Table
 from fabfile.database.judging import About, Check, Judged, measured, stated
 
+DATA = "/var/lib/postgresql/"
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -109,6 +111,14 @@ def disks(about: About) -> Judged:
         yield stated(
             about, "disk", Level.UNKNOWN, "The host does not say how full its disks are.", "fab diagnose"
         )
+
+
+def free_for_data(about: About) -> float | None:
+    """Bytes free where the data is, None where nobody asked the host."""
+    for path, disk in (about.facts.get("disks") or {}).items():
+        if disk and path.startswith(DATA):
+            return float(disk["free"])
+    return None
 
 
 def certificate(about: About) -> Judged:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fabfile.database import texts, units
 from fabfile.database.findings import Level, Table
 from fabfile.database.judging import About, Check, Judged, measured, stated
+from fabfile.database.sections.replication import Slot
 
 
 @dataclass(frozen=True)
@@ -165,12 +167,15 @@ def longest_query(about: About, sessions: list[Session]) -> Judged:
     yield Table("Longest queries", ("pid", "role", "seconds", "query"), rows)
 
 
-def oldest_transaction(about: About, sessions: list[Session], prepared: list[Prepared]) -> Judged:
+def oldest_transaction(
+    about: About, sessions: list[Session], prepared: list[Prepared], slots: Sequence[Slot] = ()
+) -> Judged:
     """The oldest transaction, and who keeps dead rows from being cleaned."""
     own = [one for one in sessions if one.transaction_seconds > 0 and one.backend_type == "client backend"]
     oldest = max(own, key=lambda session: session.transaction_seconds, default=None)
     holders = [(one.held, one.who) for one in sessions]
     holders += [(one.held, f"the prepared transaction {texts.name(one.gid)}") for one in prepared]
+    holders += [(one.held, f"the replication slot {texts.name(one.name)}") for one in slots]
     held, holder = max(holders, default=(0, ""))
     pins = f"; {holder} holds back cleaning by {units.count(held)} transactions" if held > 0 else ""
     if oldest is None:
@@ -215,7 +220,7 @@ CHECKS = (
     Check("connection-budget", (("limits", Limits),), budget),
     Check("blocked", (SESSIONS,), blocked),
     Check("longest-query", (SESSIONS,), longest_query),
-    Check("oldest-transaction", (SESSIONS, ("prepared", Prepared)), oldest_transaction),
+    Check("oldest-transaction", (SESSIONS, ("prepared", Prepared), ("slots", Slot)), oldest_transaction),
     Check("idle-in-transaction", (SESSIONS,), idle_in_transaction),
     Check("prepared-transactions", (("prepared", Prepared),), prepared_transactions, monitor=False),
 )

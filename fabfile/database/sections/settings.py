@@ -1,4 +1,4 @@
-"""What the server runs with: drift, refused lines, access, versions."""
+"""What the server runs with: refused lines, access, versions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import date
 from fabfile.database import texts, units
 from fabfile.database.findings import Level
 from fabfile.database.judging import About, Check, Judged, measured, stated
+from fabfile.database.sections import drift
+from fabfile.database.sections.drift import PLAYBOOK
 
 # The last day on which upstream corrects a major version.
 ENDS = {
@@ -18,18 +20,6 @@ ENDS = {
 }
 # The workers start with the server, within moments.
 LEAST_APART = 30
-PLAYBOOK = "ansible-playbook -i inventory/ENV playbooks/database.yml"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """altered: by ALTER SYSTEM, which wins over every file."""
-
-    name: str
-    pending_restart: bool
-    file: str
-    line: int
-    altered: bool
 
 
 @dataclass(frozen=True)
@@ -80,31 +70,6 @@ class Processes:
 
     after: float
     seconds: float
-
-
-def drift(about: About, found: list[Setting]) -> Judged:
-    """What waits for a restart, and what ALTER SYSTEM put above the files Slipway wrote."""
-    waiting = [one.name for one in found if one.pending_restart]
-    altered = [one.name for one in found if one.altered]
-    restart = f"{PLAYBOOK} -e postgresql_restart_allowed=true"
-    yield stated(
-        about,
-        "pending-restart",
-        Level.WARN if waiting else Level.OK,
-        f"{len(waiting)} settings wait for a restart{_named(waiting)}.",
-        restart,
-    )
-    yield stated(
-        about,
-        "settings-drift",
-        Level.WARN if altered else Level.OK,
-        f"{len(altered)} settings are from ALTER SYSTEM, not from the inventory{_named(altered)}.",
-        f"ALTER SYSTEM RESET {altered[0]}; SELECT pg_reload_conf();" if altered else "",
-    )
-
-
-def _named(names: list[str]) -> str:
-    return f": {', '.join(names[:6])}" if names else ""
 
 
 def files(about: About, found: list[Refused]) -> Judged:
@@ -197,7 +162,7 @@ def support(about: About) -> Judged:
 
 
 CHECKS = (
-    Check("settings-drift", (("settings", Setting),), drift),
+    drift.CHECK,
     Check("settings-files", (("setting_files", Refused),), files),
     Check("hba", (("hba", Rule),), access),
     Check("encryption", (("plain_sessions", Plain),), encryption),

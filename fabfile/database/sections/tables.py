@@ -10,7 +10,6 @@ from fabfile.database.judging import About, Check, Judged, measured, stated
 
 LEAST_DEAD = 10_000
 LEAST_UNUSED = 10 << 20
-LEAST_BLOAT = 0.3
 LEAST_SCANNED = 1_000_000
 
 
@@ -79,14 +78,6 @@ class Sequence:
     percent: float
 
 
-@dataclass(frozen=True)
-class Bloat:
-    schema: str
-    name: str
-    size: float
-    wasted: float
-
-
 def ages(about: About, found: list[Age]) -> Judged:
     """How far from the end of transaction ids, at which the server stops writing."""
     for check, what in (("transaction-ids", "transactions"), ("multixacts", "multixacts")):
@@ -146,22 +137,6 @@ def sequential_scans(about: About, found: list[Used]) -> Judged:
         f"{one.shown} was read whole {units.count(one.scans)} times, {units.count(one.scanned)} rows in all."
     )
     yield stated(about, "sequential-scans", Level.OK, said)
-
-
-def bloat(about: About, found: list[Bloat]) -> Judged:
-    """Tables larger than their rows need, by an estimate from statistics."""
-    wrong = [one for one in found if one.size and one.wasted / one.size >= LEAST_BLOAT]
-    one = max(wrong, key=lambda each: each.wasted, default=None)
-    if one is None:
-        yield measured(
-            about, "bloat", 0, f"No table of the {len(found)} whose statistics may be read is bloated"
-        )
-        return
-    name = texts.qualified(one.schema, one.name)
-    said = (
-        f"{name} has {units.size(one.wasted)} more than its rows need, of {units.size(one.size)}, by estimate"
-    )
-    yield measured(about, "bloat", one.wasted, said, "fab db-bloat")
 
 
 def indexes(about: About, found: list[Index]) -> Judged:
@@ -237,7 +212,6 @@ CHECKS = (
     Check("transaction-ids", (("ages", Age),), ages, monitor=False),
     Check("dead-tuples", (TABLES,), dead_rows, monitor=False),
     Check("sequential-scans", (TABLES,), sequential_scans, monitor=False),
-    Check("bloat", (("bloat", Bloat),), bloat, monitor=False),
     Check("indexes", (("indexes", Index),), indexes, monitor=False),
     Check("constraints", (("constraints", Constraint),), constraints, monitor=False),
     Check("sequences", (("sequences", Sequence),), sequences, monitor=False),

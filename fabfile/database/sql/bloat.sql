@@ -1,18 +1,21 @@
--- purpose: tables much larger than their rows, by estimate
+-- purpose: room in tables that holds no row, measured; tables that would take long are counted, not read
 -- floor: 14
 -- ceiling: none
--- privilege: pg_monitor and SELECT on the table, for its statistics
-SELECT s.schema, s.name, s.size, greatest(0, s.size - s.needed) AS wasted
-FROM (
-  SELECT n.nspname::text AS schema, c.relname::text AS name, -- Not pg_relation_size, which waits for whoever changes the table.
-         c.relpages * current_setting('block_size')::float8 AS size,
-         (ceil(c.reltuples * (28 + coalesce(w.width, 0)) / (current_setting('block_size')::float8 - 24))
-           * current_setting('block_size')::float8 * 1.1)::float8 AS needed
+-- privilege: pg_stat_scan_tables
+WITH sized AS (
+  -- A page that is not all visible is read whole; of any other, its free space is looked up, fifty times as fast.
+  SELECT c.oid, n.nspname, c.relname, c.relpages,
+         least(c.relpages, c.relpages - c.relallvisible + s.n_dead_tup + s.n_ins_since_vacuum) + c.relpages / 50 AS cost,
+         -- Whoever changes the table would be waited for.
+         EXISTS (SELECT FROM pg_locks AS l WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock') AS changing
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  JOIN LATERAL (SELECT sum((1 - p.null_frac) * p.avg_width) AS width FROM pg_stats AS p
-                WHERE p.schemaname = n.nspname AND p.tablename = c.relname) AS w ON w.width IS NOT NULL
-  WHERE c.relkind IN ('r', 'm') AND c.reltuples > 0 AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-) AS s
-ORDER BY 4 DESC, 1, 2
-LIMIT 20
+  JOIN pg_stat_user_tables AS s ON s.relid = c.oid
+  WHERE c.relkind IN ('r', 'm') AND c.relpages >= 128 AND c.relpersistence <> 't'
+)
+SELECT z.nspname::text AS schema, z.relname::text AS name, z.within AS measured,
+       z.relpages * current_setting('block_size')::float8 AS size,
+       coalesce(m.approx_free_space + m.dead_tuple_len, 0)::float8 AS wasted
+FROM (SELECT sized.*, sum(cost) OVER (ORDER BY cost, oid) <= {budget} AND NOT changing AS within FROM sized) AS z
+LEFT JOIN LATERAL {measure}(CASE WHEN z.within THEN z.oid END) AS m ON z.within
+ORDER BY 5 DESC, 1, 2

@@ -12,7 +12,7 @@ SELECT a.pid,
        coalesce(extract(epoch FROM clock_timestamp() - a.state_change), 0)::float8 AS state_seconds,
        coalesce(greatest(age(a.backend_xmin), age(a.backend_xid)), 0) AS held,
        -- It takes every lock of the lock manager, so only who waits is asked about.
-       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END AS blocked_by,
+       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE ARRAY[]::int[] END AS blocked_by,
        CASE WHEN a.wait_event_type = 'Lock' THEN
          coalesce((SELECT extract(epoch FROM clock_timestamp() - min(l.waitstart))
                    FROM pg_locks AS l WHERE l.pid = a.pid AND NOT l.granted), 0)

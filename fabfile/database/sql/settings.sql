@@ -2,8 +2,8 @@
 -- floor: 14
 -- ceiling: none
 -- privilege: pg_monitor
-SELECT name, pending_restart, coalesce(sourcefile, '') AS file, coalesce(sourceline, 0) AS line,
-       coalesce(sourcefile LIKE '%/postgresql.auto.conf', false) AS altered
+SELECT name, current_setting(name) AS shown, pending_restart, coalesce(sourcefile, '') AS file, coalesce(sourceline, 0) AS line,
+       coalesce(sourcefile LIKE '%%/postgresql.auto.conf', false) AS altered
 FROM pg_settings
-WHERE pending_restart OR sourcefile LIKE '%/postgresql.auto.conf'
+WHERE pending_restart OR sourcefile LIKE '%%/postgresql.auto.conf'
 ORDER BY 1

@@ -81,7 +81,7 @@ def kept(connection: psycopg.Connection[Any], query_id: str) -> str:
     """The text that pg_stat_statements keeps under an id. Raises RefusedError when it has none."""
     if not QUERY_ID.fullmatch(query_id) or not -(2**63) <= int(query_id) < 2**63:
         raise RefusedError(f"{query_id!r} is no query id; fab db-top shows them. Nothing was read.")
-    statements = required(connection, "pg_stat_statements")
+    statements = sql.Identifier(required(connection, "pg_stat_statements"), "pg_stat_statements")
     with reading.sentences("pg_stat_statements"):
         found = reading.rows(connection, Kept, "statement", {"id": int(query_id)}, statements=statements)
     if not found:

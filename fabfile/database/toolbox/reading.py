@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg import errors, sql
-from psycopg.rows import class_row
 
 from fabfile.database import queries, texts
 from fabfile.database.findings import Table
 from fabfile.errors import FabError
 
-Row = TypeVar("Row")
 FOLDER = Path(__file__).parent / "sql"
 # Columns that hold the parts of a name, as arrays; and those that hold a statement.
 NAMES = frozenset(("table", "index", "same as", "references", "sequence"))
@@ -63,21 +62,11 @@ def said(failure: psycopg.Error) -> str:
 
 
 def composed(connection: psycopg.Connection[Any], name: str, **parts: sql.Composable) -> sql.Composed:
-    """The query's text with identifiers and expressions put in its {places}."""
-    text = queries.statement(name, connection.info.server_version // 10_000, FOLDER)
-    return sql.SQL(text).format(**parts)
+    """The text of one of the toolbox's queries (see queries.composed)."""
+    return queries.composed(connection, name, FOLDER, **parts)
 
 
-def rows(
-    connection: psycopg.Connection[Any],
-    kind: type[Row],
-    name: str,
-    values: Mapping[str, object] | None = None,
-    **parts: sql.Composable,
-) -> list[Row]:
-    """The query's rows, each a frozen object of a kind that has the columns as fields."""
-    with connection.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(composed(connection, name, **parts), values or {}).fetchall()
+rows = partial(queries.rows, folder=FOLDER)
 
 
 def table(

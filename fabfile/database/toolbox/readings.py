@@ -19,6 +19,9 @@ MEASURES = {
     "io": sql.SQL("(s.shared_blks_read + s.temp_blks_read + s.temp_blks_written)"),
 }
 
+# Of tables, and of indexes, read in one look: some three seconds.
+MOST_PAGES = 300_000
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -52,7 +55,7 @@ def top(connection: psycopg.Connection[Any], measure: str, limit: int) -> Readin
     """The costliest statements. Raises RefusedError for another measure, or without pg_stat_statements."""
     if measure not in MEASURES:
         raise RefusedError(f"--by {measure} is none of {', '.join(MEASURES)}. Nothing was read.")
-    statements = required(connection, "pg_stat_statements")
+    statements = sql.Identifier(required(connection, "pg_stat_statements"), "pg_stat_statements")
     with reading.sentences("pg_stat_statements"):
         found = reading.table(
             connection,
@@ -65,15 +68,15 @@ def top(connection: psycopg.Connection[Any], measure: str, limit: int) -> Readin
     return Reading((found,), "A plan: fab db-explain --query-id ID")
 
 
-def required(connection: psycopg.Connection[Any], extension: str) -> sql.Identifier:
-    """The extension's view of its own name, with its schema. Raises RefusedError when it is not installed."""
+def required(connection: psycopg.Connection[Any], extension: str) -> str:
+    """The extension's schema. Raises RefusedError when it is not installed."""
     schema = installed(connection, extension)
     if schema is None:
         raise RefusedError(
             f"The database has no extension {extension}, so there is nothing to read. The role postgresql creates "
             "it: ansible-playbook -i inventory/ENV playbooks/database.yml. Nothing was changed."
         )
-    return sql.Identifier(schema, extension)
+    return schema
 
 
 def installed(connection: psycopg.Connection[Any], extension: str) -> str | None:
@@ -84,24 +87,18 @@ def installed(connection: psycopg.Connection[Any], extension: str) -> str | None
 
 
 def bloat(connection: psycopg.Connection[Any], limit: int) -> Reading:
-    """Room that holds no row: measured where pgstattuple is installed, else estimated; the note says which."""
-    schema = installed(connection, "pgstattuple")
+    """Room that holds no row, measured; what would take too long has none. Raises RefusedError without pgstattuple."""
+    schema = required(connection, "pgstattuple")
+    tables, trees = (sql.Identifier(schema, name) for name in ("pgstattuple_approx", "pgstatindex"))
+    values = {"limit": limit, "budget": MOST_PAGES}
     with reading.sentences("The bloat"):
-        if schema is not None:
-            measure = sql.Identifier(schema, "pgstattuple_approx")
-            found = reading.table(connection, "Bloat", "bloat_measured", {"limit": limit}, measure=measure)
-            return Reading((found,), "Measured by pgstattuple.")
-        found = reading.table(connection, "Bloat", "bloat_estimated", {"limit": limit})
-    unseen = sum(row[3] is None for row in found.rows)
-    hidden = (
-        f" Of {unseen} tables no estimate can be made: this role may not see their statistics."
-        if unseen
-        else ""
-    )
-    return Reading(
-        (found,),
-        f"Estimated from the planner's statistics, to a fifth at best; CREATE EXTENSION pgstattuple measures.{hidden}",
-    )
+        found = (
+            reading.table(connection, "Tables", "bloat_measured", values, measure=tables),
+            reading.table(connection, "Indexes", "bloat_indexes", values, measure=trees),
+        )
+    left = sum(row[at] is None for table, at in zip(found, (2, 3), strict=True) for row in table.rows)
+    note = f" {left} without a number would take too long; they stand first." if left else ""
+    return Reading(found, f"Measured by pgstattuple.{note}")
 
 
 def indexes(connection: psycopg.Connection[Any], limit: int) -> Reading:

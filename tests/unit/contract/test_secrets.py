@@ -36,7 +36,7 @@ PASSWORDS_ALLOWED = {
 # Where a token may be as random as a key, and why it is none.
 TOKENS_ALLOWED = {
     r"^(requirements/.+|service/requirements.*)\.lock$": "checksums of packages",
-    r"^tests/lab/archive\.py$": "the published checksum of PostgreSQL's binaries",
+    r"^tests/lab/postgresql\.py$": "the published checksum of PostgreSQL's binaries",
     r"^service/tests/(conftest|test_settings)\.py$": "secrets of a service that lives for one test",
     r"^tests/unit/test_postgresql_quoting\.py$": "the example of RFC 7677, which describes SCRAM-SHA-256",
     r"^tests/unit/contract/test_secrets\.py$": "what these tests have to see",
