@@ -10,12 +10,14 @@ from fabfile.database.findings import Level, Table
 from fabfile.database.judging import About, Check, Judged, measured, stated
 
 LEAST_BLOCKS = 100_000
+# Whatever is loaded or read for the first time comes from the disk, once.
+LEAST_SECONDS = 3600
 LEAST_CHECKPOINTS = 20
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Of this database, since its statistics were reset, seconds ago. hit, read: blocks."""
+    """Of this database. hit, read: blocks. seconds: since its statistics were reset or the server was started."""
 
     hit: float
     read: float
@@ -64,7 +66,8 @@ def cache(about: About, found: list[Cache]) -> Judged:
     asked = one.hit + one.read
     percent = 100 * one.hit / asked if asked else 100.0
     said = f"{percent:.2f} % of the blocks asked for were in memory"
-    yield measured(about, "cache-hit", percent, said, "fab db-top", asked >= LEAST_BLOCKS)
+    enough = asked >= LEAST_BLOCKS and one.seconds >= LEAST_SECONDS
+    yield measured(about, "cache-hit", percent, said, "fab db-top", enough)
     ended = one.commits + one.rollbacks
     share = 100 * one.rollbacks / ended if ended else 0
     yield stated(
