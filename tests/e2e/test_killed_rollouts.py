@@ -52,8 +52,9 @@ def cut_the_session(started: Started, frozen: Frozen) -> None:
 
 
 def kill_the_helper(started: Started, frozen: Frozen) -> None:
-    """Slipway dies on the host."""
+    """Slipway dies on the host; its sudo, which had stopped with it, goes on and says so."""
     frozen.send("KILL", frozen.helpers)
+    frozen.thaw()
 
 
 def crash_the_host(started: Started, frozen: Frozen) -> None:
