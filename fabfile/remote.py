@@ -24,6 +24,8 @@ CONNECT_SECONDS = 10
 # A peer that is gone without a word is noticed after a few of these, not after the kernel's two hours.
 KEEPALIVE_SECONDS = 5
 CHUNK = 1 << 16
+# What a shell adds to the number of the signal that ended a command.
+KILLED = 128
 UNREACHABLE = (OSError, SSHException, EOFError)
 
 
@@ -183,6 +185,11 @@ class Remote:
         try:
             said = json.loads(output)
         except ValueError:
+            if status > KILLED:
+                raise UnreachableError(
+                    f"{self.name}: slipway was ended there by signal {status - KILLED} before it answered. What it had "
+                    "begun is in its journal, and what is served goes on being served. Type: fab recover"
+                ) from None
             shown = (errors.strip() or output.strip() or "nothing")[-2000:]
             raise UnreachableError(
                 f"{self.name} cannot perform slipway (status {status}): {shown}\n"

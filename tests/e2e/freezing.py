@@ -13,6 +13,7 @@ from tests.lab.host import Host
 
 JOURNAL = "/var/lib/slipway/shop/journal.jsonl"
 PATIENCE = 180
+OF_NO_RELEASE = ("lease.", "prune")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Watch:
             "journal": JOURNAL,
             "step": moment.step,
             "phase": moment.phase,
-            "release": "" if moment.step.startswith("lease.") else release,
+            "release": "" if moment.step.startswith(OF_NO_RELEASE) else release,
             "seconds": PATIENCE,
         }
         script = (ON_HOST / "freeze.py").read_text()

@@ -1,13 +1,10 @@
-"""A deploy that is cut off at each of its steps, in each way: one release serves, and the next command ends it well.
-
-`make e2e` runs the steps' beginnings with a controller that is killed; `make rollouts` runs all.
-"""
+"""A deploy that is cut off at each of its steps, in each way: one release serves, and the next command ends it well."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,16 +64,11 @@ Fault = Callable[[Started, Frozen], None]
 FAULTS: tuple[Fault, ...] = (kill_the_controller, cut_the_session, kill_the_helper, crash_the_host)
 
 
-def cells() -> Sequence[object]:
-    """Every step in every way; what `make e2e` leaves to `make rollouts` is marked."""
-    made = []
-    for fault in FAULTS:
-        for moment in MOMENTS:
-            cheap = fault is kill_the_controller and moment.phase == "begin"
-            name = f"{fault.__name__} at {moment}".replace("_", " ")
-            marks = () if cheap else (pytest.mark.matrix,)
-            made.append(pytest.param(moment, fault, id=name, marks=marks))
-    return made
+CELLS = [
+    pytest.param(moment, fault, id=f"{fault.__name__} at {moment}".replace("_", " "))
+    for fault in FAULTS
+    for moment in MOMENTS
+]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +93,7 @@ def test_the_matrix_has_every_step_of_a_deploy(ground: Ground) -> None:
     assert seen == set(MOMENTS)
 
 
-@pytest.mark.parametrize(("moment", "fault"), cells())
+@pytest.mark.parametrize(("moment", "fault"), CELLS)
 def test_a_deploy_that_is_cut_off(moment: Moment, fault: Fault, ground: Ground, site: Site) -> None:
     shop, before, host = ground.shop(CLIENTS), ground.live(), ground.first
     bundle = ground.release() if moment.step in BUILDING else other_than(before)

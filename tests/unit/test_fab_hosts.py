@@ -264,6 +264,16 @@ def test_a_host_without_slipway_is_told_apart_from_one_that_fails(
     assert "ansible-playbook" in str(failed.value)
 
 
+def test_a_slipway_that_was_killed_is_not_taken_for_one_that_did_nothing(
+    mock: MockRemote, environment: Environment
+) -> None:
+    expect(mock, Command(err=b"Killed | sudo -n /usr/local/sbin/slipway run", exit=137))
+    with Fleet(environment) as fleet, pytest.raises(UnreachableError, match="by signal 9") as failed:
+        performed(fleet.first, ["status"])
+    assert "fab recover" in str(failed.value)
+    assert "Nothing was changed" not in str(failed.value)
+
+
 def test_a_failure_on_one_host_is_told_with_its_name(mock: MockRemote, environment: Environment) -> None:
     expect(mock, answers(bad("status", "internal", 1, "A fault in slipway itself.")))
     with (
