@@ -54,4 +54,4 @@ async def test_sessions_carry_the_release_and_their_limits(database: Database, s
             )
             shown = [(await connection.exec_driver_sql(f"SHOW {name}")).scalar_one() for name in names]
     assert shown[0] == f"shop/{database.settings().release}"
-    assert shown[1:] == ["shop", "off", "1234ms", "2s", "10s", "UTC"]
+    assert shown[1:] == ["shop", "off", "1234ms", "3s", "10s", "UTC"]
