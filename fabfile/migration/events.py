@@ -92,6 +92,37 @@ def _done(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     return f"done in {units.duration(float(said['seconds']))}, {tries} {'try' if tries == 1 else 'tries'}"
 
 
+def _index_build(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    # Until the server has made the index's row, its name is a dash.
+    told = f"builds {'an index' if said['index'] == '-' else said['index']}: {said['phase']}"
+    if said.get("blocks_total"):
+        told += f", {100 * int(said['blocks_done']) // int(said['blocks_total'])} % read"
+    if said.get("lockers_total"):
+        told += f", {said['lockers_done']} of {said['lockers_total']} older transactions have ended"
+    return told
+
+
+def _index_built(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    size = units.size(int(said["bytes"]))
+    return f"index {said['index']} of {said['table']} built in {took(float(said['seconds']))}, {size}"
+
+
+def _index_is_there(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return f"index {said['index']} of {said['table']} is there already, as it should be"
+
+
+def _unfinished_index_removed(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return f"removed what a build that died had left of index {said['index']} of {said['table']}"
+
+
+def _unfinished_index_stays(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return f"unfinished index {said['index']} could not be removed (SQLSTATE {said['reason']}): the next run does it"
+
+
+def _watch_ended(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return f"goes on, but who is in its way can no longer be said: {said['reason']}"
+
+
 EVENTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, str]], str]] = {
     "revision_begun": _begun,
     "revision_applied": _applied,
@@ -99,4 +130,10 @@ EVENTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, str]], str]] = {
     "migration_waits_for_another": _waits_for_another,
     "migration_waits_for_lock": _waits_for_lock,
     "migration_done": _done,
+    "migration_watch_ended": _watch_ended,
+    "index_build": _index_build,
+    "index_built": _index_built,
+    "index_is_there": _index_is_there,
+    "unfinished_index_removed": _unfinished_index_removed,
+    "unfinished_index_stays": _unfinished_index_stays,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,12 +56,48 @@ def line(event: str, **more: Any) -> str:
             line("migration_waits_for_lock", attempt=3, waited_seconds=12.9, pause_seconds=5.6),
             "try 3 let go after 2 s without the lock, so that nobody waits behind it; try 4 in 5.6 s",
         ),
+        (
+            line("index_build", index="ix_a", phase="building index: scanning table", blocks_done=1, blocks_total=3,
+                 lockers_total=0, lockers_done=0),
+            "builds ix_a: building index: scanning table, 33 % read",
+        ),
+        (
+            line("index_build", index="-", phase="waiting for writers before build", blocks_done=0, blocks_total=0,
+                 lockers_total=2, lockers_done=1),
+            "builds an index: waiting for writers before build, 1 of 2 older transactions have ended",
+        ),
+        (line("index_build", index="ix_a", phase="initializing"), "builds ix_a: initializing"),
+        (
+            line("index_built", index="ix_a", table="a", seconds=75.2, bytes=8 * 1024**2),
+            "index ix_a of a built in 1 min 15 s, 8.0 MB",
+        ),
+        (line("index_is_there", index="ix_a", table="a"), "index ix_a of a is there already, as it should be"),
+        (
+            line("unfinished_index_removed", index="ix_a", table="a"),
+            "removed what a build that died had left of index ix_a of a",
+        ),
+        (
+            line("unfinished_index_stays", index="ix_a", until="the next run", reason="55P03"),
+            "unfinished index ix_a could not be removed (SQLSTATE 55P03): the next run does it",
+        ),
+        (
+            line("migration_watch_ended", reason="connection is closed"),
+            "goes on, but who is in its way can no longer be said: connection is closed",
+        ),
         (line("migration_done", attempts=4, seconds=16.2, held_back=[]), "done in 16 s, 4 tries"),
     ],
 )  # fmt: skip
 def test_an_event_is_a_sentence(said: str, shown: str) -> None:
     assert shown in events.sentence(said, {"2": "Add notes"})
     assert "hunter" not in events.sentence(said)
+
+
+def test_whatever_this_service_s_migrator_logs_is_told_as_a_sentence() -> None:
+    core = Path(__file__).parents[2] / "service" / "shop" / "core"
+    modules = [path for path in core.glob("*.py") if 'get_logger("shop.schema")' in path.read_text()]
+    logged = {name for path in modules for name in re.findall(r'\blog\.\w+\(\s*"(\w+)"', path.read_text())}
+    assert {"revision_begun", "index_built"} <= logged
+    assert logged - events.EVENTS.keys() == set()
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,8 @@ def _failed(session: Session, unit: str, release: str, how: str, ran: dict[str, 
     return StepError(
         "migration-failed",
         f"The migrations of {release} failed ({unit}: {how}). {ran.get('sentence', '')}\n"
-        "The revision that failed was rolled back, earlier ones stay; the live release keeps serving. "
+        "What the failed revision did was rolled back (an unfinished index is removed by the next run), earlier ones "
+        "stay; the live release keeps serving. "
         f"The last lines of its journal:\n{shown}",
         unit=unit,
         journal=lines,
