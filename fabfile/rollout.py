@@ -118,9 +118,14 @@ class Rollout:
             self.fleet.each(lambda remote: performed(remote, *commands, *last, seconds=GRACE_SECONDS * 4))
             self.lease.is_given_back = bool(last)
         except HostsError as failure:
+            served = f"{self.release} came live on every host, but"
+            if any(each.exit_code == FencedError.exit_code for each in failure.failures.values()):
+                raise FencedError(
+                    f"{served} this command was overtaken before it had tidied up, and goes no further:\n{failure}\n"
+                    f"Type: fab status --env {self.fleet.environment.name}"
+                ) from failure
             raise UnfinishedError(
-                f"{self.release} is live on every host and serving, but tidying up failed:\n{failure}\n"
-                f"Type: fab recover --env {self.fleet.environment.name}"
+                f"{served} tidying up failed:\n{failure}\nType: fab recover --env {self.fleet.environment.name}"
             ) from failure
 
     def _switch(self, batch: Sequence[Remote]) -> None:

@@ -219,8 +219,10 @@ def test_audit_names_the_first_line_that_was_altered(ground: Ground) -> None:
     count = int(hosts.output(ground.first, f"wc -l < {path}"))
     for line in (count // 2, count):
         hosts.output(ground.first, f'cp -a {path} {path}.kept && sed -i \'{line}s/"who": "/&not-/\' {path}')
-        ground.fab.run("audit", "--verify").ended(3, f"line {line}", ground.first.name)
-        hosts.output(ground.first, f"cat {path}.kept > {path} && rm {path}.kept")
+        try:
+            ground.fab.run("audit", "--verify").ended(3, f"Line {line} of {path}", ground.first.name)
+        finally:
+            hosts.output(ground.first, f"cat {path}.kept > {path} && rm {path}.kept")
     ground.fab.run("audit", "--verify").ended(0, "the chain is whole")
 
 

@@ -14,7 +14,7 @@ from fabric.testing.base import Command, MockRemote
 
 from fabfile import overview, rollback
 from fabfile.environment import AppHost, Budget, Environment, Policy, Public
-from fabfile.errors import FencedError, LockedError, RefusedError
+from fabfile.errors import FabError, FencedError, LockedError, RefusedError, UnfinishedError
 from fabfile.fleet import AnswerError, Fleet, HostsError, performed
 from fabfile.lease import Claim, acquire
 from fabfile.remote import PROGRAM, UnreachableError
@@ -188,6 +188,30 @@ def test_a_host_that_refuses_the_fence_stops_the_rollout_where_it_is(
         rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
         with pytest.raises(FencedError, match="A newer deploy has taken over"):
             rollout.prove()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "told"),
+    [
+        (
+            bad("settle", "fence-stale", 7, "A newer deploy has taken over."),
+            FencedError,
+            "fab status --env lab",
+        ),
+        (bad("settle", "disk-full", 3, "There is no room."), UnfinishedError, "fab recover --env lab"),
+    ],
+)
+def test_a_release_that_is_live_but_not_settled_is_left_to_whoever_is_in_charge(
+    mock: MockRemote, environment: Environment, refusal: dict[str, Any], kind: type[FabError], told: str
+) -> None:
+    expect(mock, answers(good("lease acquire", fence=3, taken_over=None)), answers(refusal))
+    with Fleet(environment) as fleet:
+        lease, _ = acquire(fleet.first, Claim("lab"), 0)
+        rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
+        with pytest.raises(kind, match=f"{NEW} came live on every host") as failed:
+            rollout.settle(warm=600)
+    assert failed.value.__class__ is kind
+    assert str(failed.value).endswith(f"Type: {told}")
 
 
 def test_a_gate_that_fails_says_that_no_traffic_was_moved(mock: MockRemote, environment: Environment) -> None:
