@@ -185,14 +185,6 @@ def fleet_run(fleet: Lab, fleet_playbooks: Playbooks, fleet_secrets: dict[str, s
     return fleet_playbooks.run("site.yml", "-vvv", "--diff", **fleet_secrets).succeeded()
 
 
-@pytest.fixture(scope="session")
-def serving_fleet(fleet: Lab, request: pytest.FixtureRequest) -> Lab:
-    """The fleet, serving."""
-    if not AS_IS:
-        request.getfixturevalue("fleet_run")
-    return fleet
-
-
 @pytest.fixture
 def fleet_site(fleet: Lab, fleet_run: Run) -> Site:
     """The fleet's public site, serving."""

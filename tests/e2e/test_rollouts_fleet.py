@@ -1,24 +1,28 @@
-"""Rollouts over two app hosts behind an edge: both or none, whatever is out of reach and whenever."""
+"""Rollouts over three app hosts behind an edge: both or none, whatever is out of reach and whenever."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e import hosts
-from tests.e2e.conftest import site_of
+from tests.e2e.ansible_runs import ROOT, Playbooks
+from tests.e2e.conftest import AS_IS, KEPT, boot, site_of
 from tests.e2e.freezing import Moment, Watch
 from tests.e2e.ground import RATE, Ground, ground_of, late_ms, new_release, running, slipway, switches
 from tests.lab.host import Host
-from tests.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 LATEST_MS = 100
+THIRD = "10.83.7.33"
 # Only what begins a connection: the lab's own, which is there, goes on.
 DROP = "add table inet cut; add chain inet cut in { type filter hook input priority -20; }; \
 add rule inet cut in tcp dport 22 tcp flags & (syn | ack) == syn drop"
@@ -26,9 +30,26 @@ CUT_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
-def ground(serving_fleet: Lab) -> Ground:
-    """An edge, two app hosts, a database, all serving."""
-    return ground_of(serving_fleet, site_of(serving_fleet))
+def inventory() -> Iterator[Path]:
+    """inventory/fleet with a third app host, and pools that leave room for its connections."""
+    folder = ROOT / "inventory/test-three-app-hosts"
+    shutil.copytree(ROOT / "inventory/fleet", folder, dirs_exist_ok=True)
+    listed = yaml.safe_load((folder / "hosts.yml").read_text())
+    listed["app"]["hosts"]["app-3"] = {"ansible_host": THIRD}
+    listed["app"]["vars"] = {"app_database_pool_size": 4, "app_database_max_overflow": 3}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(listed, explicit_start=True))
+    yield folder
+    if not KEPT:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def ground(inventory: Path) -> Iterator[Ground]:
+    """An edge, three app hosts, a database, all serving."""
+    for lab in boot("SLIPWAY_E2E_FLEET", str(inventory)):
+        if not AS_IS:
+            Playbooks(lab.site.inventory).run("site.yml").succeeded()
+        yield ground_of(lab, site_of(lab))
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +95,8 @@ def test_a_deploy_and_a_rollback_under_load_lose_nothing(ground: Ground) -> None
 def test_a_canary_comes_before_the_others(ground: Ground) -> None:
     (bundle, _), since = new_release(ground), time.time()
     ground.fab.deploy(bundle, "--canary", bake=3).ended(0)
-    (canary,), (other,) = (switches(host, since) for host in ground.app_hosts)
-    assert other[0] - canary[0] >= 3
+    (canary,), *others = (switches(host, since) for host in ground.app_hosts)
+    assert all(moved[0] - canary[0] >= 3 for (moved,) in others)
 
 
 def test_a_host_out_of_reach_before_leaves_all_untouched(ground: Ground) -> None:
@@ -117,11 +138,11 @@ def test_a_host_lost_before_the_barrier_leaves_the_traffic_where_it_was(ground: 
 
 
 def test_a_host_lost_after_the_barrier_is_told_and_mended(ground: Ground) -> None:
-    before, (first, second) = ground.live(), ground.app_hosts
+    before, (first, second, third) = ground.live(), ground.app_hosts
     said, new = lost_at(ground, Moment("switch", "end"))
     assert f"Going back did not end on {second.name}" in said
     assert f"fab recover --env {ground.fab.name}" in said
-    assert hosts.live_release(first) == before
+    assert hosts.live_release(first) == hosts.live_release(third) == before
     assert hosts.live_release(second) == new
     ground.fab.run("status").ended(
         3, "The hosts serve different releases", f"{second.name} {new}", "fab recover"
@@ -180,8 +201,8 @@ def test_a_drained_host_gets_no_request_and_no_request_is_lost(ground: Ground) -
     assert drained > 0
 
 
-def test_a_host_that_was_down_for_two_releases_is_told_and_mended(ground: Ground) -> None:
-    first, late = ground.app_hosts
+def test_a_third_host_that_was_down_for_two_releases_is_told_and_mended(ground: Ground) -> None:
+    first, second, late = ground.app_hosts
     before = ground.live()
     late.kill()
     for _ in range(2):
@@ -191,7 +212,10 @@ def test_a_host_that_was_down_for_two_releases_is_told_and_mended(ground: Ground
     late.up()
     hosts.until("it serves", lambda: slipway(late, "status")["live"]["socket"]["ready"], seconds=60)
     ground.fab.run("status").ended(
-        3, "The hosts serve different releases", f"{first.name} {new}", f"{late.name} {before}"
+        3,
+        "The hosts serve different releases",
+        *(f"{host.name} {new}" for host in (first, second)),
+        f"{late.name} {before}",
     )
-    ground.fab.run("recover").ended(0, f"{first.name} serves {new}", f"{late.name} serves {new}")
+    ground.fab.run("recover").ended(0, *(f"{host.name} serves {new}" for host in ground.app_hosts))
     ground.is_whole(new)
