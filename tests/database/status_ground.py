@@ -23,7 +23,7 @@ from tests.database.toolbox_ground import VERSIONS, programs, wait_for
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory, run_as_owner
 
 HEAD = "a3f6d8025b71"
-ROLES = ("postgres", "slipway_ops", "shop", "outsider")
+ROLES = ("postgres", "slipway_ops", "slipway_backup", "shop", "outsider")
 CONF = """
 listen_addresses = ''
 include_dir = 'conf.d'
@@ -171,6 +171,7 @@ def fill(cluster: Cluster) -> None:
         host=str(cluster.directory), port=cluster.port, user="postgres", dbname="postgres", autocommit=True
     ) as session:
         session.execute("CREATE ROLE slipway_ops LOGIN IN ROLE pg_monitor")
+        session.execute("CREATE ROLE slipway_backup LOGIN IN ROLE pg_read_all_data")
         session.execute("CREATE ROLE shop LOGIN")
         session.execute("CREATE ROLE outsider LOGIN")
         session.execute("CREATE DATABASE shop")

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fabfile.database import queries, reserved
+from fabfile.database import queries, reserved, thresholds
 from fabfile.database.findings import Level
 from fabfile.database.judging import About
 from fabfile.database.thresholds import Threshold
@@ -87,6 +87,39 @@ def test_a_long_query_is_named_without_its_literals(cluster: Cluster) -> None:
     thread.join()
     assert found(report, "longest-query").command == f"fab db-kill {pid} --env test"
     assert "a secret" not in repr(report.sections)
+
+
+def test_a_backup_takes_its_time_and_who_does_not_is_named_beside_it(cluster: Cluster) -> None:
+    snapshot, dump = (
+        cluster.connect("slipway_backup", application_name=name) for name in ("backup", "pg_dump")
+    )
+    snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    snapshot.execute("SELECT pg_export_snapshot()")
+    pid = dump.info.backend_pid
+    thread = threading.Thread(target=lambda: _until_ended(dump, "SELECT pg_sleep(600)"))
+    thread.start()
+    watcher = cluster.connect()
+    state = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+    own = thresholds.of({"longest-query/slipway_backup": [0, 0]})
+    try:
+        until(lambda: watcher.execute(state, (pid,)).fetchone() == ("active",))
+        alone = cluster.look(longest_query=AT_ONCE, oldest_transaction=AT_ONCE, idle_in_transaction=AT_ONCE)
+        forgotten = cluster.connect("shop")
+        forgotten.execute("BEGIN")
+        forgotten.execute("SELECT 1")
+        beside = cluster.look(longest_query=AT_ONCE, oldest_transaction=AT_ONCE, idle_in_transaction=AT_ONCE)
+        strict = cluster.look(about=About("test", "shop", datetime.now(UTC), 0, head=HEAD, thresholds=own))
+    finally:
+        watcher.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        thread.join()
+    assert wrong(alone) == {}
+    running = found(alone, "longest-query").sentence
+    assert f"A query of pid {pid} (slipway_backup, pg_dump)" in running
+    assert running.endswith("(for slipway_backup: warning from 2 h, critical from 6 h).")
+    assert wrong(beside).keys() == {"oldest-transaction", "idle-in-transaction"}
+    for check in ("oldest-transaction", "idle-in-transaction"):
+        assert f"pid {forgotten.info.backend_pid} (shop" in found(beside, check).sentence
+    assert wrong(strict).keys() == {"longest-query"}
 
 
 def _until_ended(session: psycopg.Connection[tuple[object, ...]], statement: str) -> None:
