@@ -26,6 +26,7 @@ RUNBOOKS = frozenset(
 PAGES = {
     "replay-delay": "replica-lag",
     "archive-backlog": "archiving",
+    "ident": "hba",
     "slot-unread": "slots",
     "wal-room": "disk",
     "inodes": "disk",

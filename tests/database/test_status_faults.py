@@ -188,6 +188,37 @@ def test_a_line_the_server_refuses_is_critical(cluster: Cluster, name: str, line
     assert found(report, check).level is Level.CRITICAL
 
 
+@pytest.mark.parametrize("line", ["tests alone\n", "tests /( shop\n"])
+def test_a_mapping_that_the_server_refuses_is_critical(cluster: Cluster, line: str) -> None:
+    file = cluster.data / "pg_ident.conf"
+    before = file.read_text()
+    file.write_text(before + line)
+    report = cluster.look()
+    file.write_text(before)
+    if cluster.version < 15:
+        assert not [each for each in report.findings if each.check == "ident"]
+        return
+    assert wrong(report).keys() == {"ident"}
+    finding = found(report, "ident")
+    assert finding.level is Level.CRITICAL
+    assert finding.runbook == "db-hba.md"
+    assert f"1 lines the server refuses, line {len(before.splitlines()) + 1}: " in finding.sentence
+    assert found(cluster.look(), "ident").sentence == "pg_ident.conf has no error."
+
+
+def test_a_refused_mapping_lets_nobody_in_by_it_after_a_restart() -> None:
+    with running(15) as server:
+        server.close()
+        file = server.data / "pg_ident.conf"
+        file.write_text(file.read_text() + "tests alone\n")
+        server.execute("SELECT pg_reload_conf()")
+        server.execute("SELECT 1")
+        server.stop("fast")
+        server.start()
+        with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+            server.connect()
+
+
 def test_a_line_that_lets_everybody_in_is_a_warning(cluster: Cluster) -> None:
     file = cluster.data / "pg_hba.conf"
     before = file.read_text()
