@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import sql
 
-from fabfile.database import thresholds
+from fabfile.database import texts, thresholds
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.thresholds import Threshold
 
@@ -26,6 +26,7 @@ RUNBOOKS = frozenset(
 PAGES = {
     "replay-delay": "replica-lag",
     "archive-backlog": "archiving",
+    "ident": "hba",
     "slot-unread": "slots",
     "wal-room": "disk",
     "inodes": "disk",
@@ -54,6 +55,10 @@ class About:
     facts: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: dict(thresholds.DEFAULTS))
 
+    def threshold(self, check: str, role: str = "") -> Threshold:
+        """The check's, or the role's own."""
+        return self.thresholds.get(f"{check}/{role}", self.thresholds[check])
+
 
 Judged = Iterable[Finding | Table]
 
@@ -79,15 +84,25 @@ def runbook(check: str) -> str:
 
 
 def measured(
-    about: About, check: str, value: float, sentence: str, command: str = "", applies: bool = True
+    about: About,
+    check: str,
+    value: float,
+    sentence: str,
+    command: str = "",
+    applies: bool = True,
+    role: str = "",
 ) -> Finding:
-    """A finding of a number; its thresholds end the sentence. applies: False is OK at any number."""
-    threshold = about.thresholds[check]
+    """A finding of a number; its thresholds end the sentence. applies: False is OK at any number.
+
+    role: whose session it is, for a check whose thresholds a role may have of its own.
+    """
+    threshold = about.threshold(check, role)
+    whose = f"for {texts.plain(role, 40)}: " if f"{check}/{role}" in about.thresholds else ""
     level = threshold.level(value) if applies else Level.OK
     return Finding(
         check,
         level,
-        f"{sentence} ({threshold.said()}).",
+        f"{sentence} ({whose}{threshold.said()}).",
         command_of(about, command) if level is not Level.OK else "",
         runbook(check) if level is not Level.OK else "",
         value,

@@ -1,6 +1,7 @@
 """From when on something is worth a warning, and from when on worth waking somebody; the inventory overrides any.
 
-db_status_thresholds in the inventory maps a name of DEFAULTS to [warning, critical]; null is "never".
+db_status_thresholds in the inventory maps a name of DEFAULTS to [warning, critical]; null is "never". A check of
+OF_ROLES may be named with a role, as longest-query/slipway_backup: it holds for the sessions of that role.
 """
 
 from __future__ import annotations
@@ -74,24 +75,32 @@ DEFAULTS = {
     "restore-test": Threshold(8 * 86400, 31 * 86400, "s"),
     "clock": Threshold(2, 5, "s"),
 }
+OF_ROLES = ("longest-query", "oldest-transaction", "idle-in-transaction")
+# A backup is one statement a table, in one transaction, beside a session that does nothing but hold its snapshot.
+DEFAULTS |= {f"{check}/slipway_backup": Threshold(2 * 3600, 6 * 3600, "s") for check in OF_ROLES}
 
 
 def of(overrides: Mapping[str, Any]) -> dict[str, Threshold]:
     """The defaults with the inventory's own. Raises RefusedError for a name or a value that cannot be meant."""
     found = dict(DEFAULTS)
     for name, given in overrides.items():
-        if name not in DEFAULTS:
-            raise RefusedError(
-                f"db_status_thresholds names {name!r}, which is none of "
-                f"{', '.join(sorted(DEFAULTS))}. Nothing was read."
-            )
-        found[name] = _checked(name, given)
+        found[name] = _checked(name, given, _default(name))
     return found
 
 
-def _checked(name: str, given: Any) -> Threshold:
+def _default(name: Any) -> Threshold:
+    check, _, role = str(name).partition("/")
+    known = DEFAULTS.get(check if check in OF_ROLES and role else name)
+    if known is None:
+        raise RefusedError(
+            f"db_status_thresholds names {name!r}, which is none of {', '.join(sorted(DEFAULTS))}; another role "
+            f"may follow {', '.join(OF_ROLES)}, after a slash. Nothing was read."
+        )
+    return known
+
+
+def _checked(name: str, given: Any, default: Threshold) -> Threshold:
     numbers = isinstance(given, list | tuple) and len(given) == 2 and all(map(_is_limit, given))
-    default = DEFAULTS[name]
     if numbers:
         warn, critical = given
         ordered = (

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
 from fabfile.database import look, thresholds
 from fabfile.database.findings import Finding, Level, Report
@@ -23,7 +24,7 @@ from tests.database.toolbox_ground import VERSIONS, programs, wait_for
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory, run_as_owner
 
 HEAD = "a3f6d8025b71"
-ROLES = ("postgres", "slipway_ops", "shop", "outsider")
+ROLES = ("postgres", "slipway_ops", "slipway_backup", "shop", "outsider")
 CONF = """
 listen_addresses = ''
 include_dir = 'conf.d'
@@ -68,10 +69,9 @@ GRANT SELECT ON shop.alembic_version TO slipway_ops, outsider;
 ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON SEQUENCES TO slipway_ops;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA shop TO slipway_ops;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA shop TO shop;
-GRANT SELECT ON pg_hba_file_rules, pg_file_settings TO slipway_ops;
-GRANT EXECUTE ON FUNCTION pg_hba_file_rules(), pg_show_all_file_settings() TO slipway_ops;
 ANALYZE;
 """
+GRANTED = Path(__file__).parents[2] / "roles/postgresql/vars/main.yml"
 FACTS: dict[str, Any] = {}
 
 
@@ -171,11 +171,27 @@ def fill(cluster: Cluster) -> None:
         host=str(cluster.directory), port=cluster.port, user="postgres", dbname="postgres", autocommit=True
     ) as session:
         session.execute("CREATE ROLE slipway_ops LOGIN IN ROLE pg_monitor")
+        session.execute("CREATE ROLE slipway_backup LOGIN IN ROLE pg_read_all_data")
         session.execute("CREATE ROLE shop LOGIN")
         session.execute("CREATE ROLE outsider LOGIN")
         session.execute("CREATE DATABASE shop")
     with cluster.connect() as session:
         session.execute(SHOP.encode())
+        _grant_as_the_role(session)
+
+
+def _grant_as_the_role(session: psycopg.Connection[Any]) -> None:
+    """What the role postgresql lets slipway_ops read of the server's files, where this version has it."""
+    stated = yaml.safe_load(GRANTED.read_text())["__postgresql_object_grants"]
+    (entry,) = [each for each in stated if each["schema"] == "pg_catalog"]
+    for kind, word, known in (
+        ("tables", "TABLE", "to_regclass"),
+        ("functions", "FUNCTION", "to_regprocedure"),
+    ):
+        for name, privileges in entry[kind].items():
+            row = session.execute(f"SELECT {known}(%s) IS NOT NULL".encode(), (name,)).fetchone()
+            if row == (True,):
+                session.execute(f"GRANT {', '.join(privileges)} ON {word} {name} TO {entry['role']}".encode())
 
 
 @contextmanager

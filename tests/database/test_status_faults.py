@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fabfile.database import queries, reserved
+from fabfile.database import queries, reserved, thresholds
 from fabfile.database.findings import Level
 from fabfile.database.judging import About
 from fabfile.database.thresholds import Threshold
@@ -89,6 +89,39 @@ def test_a_long_query_is_named_without_its_literals(cluster: Cluster) -> None:
     assert "a secret" not in repr(report.sections)
 
 
+def test_a_backup_takes_its_time_and_who_does_not_is_named_beside_it(cluster: Cluster) -> None:
+    snapshot, dump = (
+        cluster.connect("slipway_backup", application_name=name) for name in ("backup", "pg_dump")
+    )
+    snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    snapshot.execute("SELECT pg_export_snapshot()")
+    pid = dump.info.backend_pid
+    thread = threading.Thread(target=lambda: _until_ended(dump, "SELECT pg_sleep(600)"))
+    thread.start()
+    watcher = cluster.connect()
+    state = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+    own = thresholds.of({"longest-query/slipway_backup": [0, 0]})
+    try:
+        until(lambda: watcher.execute(state, (pid,)).fetchone() == ("active",))
+        alone = cluster.look(longest_query=AT_ONCE, oldest_transaction=AT_ONCE, idle_in_transaction=AT_ONCE)
+        forgotten = cluster.connect("shop")
+        forgotten.execute("BEGIN")
+        forgotten.execute("SELECT 1")
+        beside = cluster.look(longest_query=AT_ONCE, oldest_transaction=AT_ONCE, idle_in_transaction=AT_ONCE)
+        strict = cluster.look(about=About("test", "shop", datetime.now(UTC), 0, head=HEAD, thresholds=own))
+    finally:
+        watcher.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        thread.join()
+    assert wrong(alone) == {}
+    running = found(alone, "longest-query").sentence
+    assert f"A query of pid {pid} (slipway_backup, pg_dump)" in running
+    assert running.endswith("(for slipway_backup: warning from 2 h, critical from 6 h).")
+    assert wrong(beside).keys() == {"oldest-transaction", "idle-in-transaction"}
+    for check in ("oldest-transaction", "idle-in-transaction"):
+        assert f"pid {forgotten.info.backend_pid} (shop" in found(beside, check).sentence
+    assert wrong(strict).keys() == {"longest-query"}
+
+
 def _until_ended(session: psycopg.Connection[tuple[object, ...]], statement: str) -> None:
     with pytest.raises(psycopg.errors.AdminShutdown):
         session.execute(statement.encode())
@@ -153,6 +186,37 @@ def test_a_line_the_server_refuses_is_critical(cluster: Cluster, name: str, line
     file.write_text(before)
     assert wrong(report).keys() == {check}
     assert found(report, check).level is Level.CRITICAL
+
+
+@pytest.mark.parametrize("line", ["tests alone\n", "tests /( shop\n"])
+def test_a_mapping_that_the_server_refuses_is_critical(cluster: Cluster, line: str) -> None:
+    file = cluster.data / "pg_ident.conf"
+    before = file.read_text()
+    file.write_text(before + line)
+    report = cluster.look()
+    file.write_text(before)
+    if cluster.version < 15:
+        assert not [each for each in report.findings if each.check == "ident"]
+        return
+    assert wrong(report).keys() == {"ident"}
+    finding = found(report, "ident")
+    assert finding.level is Level.CRITICAL
+    assert finding.runbook == "db-hba.md"
+    assert f"1 lines the server refuses, line {len(before.splitlines()) + 1}: " in finding.sentence
+    assert found(cluster.look(), "ident").sentence == "pg_ident.conf has no error."
+
+
+def test_a_refused_mapping_lets_nobody_in_by_it_after_a_restart() -> None:
+    with running(15) as server:
+        server.close()
+        file = server.data / "pg_ident.conf"
+        file.write_text(file.read_text() + "tests alone\n")
+        server.execute("SELECT pg_reload_conf()")
+        server.execute("SELECT 1")
+        server.stop("fast")
+        server.start()
+        with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+            server.connect()
 
 
 def test_a_line_that_lets_everybody_in_is_a_warning(cluster: Cluster) -> None:

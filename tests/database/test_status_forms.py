@@ -96,15 +96,32 @@ def test_a_clock_that_is_off_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "wish", [{"nonsense": [1, 2]}, {"connections": [90, 75]}, {"connections": "90"}, {"cache-hit": [5, 95]}]
+    "wish",
+    [
+        {"nonsense": [1, 2]},
+        {"connections": [90, 75]},
+        {"connections": "90"},
+        {"cache-hit": [5, 95]},
+        {"longest-query/": [1, 2]},
+        {"connections/shop": [1, 2]},
+        {"longest-query/shop": [2, 1]},
+        {"longest-query/shop": [-1, 2]},
+        {"longest-query/shop": {"warn": 1}},
+        {"longest-query/shop": [float("nan"), None]},
+        {7: [1, 2]},
+    ],
 )
 def test_a_threshold_that_cannot_be_meant_is_refused(wish: dict[str, Any]) -> None:
-    with pytest.raises(RefusedError):
+    (name,) = wish
+    with pytest.raises(RefusedError, match=rf"db_status_thresholds.*{name}.* Nothing was read\."):
         thresholds.of(wish)
 
 
 def test_a_threshold_of_the_inventory_wins() -> None:
     assert thresholds.of({"connections": [10, None]})["connections"].level(100) is Level.WARN
+    reports = thresholds.of({"longest-query/reports": [1800, None]})
+    assert reports["longest-query/reports"].said() == "warning from 30 min"
+    assert reports["longest-query"] == thresholds.DEFAULTS["longest-query"]
 
 
 def test_every_page_that_a_line_names_is_there() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fabfile.database import texts, units
@@ -150,16 +150,16 @@ def _roots(session: Session, by_pid: dict[int, Session]) -> list[Session | str]:
 
 
 def longest_query(about: About, sessions: list[Session]) -> Judged:
-    """The query that has run longest, by an ordinary session."""
+    """The query that has run longest beyond what its role may, by an ordinary session."""
     active = [one for one in sessions if one.state == "active" and one.backend_type == "client backend"]
-    one = max(active, key=lambda session: session.query_seconds, default=None)
+    one = _worst(about, "longest-query", active, lambda session: session.query_seconds)
     if one is None:
         yield measured(about, "longest-query", 0, "No query runs")
         return
     said = f"A query of {one.who} has run for {units.duration(one.query_seconds)}"
     # One that waits for a lock is not at fault; who holds it is.
     command = "fab db-activity" if one.blocked_by else one.ending
-    yield measured(about, "longest-query", one.query_seconds, said, command)
+    yield measured(about, "longest-query", one.query_seconds, said, command, role=one.role)
     shown = sorted(active, key=lambda session: -session.query_seconds)[:20]
     rows = tuple(
         (each.pid, texts.plain(each.role), each.query_seconds, texts.query(each.query)) for each in shown
@@ -170,9 +170,9 @@ def longest_query(about: About, sessions: list[Session]) -> Judged:
 def oldest_transaction(
     about: About, sessions: list[Session], prepared: list[Prepared], slots: Sequence[Slot] = ()
 ) -> Judged:
-    """The oldest transaction, and who keeps dead rows from being cleaned."""
+    """The transaction open longest beyond what its role may, and who keeps dead rows from being cleaned."""
     own = [one for one in sessions if one.transaction_seconds > 0 and one.backend_type == "client backend"]
-    oldest = max(own, key=lambda session: session.transaction_seconds, default=None)
+    oldest = _worst(about, "oldest-transaction", own, lambda session: session.transaction_seconds)
     holders = [(one.held, one.who) for one in sessions]
     holders += [(one.held, f"the prepared transaction {texts.name(one.gid)}") for one in prepared]
     holders += [(one.held, f"the replication slot {texts.name(one.name)}") for one in slots]
@@ -182,20 +182,32 @@ def oldest_transaction(
         yield measured(about, "oldest-transaction", 0, f"No transaction is open{pins}")
         return
     seconds = oldest.transaction_seconds
-    said = f"The oldest transaction, of {oldest.who}, is open for {units.duration(seconds)}{pins}"
-    yield measured(about, "oldest-transaction", seconds, said, oldest.ending)
+    first = "The oldest" if seconds == max(one.transaction_seconds for one in own) else "A"
+    said = f"{first} transaction, of {oldest.who}, is open for {units.duration(seconds)}{pins}"
+    yield measured(about, "oldest-transaction", seconds, said, oldest.ending, role=oldest.role)
 
 
 def idle_in_transaction(about: About, sessions: list[Session]) -> Judged:
     """Who has a transaction open and does nothing."""
     idle = [one for one in sessions if one.state.startswith("idle in transaction")]
-    one = max(idle, key=lambda session: session.state_seconds, default=None)
+    one = _worst(about, "idle-in-transaction", idle, lambda session: session.state_seconds)
     if one is None:
         yield measured(about, "idle-in-transaction", 0, "No session is idle in a transaction")
         return
     many = _sessions(idle, "is", "are")
     said = f"{many} idle in a transaction, {one.who} for {units.duration(one.state_seconds)}"
-    yield measured(about, "idle-in-transaction", one.state_seconds, said, one.ending)
+    yield measured(about, "idle-in-transaction", one.state_seconds, said, one.ending, role=one.role)
+
+
+def _worst(
+    about: About, check: str, sessions: list[Session], seconds: Callable[[Session], float]
+) -> Session | None:
+    """The one furthest up in what its role may; the longest among equals."""
+
+    def order(session: Session) -> tuple[int, float]:
+        return about.threshold(check, session.role).level(seconds(session)).rank, seconds(session)
+
+    return max(sessions, key=order, default=None)
 
 
 def _sessions(sessions: list[Session], one: str, several: str) -> str:

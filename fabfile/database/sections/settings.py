@@ -20,6 +20,8 @@ ENDS = {
 }
 # The workers start with the server, within moments.
 LEAST_APART = 30
+# The first that says what it refuses of pg_ident.conf.
+MAPPINGS_SINCE = 150_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Rule:
     type: str
     method: str
     address: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Mapping:
+    line: int
     error: str
 
 
@@ -105,6 +113,19 @@ def access(about: About, found: list[Rule]) -> Judged:
         yield stated(about, "access", Level.WARN, said, f"{PLAYBOOK} --check --diff")
 
 
+def mappings(about: About, found: list[Mapping]) -> Judged:
+    """Lines of pg_ident.conf that are refused: one is enough for the server to take none of them."""
+    if found:
+        one = found[0]
+        said = (
+            f"pg_ident.conf has {len(found)} lines the server refuses, line {one.line}: {texts.plain(one.error, 120)}. "
+            "No change of it takes effect until then, and after a restart nobody gets in by it."
+        )
+        yield stated(about, "ident", Level.CRITICAL, said, f"{PLAYBOOK} --check --diff")
+    elif about.version >= MAPPINGS_SINCE:
+        yield stated(about, "ident", Level.OK, "pg_ident.conf has no error.")
+
+
 def encryption(about: About, found: list[Plain]) -> Judged:
     """Sessions from elsewhere in the clear."""
     number = found[0].sessions
@@ -165,6 +186,7 @@ CHECKS = (
     drift.CHECK,
     Check("settings-files", (("setting_files", Refused),), files),
     Check("hba", (("hba", Rule),), access),
+    Check("ident", (("ident", Mapping),), mappings),
     Check("encryption", (("plain_sessions", Plain),), encryption),
     Check("role-validity", (("roles", Role),), roles, monitor=False),
     Check("extensions", (("extensions", Extension),), extensions, monitor=False),
