@@ -2,6 +2,7 @@
 
 from invoke import Collection
 
+from fabfile.tasks import backfills as _backfills
 from fabfile.tasks import backups as _backups
 from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
@@ -28,6 +29,10 @@ namespace = Collection(
     _migrations.migrate,
     _migrations.migrate_plan,
     _migrations.migrate_history,
+    _backfills.backfill_status,
+    _backfills.backfill_run,
+    _backfills.backfill_pause,
+    _backfills.backfill_resume,
     _database.db_status,
     _backups.db_backup,
     _backups.db_restore,

@@ -44,7 +44,20 @@ def make_plan(environment: Environment, bundle: Bundle, without: Sequence[str] =
     """What a deploy of the bundle would do now."""
     with Fleet(environment, without) as fleet:
         fleet.require_all()
-        return plan.make(environment, plan.manifest_of(bundle.path), state.read(fleet))
+        planned = plan.make(environment, plan.manifest_of(bundle.path), state.read(fleet))
+    return replace(planned, locks=_locks(bundle, planned.migrations)) if planned.migrations else planned
+
+
+def _locks(bundle: Bundle, migrations: Sequence[str]) -> list[str]:
+    """The strongest lock of each, by what the release's own code says here; or why that cannot be told."""
+    from fabfile.migration import source, statements
+
+    try:
+        sql = source.of_bundle(bundle.path).sql
+        names = [migration.partition(" ")[0] for migration in migrations]
+        return [f"{name}: {statements.summary(statements.effects(sql[name]))}" for name in names]
+    except (FabError, KeyError) as failure:
+        return [f"their locks cannot be told here: {failure}"]
 
 
 def deploy(environment: Environment, report: Report, bundle: Bundle, options: Options) -> Moved:

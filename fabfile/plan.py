@@ -39,7 +39,7 @@ class HostPlan:
 class Plan:
     """release: what will be live. migrations: revisions to apply, once; held_back: those left for later.
 
-    problems: why it cannot be done.
+    problems: why it cannot be done. locks: what each migration locks, a line each, where somebody asked.
     """
 
     environment: str
@@ -50,11 +50,16 @@ class Plan:
     connections: str
     rollback: str
     problems: list[str] = field(default_factory=list)
+    locks: list[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
-        """A short name of all that this plan says, kept in the audit record of the deploy that follows it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """A short name of all that this plan says, kept in the audit record of the deploy that follows it.
+
+        Without the locks: they follow from the release and its migrations, and a deploy does not ask for them.
+        """
+        said = {name: value for name, value in asdict(self).items() if name != "locks"}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
     def text(self) -> str:
         """The plan for a person."""
@@ -65,6 +70,7 @@ class Plan:
                 names = getattr(each, what)
                 lines += [f"    {what}: {', '.join(names)}"] if names else []
         lines.append("  migrations: " + ("; ".join(self.migrations) or "none"))
+        lines += [f"    {lock}" for lock in self.locks]
         lines += [
             f"  held back: {revision}; when no kept release needs the old shape: fab migrate --contract"
             for revision in self.held_back

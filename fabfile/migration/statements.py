@@ -80,6 +80,15 @@ def strongest(found: list[Effect]) -> str:
     return max((each.lock for each in found), key=ORDER.index, default=NONE)
 
 
+def summary(found: list[Effect]) -> str:
+    """The strongest lock and the tables it is on, in one line."""
+    if any(each.effect == HIDDEN for each in found):
+        return "a block of code, whose locks cannot be told"
+    lock = strongest(found)
+    tables = dict.fromkeys(each.table for each in found if each.lock == lock)
+    return f"{lock} on {', '.join(tables)}" if lock else "locks nothing that is there"
+
+
 def _of(statement: Any) -> Iterator[tuple[str, str, str]]:
     match statement:
         case ast.CreateStmt():

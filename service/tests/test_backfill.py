@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from conftest import Database, run_shop
 from shop.core import backfill, pace
 from shop.core.backfill import Backfill, BackfillError, Step
+from shop.core.backfill_standing import standing
 from shop.core.database import create_engine
 from shop.core.pace import LEAST, MOST, YIELD, Load
 
@@ -313,3 +314,74 @@ async def test_a_backfill_that_is_not_declared_is_refused(numbers: Database, tmp
     done = await anyio.to_thread.run_sync(run_shop, "backfill", environ, "run", "none-such")
     assert done.returncode == 1
     assert "There is no backfill 'none-such' in this release" in done.stderr
+
+
+async def test_the_status_of_all_says_how_far_each_is_and_what_is_to_be_done(
+    numbers: Database, tmp_path: Path
+) -> None:
+    environ = numbers.environ(tmp_path / "credentials")
+
+    async def row() -> dict[str, object]:
+        done = await anyio.to_thread.run_sync(command, environ, "status")
+        assert done.returncode == 0, done.stderr
+        (found,) = json.loads(done.stdout)["backfills"]
+        return dict(found)
+
+    began = await row()
+    assert (began["name"], began["table"], began["state"], began["rows"]) == (
+        "double",
+        "numbers",
+        "not begun",
+        ROWS,
+    )
+    assert "rows_done" not in began
+    await anyio.to_thread.run_sync(command, environ, "pause", "double")
+    assert (await row())["state"] == "paused"
+    done = await anyio.to_thread.run_sync(command, environ, "resume", "double")
+    assert done.returncode == 0, done.stderr
+    found = await row()
+    assert (found["state"], found["percent"], found["rows_done"], found["rows_per_second"]) == (
+        "done",
+        100,
+        ROWS,
+        None,
+    )
+
+
+async def test_the_status_measures_a_run_that_goes_on_and_one_that_was_cut_is_stopped(
+    numbers: Database,
+) -> None:
+    began, go_on = anyio.Event(), anyio.Event()
+
+    async def held(_: float) -> None:
+        began.set()
+        await go_on.wait()
+
+    async def while_it_goes_on(_: float) -> None:
+        await numbers.execute("UPDATE shop.backfills SET rows_done = rows_done + 60")
+
+    async with engine_of(numbers) as engine, engine_of(numbers) as other, anyio.create_task_group() as tasks:
+        tasks.start_soon(backfill.run, engine, DOUBLE, lambda _: None, held)
+        await began.wait()
+        (found,) = await standing(other, {"double": DOUBLE}, while_it_goes_on)
+        assert (found["state"], found["rows_per_second"], found["percent"]) == ("running", 30, 16)
+        await backfill.set_paused(other, "double", True)
+        (found,) = await standing(other, {"double": DOUBLE}, nothing)
+        assert (found["state"], found["rows_per_second"]) == ("pausing", 0)
+        await backfill.set_paused(other, "double", False)
+        tasks.cancel_scope.cancel()
+    async with engine_of(numbers) as engine:
+        # Of another release: its row is there, its table is not known.
+        (found,) = await standing(engine, {}, nothing)
+    assert (found["state"], found["declared"], found["table"], found["percent"]) == (
+        "stopped",
+        False,
+        None,
+        None,
+    )
+
+
+async def test_only_the_status_goes_without_a_name(numbers: Database, tmp_path: Path) -> None:
+    done = await anyio.to_thread.run_sync(command, numbers.environ(tmp_path / "credentials"), "pause")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Which backfill? Type: shop backfill pause NAME. Nothing was changed." in done.stderr

@@ -92,6 +92,19 @@ def migrating(scratch: Path, revisions: Sequence[tuple[str, str, str]]) -> Path:
     return _built("further revisions", scratch, change)
 
 
+def filling(scratch: Path, declared: str) -> Path:
+    """Build a release that declares a backfill, given as the Python of its entry; return its bundle."""
+    says = "DECLARED: dict[str, Backfill] = {}"
+
+    def change(service: Path) -> None:
+        file = service / "shop/cli/backfill.py"
+        text = file.read_text()
+        assert says in text, f"{file.name} does not say {says!r} any more"
+        file.write_text(text.replace(says, f"{says[:-2]}{{{declared}}}", 1))
+
+    return _built("a backfill", scratch, change)
+
+
 def of_another_schema(scratch: Path, revision: str) -> Path:
     """Build a release whose newest revision is one that the database never had; return its bundle."""
 

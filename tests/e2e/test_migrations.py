@@ -70,6 +70,8 @@ def test_a_migration_behind_a_lock_holds_up_no_customer_and_succeeds_when_it_is_
     ground: Ground, tmp_path: Path
 ) -> None:
     bundle, new = release_with(tmp_path, ADD)
+    planned = f"{ADD[0]}: ACCESS EXCLUSIVE on products"
+    ground.fab.run("deploy", f"--bundle={bundle}", "--plan").ended(0, planned)
     shop, before = ground.shop(), hosts.sql(ground.first, APPLIED)
 
     def journal() -> str:

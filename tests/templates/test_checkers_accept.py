@@ -26,8 +26,9 @@ NGINX = ("nginx", "-t")
 RSYSLOG = ("rsyslogd", "-N1")
 SUDO = ("visudo", "-c")
 LOGROTATE = ("logrotate", "--debug", "/etc/logrotate.d/shop")
+UNIT_NAMES = ("shop", "shop-migrate", "shop-backfill", "shop-backfill-ask")
 UNITS = (
-    *(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in ("shop", "shop-migrate")),
+    *(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in UNIT_NAMES),
     "/etc/systemd/system/shop-purge.service",
     "/etc/systemd/system/shop-purge.timer",
 )

@@ -37,6 +37,7 @@ class Pair:
 SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/app.conf"
 HEADERS, UNIT = "etc/nginx/snippets/slipway-headers.conf", "etc/systemd/system/shop@.service"
 MIGRATION = "etc/systemd/system/shop-migrate@.service"
+BACKFILL, ASK = (f"etc/systemd/system/shop-backfill{kind}@.service" for kind in ("", "-ask"))
 PURGE = "etc/systemd/system/shop-purge.service"
 SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources"
 UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
@@ -69,6 +70,11 @@ PAIRS = [
     Pair("etc/shop/shop.env", "SHOP_WORKERS=1\n", on=EVERYTHING, off=SINGLE),
     Pair(MIGRATION, "LoadCredential=migrate_database_password:", on=APP, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_DATABASE_CONNECTION_BUDGET=43\n", on=SINGLE, off=APP),
+    Pair(BACKFILL, "LoadCredential=database_password:", on=APP, off=SINGLE),
+    Pair(BACKFILL, "PrivateNetwork=yes", on=SINGLE, off=APP),
+    Pair(BACKFILL, "EnvironmentFile=/run/slipway/backfill-%i.env", on=SINGLE, off=DATABASE),
+    Pair(ASK, "EnvironmentFile=/run/slipway/backfill-ask-%i.env", on=SINGLE, off=DATABASE),
+    Pair(ASK, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(PURGE, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(PURGE, "PrivateNetwork=yes", on=SINGLE, off=APP),
     Pair("etc/systemd/system/shop-purge.timer", "OnCalendar=hourly", on=APP, off=DATABASE),

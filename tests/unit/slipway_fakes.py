@@ -73,6 +73,8 @@ class Units:
         log = self.folder / "logs" / unit
         if unit.startswith("shop-migrate@"):
             return self.migrate(unit, log)
+        if unit.startswith("shop-backfill"):
+            return self.backfill(unit, log)
         socket = self.root / "run/shop" / self.release(unit) / "http.sock"
         server_program = str(Path(__file__).with_name("slipway_fake_server.py"))
         command = [
@@ -102,6 +104,32 @@ class Units:
         log.write_text(f"migrating\n{said}")
         self.save(unit, result="exit-code" if failed else "success")
         return 1 if failed else 0
+
+    def backfill(self, unit: str, log: Path) -> int:
+        asked = "-ask" if unit.startswith("shop-backfill-ask@") else ""
+        told = self.root / f"run/slipway/backfill{asked}-{self.release(unit)}.env"
+        do, *name = told.read_text().partition("=")[2].split()
+        behaviour = self.behaviour(unit, "backfill")
+        if behaviour == "undeclared":
+            log.write_text(f"There is no backfill '{name[0]}' in this release.\n")
+            self.save(unit, result="exit-code")
+            return 1 if asked else 0
+        if behaviour == "long" and not asked:
+            log.write_text(json.dumps({"event": "backfill_progress", "rows_done": 700}) + "\n")
+            null = subprocess.DEVNULL
+            runs = subprocess.Popen(
+                ["sleep", "60"], stdin=null, stdout=null, stderr=null, start_new_session=True
+            )
+            self.save(unit, pid=runs.pid)
+            return 0
+        row = (
+            {"name": name[0], "paused": do == "pause"}
+            if name
+            else {"backfills": [{"name": "a", "state": "done"}]}
+        )
+        log.write_text(f"{json.dumps({'event': 'begun'})}\n{json.dumps(row)}\n")
+        self.save(unit, result="success")
+        return 0
 
     def stop(self, unit: str) -> int:
         pid: int | None = self.load(unit).get("pid")

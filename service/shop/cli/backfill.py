@@ -1,4 +1,4 @@
-"""`shop backfill run|status|pause|resume NAME`: a change to many rows, in batches beside the service."""
+"""`shop backfill run|pause|resume NAME`, `shop backfill status [NAME]`: rows changed in batches."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shop.cli.output import EX_FAILED, EX_TEMPFAIL, CommandError, say, speaking_of
 from shop.core import backfill as backfills
 from shop.core.backfill import Backfill, BackfillError, Step
+from shop.core.backfill_standing import standing
 from shop.core.configuration import load_settings
 from shop.core.database import create_engine
 from shop.core.logging import configure_logging
@@ -19,6 +20,8 @@ from shop.settings import MaintenanceSettings
 # The backfills of this release, by name; a domain declares its own and is named here.
 DECLARED: dict[str, Backfill] = {}
 TOLD_EVERY = 5.0
+# As argparse ends for a wrong word.
+EX_USAGE = 2
 
 log = structlog.get_logger("shop.backfill")
 
@@ -26,7 +29,9 @@ log = structlog.get_logger("shop.backfill")
 def arguments(parser: ArgumentParser) -> None:
     """The arguments of backfill."""
     parser.add_argument("do", choices=["run", "status", "pause", "resume"])
-    parser.add_argument("name", help="a backfill that this release declares")
+    parser.add_argument(
+        "name", nargs="?", help="a backfill that this release declares; status of all of them without it"
+    )
 
 
 class Progress:
@@ -72,8 +77,18 @@ async def _perform(engine: AsyncEngine, do: str, chosen: Backfill) -> dict[str, 
         await engine.dispose()
 
 
+async def _all(settings: MaintenanceSettings) -> dict[str, Any]:
+    engine = create_engine(settings)
+    try:
+        return {"backfills": await standing(engine, DECLARED)}
+    finally:
+        await engine.dispose()
+
+
 def backfill(chosen: Namespace) -> int:
     """Run a backfill, say how far it is, pause it after its present batch, or let it go on; print its row."""
+    if not chosen.name:
+        return _status_of_all(chosen.do)
     declared = _declared(chosen.name)
     settings = load_settings(MaintenanceSettings)
     configure_logging(settings.log_level, settings.release, stream="stderr")
@@ -83,4 +98,14 @@ def backfill(chosen: Namespace) -> int:
         except BackfillError as error:
             raise CommandError(EX_TEMPFAIL, str(error)) from None
     say(row)
+    return 0
+
+
+def _status_of_all(do: str) -> int:
+    if do != "status":
+        raise CommandError(EX_USAGE, f"Which backfill? Type: shop backfill {do} NAME. Nothing was changed.")
+    settings = load_settings(MaintenanceSettings)
+    configure_logging(settings.log_level, settings.release, stream="stderr")
+    with speaking_of(settings, "The status of the backfills"):
+        say(asyncio.run(_all(settings)))
     return 0

@@ -17,14 +17,16 @@ PAUSED = text(
     "INSERT INTO backfills (name, paused) VALUES (:name, :paused) "
     "ON CONFLICT (name) DO UPDATE SET paused = :paused"
 )
-STATUS = text("""
+ROWS = """
     SELECT name, position, passes, rows_done, batches_done, paused, started_at, updated_at, finished_at,
       EXISTS (SELECT FROM pg_locks
         WHERE locktype = 'advisory' AND classid = 25190 AND objsubid = 2 AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND objid::bigint = (hashtext(name)::bigint & 4294967295)) AS running
-    FROM backfills WHERE name = :name
-""")
+    FROM backfills
+"""
+STATUS = text(ROWS + "WHERE name = :name")
+ALL = text(ROWS + "ORDER BY name")
 
 
 class BackfillProgress(Base):

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from slipway import __version__
+from slipway import __version__, backfill_arguments
 from slipway.errors import RefusedError
 from slipway.host import check_release_id
 
@@ -143,15 +143,13 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")
     migrating = command("migrate", "run a staged release's migrations")
     migrating.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default 900")
-    migrating.add_argument(
-        "--contract", action="store_true", help="apply also what takes away from releases before"
-    )
+    taking = "apply also what takes away from releases before"
+    migrating.add_argument("--contract", action="store_true", help=taking)
     migrating.add_argument("--watch", action="store_true", help="only wait for one whose end nobody saw")
     activating = command("activate", "start a staged release and move traffic to it")
     activating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
-    activating.add_argument(
-        "--warm", type=_seconds, default=0.0, metavar="SECONDS", help="see settle; default 0"
-    )
+    warmth = "see settle; default 0"
+    activating.add_argument("--warm", type=_seconds, default=0.0, metavar="SECONDS", help=warmth)
     command("start", "start its unit beside the live one")
     gating = command(
         "gate", "wait until it is ready on its own socket; stop it and mark it bad when it is not"
@@ -195,6 +193,8 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
         "--port", type=port, default=8443, metavar="N", help="the private port (default 8443)"
     )
     commands.add_parser("undrain", parents=[fenced], help="take them again")
+    backfilling = commands.add_parser("backfill", parents=[fenced], help="change many rows, in batches")
+    backfill_arguments.arguments(backfilling)
     recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
     recovering.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
     recording = commands.add_parser(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from slipway import audit, lease
+from slipway import audit, backfill, backfill_arguments, lease
 from slipway.activate import activate
 from slipway.bake import bake
 from slipway.drain import drain, undrain
@@ -17,7 +17,7 @@ from slipway.migrate import migrate
 from slipway.prune import prune
 from slipway.record import record
 from slipway.recover import recover
-from slipway.session import Report, Session, changing, leasing, noting, reading
+from slipway.session import Report, Session, backfilling, changing, leasing, noting, reading
 from slipway.settle import settle
 from slipway.stage import stage
 from slipway.status import list_releases, status
@@ -61,6 +61,13 @@ LEASE: dict[str, Command] = {
     "release": lambda session, given: lease.release(session, given.fence),
     "break": lambda session, given: lease.break_(session),
 }
+# With a lock of their own.
+BACKFILLS: dict[str, Command] = {
+    "run": lambda session, given: backfill.begin(session, given.name, resume=False),
+    "resume": lambda session, given: backfill.begin(session, given.name, resume=True),
+    "pause": lambda session, given: backfill.pause(session, given.name),
+    "status": lambda session, given: backfill.status(session),
+}
 READS: dict[str, Command] = {
     "status": lambda session, given: status(session),
     "list": lambda session, given: list_releases(session, not given.brief),
@@ -72,6 +79,8 @@ def check(given: argparse.Namespace) -> None:
     """Refuses what the words alone show to be wrong."""
     if getattr(given, "release", None):
         check_release_id(given.release)
+    if given.command == "backfill":
+        backfill_arguments.check(given.action, given.name)
 
 
 def perform(given: argparse.Namespace, host: Host, typed: str) -> Report:
@@ -79,6 +88,11 @@ def perform(given: argparse.Namespace, host: Host, typed: str) -> Report:
     name: str = given.command
     if name in READS:
         return READS[name](reading(host, typed), given)
+    if name == "backfill":
+        if given.action == "progress":
+            return backfill.progress(reading(host, typed))
+        with backfilling(host, typed, given.wait or backfill.WAIT_SECONDS, given.fence) as session:
+            return BACKFILLS[given.action](session, given)
     if name == "lease":
         with leasing(host, typed) as session:
             return LEASE[given.action](session, given)

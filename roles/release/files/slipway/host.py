@@ -100,6 +100,10 @@ class Host:
         return self.path("/var/log/nginx/access.log")
 
     @property
+    def backfill_lock(self) -> Path:
+        return self.state / "backfill.lock"
+
+    @property
     def incoming(self) -> Path:
         return self.state / "incoming"
 
@@ -126,6 +130,14 @@ class Host:
     def migration_settings(self, release: str) -> Path:
         """What the next migration of a release is told beside the settings; the unit reads it."""
         return self.runtime / f"migrate-{check_release_id(release)}.env"
+
+    def backfill_unit(self, release: str, kind: str = "") -> str:
+        """kind: empty for the unit of a run, -ask for that of a question or a pause."""
+        return f"{APP}-backfill{kind}@{check_release_id(release)}.service"
+
+    def backfill_settings(self, release: str, kind: str = "") -> Path:
+        """What that unit is told."""
+        return self.runtime / f"backfill{kind}-{check_release_id(release)}.env"
 
     def python_version(self) -> str:
         """The X.Y of the Python a release's virtual environment is built with."""

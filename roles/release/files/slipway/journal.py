@@ -56,9 +56,9 @@ class Reading:
     def unfinished(self) -> list[dict[str, Any]]:
         """The `begin` of each command whose newest run never ended; parts of one have a dot in their name."""
         newest = {entry["step"]: entry for entry in self.steps if "." not in entry["step"]}
-        # One that only watches leaves nothing to finish, and runs without the host's lock.
-        newest.pop("bake", None)
-        return [entry for _, entry in sorted(newest.items()) if entry["phase"] == "begin"]
+        # One that only watches, or only starts a unit, leaves nothing to finish; neither has the host's lock.
+        steps = sorted(newest.keys() - {"bake", "backfill"})
+        return [newest[step] for step in steps if newest[step]["phase"] == "begin"]
 
     def began(self, step: str, release: str) -> float | None:
         """When a step of release began last, in seconds since 1970; None when it never did."""

@@ -15,8 +15,11 @@ def prune(session: Session, keep: int) -> Report:
     """keep: how many of the newest complete releases stay; those that must stay come on top."""
     host = session.host
     states = unit_states(session)
+    filling = session.systemd.backfills(states)
     complete = [found.id for found in releases.installed(host) if found.manifest is not None]
     staying = set(complete[-keep:]) | _protected(host, complete, states)
+    # Its program goes on, though another release has the traffic by now.
+    staying |= {name for name, state in filling.items() if not state.idle}
     removing = [name for name in complete if name not in staying]
     live = releases.live(host)
     swept = [name for name in half_built(host) if name != live]

@@ -67,6 +67,15 @@ def noting(host: Host, command: str, number: int | None = None) -> Iterator[Sess
 
 
 @contextmanager
+def backfilling(host: Host, command: str, wait: float, number: int | None = None) -> Iterator[Session]:
+    """With a lock of its own beside the host's, which a migration may hold for as long as a backfill is in its way."""
+    with _prepared(host, command), lock.held(host.backfill_lock, command, caller(), wait):
+        session = Session(host, Journal(host.journal, caller(), number), Systemd(host))
+        fence.admit(host, session.journal, number)
+        yield session
+
+
+@contextmanager
 def leasing(host: Host, command: str) -> Iterator[Session]:
     """For the lease, which compares fences by itself; the heartbeat comes while a step holds the host's lock."""
     with _prepared(host, command):

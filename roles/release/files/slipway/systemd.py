@@ -64,9 +64,16 @@ class Systemd:
 
     def instances(self, releases: Iterable[str]) -> dict[str, UnitState]:
         """The state of each given release's unit, and of every other loaded instance, by release id."""
+        return self._of(f"{APP}@", map(self.host.unit, releases))
+
+    def backfills(self, releases: Iterable[str]) -> dict[str, UnitState]:
+        """The same of the units of their backfills."""
+        return self._of(f"{APP}-backfill@", map(self.host.backfill_unit, releases))
+
+    def _of(self, template: str, units: Iterable[str]) -> dict[str, UnitState]:
         found = {}
-        for unit, state in self._show(*map(self.host.unit, releases), f"{APP}@*.service").items():
-            release = unit.removeprefix(f"{APP}@").removesuffix(".service")
+        for unit, state in self._show(*units, f"{template}*.service").items():
+            release = unit.removeprefix(template).removesuffix(".service")
             if RELEASE_ID.fullmatch(release):
                 found[release] = state
         return found
