@@ -65,7 +65,7 @@ def test_a_backfill_is_steered_from_the_controller_and_changes_each_row_once(
     fab.run("backfill-run", "double").ended(2, "double runs already", "Nothing was changed")
     fab.run("backfill-pause", "double").ended(0, "double is paused", "fab backfill-resume double")
     unit = f"shop-backfill@{release}.service"
-    active = f"systemctl is-active {unit} || true"
+    active = f"systemctl show --property=ActiveState --value {unit}"
     hosts.until("the run has ended", lambda: hosts.output(first, active).strip() == "inactive", seconds=30)
     fab.run("backfill-status").ended(0, "paused", "fab backfill-resume double")
     fab.run("backfill-run", "double").ended(0, "is paused after")

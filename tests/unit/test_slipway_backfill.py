@@ -13,6 +13,7 @@ from slipway import backfill, lock
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
 from tests.unit.slipway_support import OTHER, RELEASE, THIRD, Host
+from tests.unit.test_slipway_lease import run_batch
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,11 @@ def test_a_run_that_is_soon_done_says_its_row_and_is_in_the_journal(live: Path, 
     assert (found["release"], found["running"], found["row"]["name"]) == (RELEASE, False, "fill_totals")
     assert journaled(slipway) == [("begin", "run", "fill_totals"), ("end", "run", "fill_totals")]
     assert slipway("status").result["unfinished"] == []
+
+
+def test_a_controller_begins_one_as_it_does_everything(live: Path, host: Host, slipway: Slipway) -> None:
+    code, answers = run_batch(host, [["backfill", "run", "fill_totals"], ["backfill", "progress"]])
+    assert (code, [answer["result"]["name"] for answer in answers]) == (0, ["fill_totals"] * 2)
 
 
 def test_a_long_run_goes_on_by_itself_and_is_looked_at(live: Path, slipway: Slipway) -> None:
