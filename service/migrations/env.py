@@ -17,6 +17,7 @@ from shop.auth import models as auth
 from shop.core import backfill_progress, idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import SCHEMA, Base, connect_args, database_url
+from shop.core.indexes import LOCKED
 from shop.core.migrator import strongest_lock, take_lock, watching
 from shop.core.schema import MigrationError, Revisions, SchemaChange
 from shop.orders import models as orders
@@ -60,7 +61,7 @@ def _recorder(release: str, revisions: Revisions) -> Callable[..., None]:
 
     def record(ctx: Any, step: Any, heads: set[str], **_: object) -> None:
         nonlocal began
-        lock, relations = strongest_lock(ctx.connection)
+        lock, relations = strongest_lock(ctx.connection, ctx.opts.pop(LOCKED, ()))
         log.info(
             "revision_applied" if step.is_upgrade else "revision_taken_back",
             revision=step.up_revision_id,

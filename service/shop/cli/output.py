@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.core.database import DATABASE_ERRORS, is_unreachable, sqlstate
+from shop.core.database import DATABASE_ERRORS, is_unreachable, reason, sqlstate
 from shop.core.errors import AppError
 from shop.settings import MigrationSettings
 
@@ -51,7 +51,9 @@ def refusing() -> Iterator[None]:
         status = EX_FAILED if error.status < 500 else EX_UNAVAILABLE if unreachable else EX_TEMPFAIL
         raise CommandError(status, error.message) from None
     except DBAPIError as error:
-        sentence = f"The database refused with SQLSTATE {sqlstate(error)}: {error.orig}; nothing was changed."
+        sentence = (
+            f"The database refused with SQLSTATE {sqlstate(error)}: {reason(error)}; nothing was changed."
+        )
         raise CommandError(EX_FAILED, sentence) from None
 
 
@@ -61,9 +63,8 @@ def speaking_of(settings: MigrationSettings, what: str) -> Iterator[None]:
     try:
         yield
     except DATABASE_ERRORS as error:
-        reason = getattr(error, "orig", error) if isinstance(error, DBAPIError) else error
         if is_unreachable(error):
-            sentence = f"The {where(settings)} cannot be reached or refuses the role: {reason}"
+            sentence = f"The {where(settings)} cannot be reached or refuses the role: {reason(error)}"
             raise CommandError(EX_UNAVAILABLE, sentence) from None
-        sentence = f"{what} failed in the {where(settings)}. SQLSTATE {sqlstate(error)}: {reason}"
+        sentence = f"{what} failed in the {where(settings)}. SQLSTATE {sqlstate(error)}: {reason(error)}"
         raise CommandError(EX_FAILED, sentence) from None

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from shop.cli.output import EX_FAILED, EX_TEMPFAIL, EX_UNAVAILABLE, fail, say, where
 from shop.core.configuration import load_settings
-from shop.core.database import DATABASE_ERRORS, is_unreachable, sqlstate
+from shop.core.database import DATABASE_ERRORS, is_unreachable, reason, sqlstate
 from shop.core.logging import configure_logging
 from shop.core.schema import (
     LockNotFreeError,
@@ -90,11 +90,10 @@ def migrate(chosen: Namespace) -> int:
 
 
 def _migration_failed(where: str, error: Exception) -> int:
-    reason = getattr(error, "orig", error)
     if is_unreachable(error):
-        return fail(EX_UNAVAILABLE, f"The {where} cannot be reached or refuses the role: {reason}")
+        return fail(EX_UNAVAILABLE, f"The {where} cannot be reached or refuses the role: {reason(error)}")
     return fail(
         EX_FAILED,
         f"The migration of {where} failed and its revision is not applied; earlier revisions stay applied "
-        f"and the running release is not affected. SQLSTATE {sqlstate(error)}: {reason}",
+        f"and the running release is not affected. SQLSTATE {sqlstate(error)}: {reason(error)}",
     )

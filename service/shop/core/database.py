@@ -125,6 +125,18 @@ def sqlstate(error: Exception) -> str:
     return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
 
 
+def reason(error: Exception) -> str:
+    """Why a statement failed, one line: class, message, what it is about. DETAIL may show a row."""
+    adapted = getattr(error, "orig", error)
+    said = getattr(adapted, "__cause__", None) or adapted
+    if not sqlstate(error):
+        return str(adapted)
+    kinds = ("schema", "table", "column", "constraint")
+    about = [f"{kind} {name}" for kind in kinds if (name := getattr(said, f"{kind}_name", None))]
+    message = " ".join(str(said).partition("\nDETAIL:")[0].split())
+    return f"{type(said).__name__}: {message}" + (f" ({', '.join(about)})" if about else "")
+
+
 def is_unreachable(error: Exception) -> bool:
     """True when the server is away, is full, or refuses the role: the statement itself is not at fault."""
     return (

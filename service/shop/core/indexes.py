@@ -21,6 +21,8 @@ from shop.core.database import sqlstate
 from shop.core.schema import RevisionError
 
 LEAST_WAIT = 2.0
+# The tables, in alembic's options, that this revision's indexes locked: those locks end with each statement.
+LOCKED = "locked_beside_the_service"
 UNIQUE_VIOLATION = "23505"
 LIMIT = text("SELECT set_config('lock_timeout', :wait, false)")
 # An empty table of the same columns, which lives in a savepoint: the server says there what is wanted.
@@ -100,6 +102,7 @@ def create_index_concurrently(
                 f"somebody else built the index {name} of {table} at the same time and did not finish. Run "
                 "the migration again: it removes what was left."
             )
+        _locked(table)
         seconds = round(time.monotonic() - began, 1)
         log.info("index_built", index=name, table=table, seconds=seconds, bytes=built.bytes)
 
@@ -114,6 +117,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
     with _beside_the_service():
         if found is not None:
             _drop(name)
+            _locked(table)
 
 
 def _require_nothing_before(name: str) -> None:
@@ -171,6 +175,10 @@ def _limit(wait: str) -> None:
 
 def _drop(name: str) -> None:
     op.drop_index(name, postgresql_concurrently=True, if_exists=True)
+
+
+def _locked(table: str) -> None:
+    op.get_context().opts.setdefault(LOCKED, set()).add(table)
 
 
 def _remove_unfinished(name: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -29,11 +29,12 @@ WHERE l.pid = pg_backend_pid() AND l.granted AND c.relkind IN ('r', 'p', 'm', 'v
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
   AND c.relname NOT IN ('alembic_version', 'schema_changes')
 """
+BESIDE = "ShareUpdateExclusiveLock"
 STRENGTH = (
     "AccessShareLock",
     "RowShareLock",
     "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
+    BESIDE,
     "ShareLock",
     "ShareRowExclusiveLock",
     "ExclusiveLock",
@@ -111,9 +112,13 @@ async def watching(engine: AsyncEngine, pid: int, blockers: list[Session]) -> As
             log.warning("migration_watch_ended", reason=str(ended))
 
 
-def strongest_lock(connection: Connection) -> tuple[str | None, list[str]]:
-    """The strongest lock that the open transaction holds on the shop's tables, and on which."""
+def strongest_lock(connection: Connection, beside: Iterable[str] = ()) -> tuple[str | None, list[str]]:
+    """The strongest lock that the open transaction holds on the shop's tables, and on which.
+
+    beside: tables of indexes that were built or dropped concurrently, whose locks are gone by then.
+    """
     held = [(row.mode, row.relation) for row in connection.execute(text(MODES))]
+    held += [(BESIDE, table) for table in beside]
     if not held:
         return None, []
     strongest = max((mode for mode, _ in held), key=STRENGTH.index)
