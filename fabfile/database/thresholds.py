@@ -51,7 +51,8 @@ DEFAULTS = {
     "prepared-transactions": Threshold(30, 300, "s"),
     "replica-lag": Threshold(16 << 20, 128 << 20, "B"),
     "replay-delay": Threshold(10, 60, "s"),
-    "slots": Threshold(1 << 30, 8 << 30, "B"),
+    # Half of what postgresql_max_slot_wal_keep_size lets one keep: there is still something to save.
+    "slots": Threshold(1 << 30, 4 << 30, "B"),
     # A standby that restarts is back by then.
     "slot-unread": Threshold(900, None, "s"),
     "archiving": Threshold(300, 900, "s"),

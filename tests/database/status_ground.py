@@ -43,6 +43,7 @@ shared_buffers = '32MB'
 work_mem = '4MB'
 wal_buffers = '1MB'
 max_wal_size = '1GB'
+max_slot_wal_keep_size = '8GB'
 random_page_cost = 1.1
 track_io_timing = 'on'
 log_checkpoints = true

@@ -74,6 +74,7 @@ def test_one_that_has_lost_its_wal_is_critical(cluster: Cluster, dead: str) -> N
             for _ in range(4):
                 session.execute("SELECT pg_switch_wal()")
                 session.execute(FILL.encode())
+            before = cluster.look()
             session.execute("CHECKPOINT")
             status = "SELECT wal_status IN ('unreserved', 'lost') FROM pg_replication_slots"
             until(lambda: session.execute(status).fetchone() == (True,))
@@ -83,6 +84,29 @@ def test_one_that_has_lost_its_wal_is_critical(cluster: Cluster, dead: str) -> N
             session.execute("SELECT pg_reload_conf()")
     assert found(report, "slots").level is Level.CRITICAL
     assert "The slot dead is lost" in found(report, "slots").sentence
+    assert found(report, "slots").command == DROP
+    # Who reads it may yet come back in time.
+    assert found(before, "slots").level is Level.CRITICAL
+    assert "more than max_slot_wal_keep_size, and is lost at a checkpoint" in found(before, "slots").sentence
+    assert "pg_drop_replication_slot" not in found(before, "slots").command
+    assert "max_slot_wal_keep_size is 1MB, not 8GB (ALTER SYSTEM)" in found(before, "settings-drift").sentence
+
+
+def test_how_far_one_is_from_being_lost_is_said(cluster: Cluster, dead: str) -> None:
+    limited = found(cluster.look(), "slots")
+    with cluster.connect() as session:
+        keep = "SELECT current_setting('max_slot_wal_keep_size')"
+        session.execute("ALTER SYSTEM SET max_slot_wal_keep_size = -1")
+        session.execute("SELECT pg_reload_conf()")
+        try:
+            until(lambda: session.execute(keep).fetchone() == ("-1",))
+            unlimited = cluster.look(slots=Threshold(1, None, "B"))
+        finally:
+            session.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            session.execute("SELECT pg_reload_conf()")
+            until(lambda: session.execute(keep).fetchone() == ("8GB",))
+    assert "of WAL, and is lost 8.0 GB further on" in limited.sentence
+    assert "of WAL, which nothing limits" in found(unlimited, "slots").sentence
 
 
 def test_one_that_holds_back_cleaning_is_named(cluster: Cluster) -> None:

@@ -50,6 +50,7 @@ EVERYTHING: dict[str, Any] = {
     "nginx_metrics_port": 0,
     "nginx_server_names": ["shop.example", "*.shop.example", "192.0.2.10"],
     "postgresql_listen_address": "192.0.2.31",
+    "postgresql_max_slot_wal_keep_size": "512MB",
     "postgresql_passwords": {"shop": "stand-in", "shop_migrate": "stand-in"},
     "postgresql_remote_clients": ["192.0.2.21", "2001:db8::21", "198.51.100.0/24"],
     "postgresql_settings": {"work_mem": "16MB", "log_line_prefix": "it's %m "},

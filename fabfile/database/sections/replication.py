@@ -41,6 +41,7 @@ class Receiver:
 class Slot:
     """status: reserved, extended, unreserved or lost. retained: bytes of WAL. held: as of a session.
 
+    room: bytes of WAL that can still be written before it is lost, None where it is lost or nothing limits it.
     away: seconds since somebody read it, at least so many where the server does not know them exactly.
     """
 
@@ -49,6 +50,7 @@ class Slot:
     active: bool
     status: str
     retained: float
+    room: float | None
     held: int
     away: float
     exact: bool
@@ -56,6 +58,12 @@ class Slot:
     @property
     def ending(self) -> str:
         return f"SELECT pg_drop_replication_slot('{texts.plain(self.name, 64)}');"
+
+    @property
+    def limit(self) -> str:
+        return (
+            "which nothing limits" if self.room is None else f"and is lost {units.size(self.room)} further on"
+        )
 
     @property
     def since(self) -> str:
@@ -146,26 +154,30 @@ def slots(about: About, found: list[Slot]) -> Judged:
             "yes" if one.active else "no",
             one.status,
             one.retained,
+            one.room,
             None if one.active else one.away,
         )
         for one in found
     )
-    columns = ("slot", "kind", "active", "status", "retained bytes", "unread seconds")
+    columns = ("slot", "kind", "active", "status", "retained bytes", "bytes until lost", "unread seconds")
     yield Table("Replication slots", columns, rows)
 
 
 def _of_slot(about: About, one: Slot) -> list[Finding]:
     name, kept = texts.plain(one.name, 64), units.size(one.retained)
-    if one.status in ("unreserved", "lost"):
-        said = f"The slot {name} is {one.status}: WAL it needs is, or is about to be, gone."
+    if one.status == "lost":
+        said = f"The slot {name} is lost: WAL it needs is gone, and who reads it has to be built anew."
         return [stated(about, "slots", Level.CRITICAL, said, one.ending)]
+    if one.status == "unreserved":
+        said = f"The slot {name} keeps {kept}, more than max_slot_wal_keep_size, and is lost at a checkpoint."
+        return [stated(about, "slots", Level.CRITICAL, said, "fab db-status --section replication")]
     free = service.free_for_data(about)
     if free is not None and one.retained > free * MOST_OF_THE_DISK:
         said = f"The slot {name} keeps {kept} of WAL, more than a quarter of the {units.size(free)} that are free."
         return [stated(about, "slots", Level.CRITICAL, said, one.ending)]
     if one.active:
         return []
-    said = f"The slot {name} was read by nobody for {one.since} and keeps {kept} of WAL"
+    said = f"The slot {name} was read by nobody for {one.since} and keeps {kept} of WAL, {one.limit}"
     return [
         measured(about, "slots", one.retained, said, one.ending),
         measured(about, "slot-unread", one.away, said, one.ending),

@@ -5,6 +5,7 @@
 SELECT s.slot_name::text AS name, s.slot_type AS kind, s.active, coalesce(s.wal_status, '') AS status,
        coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
                                 s.restart_lsn), 0)::float8 AS retained,
+       s.safe_wal_size::float8 AS room,
        coalesce(greatest(age(s.xmin), age(s.catalog_xmin)), 0) AS held,
        -- What it would read next was last written then, so it has been away at least that long.
        CASE WHEN NOT s.active THEN coalesce((
