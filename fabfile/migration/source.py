@@ -116,15 +116,19 @@ def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str
 def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
     if not lock.is_file():
         raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", RUN, str(libraries(lock, cache)), str(code)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        cwd=code,
-        env={"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
-    )
+    used = libraries(lock, cache)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", RUN, str(used), str(code)],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            cwd=code,
+            env={"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise FabError(f"{name} does not say its SQL within {SECONDS} s. Nothing was changed.") from None
     try:
         return {row["revision"]: row["sql"] for row in json.loads(done.stdout)["revisions"]}
     except (ValueError, KeyError, TypeError):
