@@ -51,6 +51,8 @@ def section(
 
 
 TOO_SLOW = "it took too long and was given up"
+NOT_GRANTED = "the role that looks lacks a right: "
+GRANTING = "ansible-playbook -i inventory/ENV playbooks/database.yml"
 
 
 def _read(
@@ -66,6 +68,8 @@ def _read(
         read[query] = queries.rows(connection, kind, query, None, queries.FOLDER, **parts)
     except errors.QueryCanceled:
         unread[query] = TOO_SLOW
+    except errors.InsufficientPrivilege as failure:
+        unread[query] = NOT_GRANTED + _said(failure)
     except psycopg.OperationalError as failure:
         if connection.broken:
             raise
@@ -81,14 +85,12 @@ def _judged(
 ) -> list[Finding | Table]:
     if check.monitor and not about.monitor:
         reason = "the role is no member of pg_monitor, so what it sees is not all there is"
-        return [
-            _unknown(
-                check, reason, command_of(about, "ansible-playbook -i inventory/ENV playbooks/database.yml")
-            )
-        ]
+        return [_unknown(check, reason, command_of(about, GRANTING))]
     for query, _ in check.queries:
         if query not in read:
-            return [_unknown(check, unread.get(query) or problem, command_of(about, "fab db-activity"))]
+            reason = unread.get(query) or problem
+            command = GRANTING if reason.startswith(NOT_GRANTED) else "fab db-activity"
+            return [_unknown(check, reason, command_of(about, command))]
     return list(check.judge(about, *(read[query] for query, _ in check.queries)))
 
 

@@ -235,6 +235,17 @@ def test_who_is_not_privileged_sees_no_false_ok(cluster: Cluster) -> None:
     assert {"privileges", "connections", "blocked", "replicas", "archiving", "wal-size", "hba"} <= unknown
 
 
+def test_a_right_that_is_missing_is_named_with_what_grants_it(cluster: Cluster) -> None:
+    cluster.execute("REVOKE SELECT ON pg_hba_file_rules FROM slipway_ops")
+    report = cluster.look()
+    cluster.execute("GRANT SELECT ON pg_hba_file_rules TO slipway_ops")
+    assert wrong(report).keys() == {"hba"}
+    finding = found(report, "hba")
+    assert finding.level is Level.UNKNOWN
+    assert "lacks a right: permission denied for view pg_hba_file_rules" in finding.sentence
+    assert finding.command == "ansible-playbook -i inventory/test playbooks/database.yml"
+
+
 def test_what_cannot_be_read_in_time_is_unknown_and_the_rest_goes_on(cluster: Cluster) -> None:
     session = cluster.connect()
     session.execute("BEGIN")

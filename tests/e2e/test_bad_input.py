@@ -60,6 +60,10 @@ REFUSALS = {
         {"postgresql_storage": "floppy"},
         "value of postgresql_storage must be one of: ssd, nvme, san, hdd, got: floppy",
     ),
+    "a slot that may keep nothing": Refusal(
+        {"postgresql_max_slot_wal_keep_size": "0GB"},
+        "postgresql_max_slot_wal_keep_size is '0GB', not a size such as 8GB",
+    ),
     "a version nobody supports": Refusal(
         {"postgresql_version": "9.6"}, "value of postgresql_version must be one of: 14, 15, 16, 17, got: 9.6"
     ),
