@@ -4,6 +4,7 @@ and one more for each line it is given, until the connection is closed.
 Fed over SSH with its arguments as JSON; never installed. What cannot be read is None, not an error.
 """
 
+import ctypes
 import json
 import os
 import subprocess
@@ -11,11 +12,14 @@ import sys
 import time
 from typing import Any
 
+TIME_ERROR = 5
+
 
 def collect(data: str, unit: str, lock: str, markers: str, live: str) -> dict[str, Any]:
     """data: the data directory; lock: the server's lock file; markers: the backups' folder; live: a manifest."""
     facts: dict[str, Any] = {
         "clock": time.time(),
+        "synchronised": _synchronised(),
         "unit": _unit(unit),
         "disks": {path: _disk(path) for path in (data, "/var/log", markers)},
         "lock": _lock(lock),
@@ -51,6 +55,15 @@ def _disk(path: str) -> "dict[str, int] | None":
             "inodes": seen.f_files,
             "inodes_free": seen.f_favail,
         }
+
+
+def _synchronised() -> "bool | None":
+    """Whether something keeps the kernel's clock right; None in a container, whose clock is not its own."""
+    if os.path.exists("/run/systemd/container"):
+        return None
+    # struct timex, larger than on any machine; all zero only asks. What is returned: adjtimex(2).
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+    return None if state < 0 else state != TIME_ERROR
 
 
 def _unit(unit: str) -> "dict[str, str] | None":

@@ -29,6 +29,7 @@ PAGES = {
     "ident": "hba",
     "slot-unread": "slots",
     "wal-room": "disk",
+    "clock-synchronisation": "clock",
     "inodes": "disk",
     "multixacts": "transaction-ids",
 }

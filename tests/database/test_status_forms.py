@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fabfile.database import connection, encoding, judging, queries, reserved, thresholds
+from fabfile.database import connection, encoding, host_facts, judging, queries, reserved, thresholds
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.judging import About
 from fabfile.database.sections import service
@@ -93,6 +94,21 @@ def test_a_revision_that_the_live_release_does_not_have_is_a_warning() -> None:
 
 def test_a_clock_that_is_off_is_said() -> None:
     assert levels(service.clock(about(clock_apart=-timedelta(seconds=9).total_seconds()))) == [Level.CRITICAL]
+
+
+def test_a_clock_that_nothing_keeps_right_is_said_where_the_host_has_one_of_its_own() -> None:
+    assert levels(service.clock(about(synchronised=False))) == [Level.WARN]
+    assert levels(service.clock(about(synchronised=True))) == [Level.OK]
+    assert levels(service.clock(about(synchronised=None))) == []
+
+
+@pytest.mark.parametrize("contained", [True, False])
+def test_a_host_asks_its_kernel_about_the_clock_and_a_container_does_not(
+    contained: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os.path, "exists", lambda path: contained and path == "/run/systemd/container")
+    found = host_facts.collect(*[str(tmp_path)] * 5)["synchronised"]
+    assert found is None if contained else isinstance(found, bool)
 
 
 @pytest.mark.parametrize(

@@ -140,12 +140,23 @@ def certificate(about: About) -> Judged:
 
 
 def clock(about: About) -> Judged:
-    """The host's clock against the controller's; the way there is within the warning."""
+    """The host's clock against the controller's (the way there is within the warning), and whether it is kept right."""
     apart = about.facts.get("clock_apart")
     if apart is not None:
         apart = abs(float(apart))
         said = f"The host's clock is {apart:.1f} s from this machine's"
         yield measured(about, "clock", apart, said, "timedatectl")
+    kept = about.facts.get("synchronised")
+    if kept is not None:
+        yield stated(
+            about,
+            "clock-synchronisation",
+            Level.OK if kept else Level.WARN,
+            "A time server keeps the host's clock right."
+            if kept
+            else "No time server keeps the host's clock right.",
+            "timedatectl timesync-status",
+        )
 
 
 CHECKS = (
