@@ -46,12 +46,15 @@ class Units:
         path = self.root / "srv/shop/releases" / self.release(unit) / name
         return path.read_text() if path.exists() else "ready"
 
-    def show(self, names: list[str]) -> str:
+    def named(self, names: list[str]) -> list[str]:
         known = [path.stem for path in sorted((self.folder / "units").glob("*.json"))]
         found: list[str] = []
         for name in names:
             found += fnmatch.filter(known, name) if "*" in name else [name]
-        return "\n".join(self.describe(unit) for unit in dict.fromkeys(found))
+        return list(dict.fromkeys(found))
+
+    def show(self, names: list[str]) -> str:
+        return "\n".join(self.describe(unit) for unit in self.named(names))
 
     def describe(self, unit: str) -> str:
         state = self.load(unit)
@@ -161,7 +164,8 @@ def systemctl(units: Units, words: list[str]) -> int:
         units.boot(names[0], verb == "enable")
         return 0
     if verb == "reset-failed":
-        units.save(names[0], pid=None, result="success")
+        for unit in units.named(names):
+            units.save(unit, pid=None, result="success")
         return 0
     return units.start(names[0]) if verb == "start" else units.stop(names[0])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from slipway.migration_run import facts
+from slipway.systemd import Systemd
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
@@ -148,6 +149,17 @@ def test_the_next_migration_of_another_release_says_how_the_one_before_ended(
     assert earlier["release"] == RELEASE
     assert 'relation "products" is locked' in earlier["error"]
     assert [entry["result"] for entry in records(slipway, "end")] == ["failed", "ok"]
+
+
+def test_a_unit_that_failed_stays_failed_until_a_migration_succeeds(host: Host, slipway: Slipway) -> None:
+    behaviour = support.install_release(host, RELEASE) / "migration"
+    behaviour.write_text("fail")
+    support.install_release(host, OTHER)
+    unit = Systemd(host)
+    slipway("migrate", RELEASE)
+    assert unit.state(host.migration_unit(RELEASE)).active == "failed"
+    assert slipway("migrate", OTHER).code == 0
+    assert unit.state(host.migration_unit(RELEASE)).active == "inactive"
 
 
 def test_one_whose_lines_are_gone_is_not_called_good(host: Host, slipway: Slipway) -> None:

@@ -127,6 +127,11 @@ class Host:
     def migration_unit(self, release: str) -> str:
         return f"{APP}-migrate@{check_release_id(release)}.service"
 
+    @property
+    def migration_units(self) -> str:
+        """Those of all releases, as systemctl takes a pattern."""
+        return f"{APP}-migrate@*.service"
+
     def migration_settings(self, release: str) -> Path:
         """What the next migration of a release is told beside the settings; the unit reads it."""
         return self.runtime / f"migrate-{check_release_id(release)}.env"

@@ -91,6 +91,8 @@ def migrate(
         if not started.ok or state.result != "success":
             how = f"result {state.result}, status {state.exit_status}"
             raise _failed(session, unit, release, how, {"sentence": started.tail(3), **ran})
+    # What earlier ones could not do is done.
+    session.systemd.forget_failed(session.host.migration_units)
     known = {"unit": unit, "schema_head": head, **({"earlier": earlier} if earlier else {})}
     return _report(release, {**ran, **known}, changed="to" not in ran or ran["from"] != ran["to"])
 

@@ -149,6 +149,10 @@ class Systemd:
         if self.state(unit).active == "failed":
             self._change("reset-failed", unit)
 
+    def forget_failed(self, pattern: str) -> None:
+        """Those that match stand no longer among the failed ones of the host; that there are none is no error."""
+        self._systemctl("reset-failed", "--", pattern)
+
     def enable(self, unit: str) -> None:
         self._change("enable", unit, *UNREAD)
 
