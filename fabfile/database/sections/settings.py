@@ -20,6 +20,8 @@ ENDS = {
 }
 # The workers start with the server, within moments.
 LEAST_APART = 30
+# A cluster starts for the first time soon after it was made.
+FIRST_START = 120
 # The first that says what it refuses of pg_ident.conf.
 MAPPINGS_SINCE = 150_000
 
@@ -74,10 +76,17 @@ class Collation:
 
 @dataclass(frozen=True)
 class Processes:
-    """after: seconds from the server's start to its workers'. seconds: since the workers' start."""
+    """after: seconds from the server's start to its workers'. seconds: since the workers' start. up: since its own.
+
+    created_before: seconds from the cluster's creation to the server's start. recovered: whether that start began
+    with statistics dropped, as after a crash and at the very first.
+    """
 
     after: float
     seconds: float
+    up: float
+    created_before: float
+    recovered: bool
 
 
 def files(about: About, found: list[Refused]) -> Judged:
@@ -159,15 +168,21 @@ def collations(about: About, found: list[Collation]) -> Judged:
 
 
 def crash(about: About, found: list[Processes]) -> Judged:
-    """A session that died in a crash takes all others with it; the server's own start stays what it was."""
+    """A session that crashed takes all others with it; a server that crashed recovers when it starts."""
     one = found[0]
-    if one.after < LEAST_APART:
-        yield stated(about, "restart", Level.OK, "No session has crashed since the server's start.")
-        return
-    said = f"A session crashed {units.duration(one.seconds)} ago, and every other was ended with it"
-    yield measured(
-        about, "restart", one.seconds, said, "journalctl -u postgresql@* --grep 'terminated by signal'"
-    )
+    if one.after >= LEAST_APART:
+        said = f"A session crashed {units.duration(one.seconds)} ago, and every other was ended with it"
+        command = "journalctl -u postgresql@* --grep 'terminated by signal'"
+        yield measured(about, "restart", one.seconds, said, command)
+    elif one.recovered and one.created_before >= FIRST_START:
+        said = (
+            f"The server started {units.duration(one.up)} ago and had to recover: before that it was killed, lost its "
+            "power, or came from a backup"
+        )
+        yield measured(about, "restart", one.up, said, "journalctl -u postgresql@* --since -2h")
+    else:
+        said = f"The server runs for {units.duration(one.up)}; neither it nor a session has crashed since."
+        yield stated(about, "restart", Level.OK, said)
 
 
 def support(about: About) -> Judged:
