@@ -5,6 +5,7 @@ The roles put it on hosts (`program:` in plugins/action/host_files.py); it impor
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -12,7 +13,16 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "roles/release/files/slipway"
 # -I: neither the caller's environment nor its directory decides what root imports.
 SHEBANG = b"#!/usr/bin/python3 -I\n"
-MAIN = "from {package}.cli import main\n\nraise SystemExit(main())\n"
+UNPACKED = Path(__file__).with_name("unpacked.py")
+MAIN = """import unpacked
+
+unpacked.prefer("{package}", "{digest}")
+
+from {package}.cli import main
+
+raise SystemExit(main())
+"""
+DIGEST_DIGITS = 16
 # The earliest time a zip entry can carry.
 TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -22,13 +32,14 @@ def build_helper(source: Path = SOURCE) -> bytes:
     modules = {f"{source.name}/{path.name}": path.read_bytes() for path in source.glob("*.py")}
     if f"{source.name}/cli.py" not in modules:
         raise FileNotFoundError(f"{source} is not a program's package: it has no cli.py")
+    modules["unpacked.py"] = UNPACKED.read_bytes()
+    digest = hashlib.sha256(repr(sorted(modules.items())).encode()).hexdigest()[:DIGEST_DIGITS]
+    modules["__main__.py"] = MAIN.format(package=source.name, digest=digest).encode()
     content = io.BytesIO()
     content.write(SHEBANG)
     # Stored, not deflated: compressed bytes differ from one zlib to the next.
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in sorted(
-            {**modules, "__main__.py": MAIN.format(package=source.name).encode()}.items()
-        ):
+        for name, data in sorted(modules.items()):
             compile(data, name, "exec")
             entry = zipfile.ZipInfo(name, TIME)
             entry.create_system = 3
