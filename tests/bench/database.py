@@ -8,7 +8,6 @@ A watch is measured once it runs: its start is a run of its own, and is in the w
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -59,7 +58,7 @@ def watched() -> Shares:
         time.sleep(WATCHED_SECONDS)
         after = [spent(process.pid), spent(ssh), on_host()]
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait()
     return Shares(*(100 * (new - old) / WATCHED_SECONDS for old, new in zip(before, after, strict=True)))
 

@@ -1,7 +1,7 @@
 """Measure deploys and rollbacks under customers who never try again; `make bench BENCH=rollouts` runs it.
 
-Ten deploys and as many rollbacks of one host and of the fleet, while at least 30 000 orders are sent. Seconds are wall
-time of the whole command, its start included.
+Ten deploys and as many rollbacks of one host and of the fleet, while at least 30 000 orders are sent; then as many
+rollbacks with nobody ordering, each to the release that is warm. Seconds are wall time of the whole command.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LIMITS = {"nginx_rate": 100_000, "nginx_connections": 2000}
 
 @dataclass(frozen=True)
 class Measured:
-    """deploys, rollbacks: seconds of each command. late_ms, late_asked_ms: by answer, by request.
+    """deploys, rollbacks, quiet_rollbacks: seconds of each command. late_ms, late_asked_ms: by answer, by request.
 
     kept: every confirmed order is there, and no other.
     """
@@ -46,6 +46,7 @@ class Measured:
     hosts: int
     deploys: list[float]
     rollbacks: list[float]
+    quiet_rollbacks: list[float]
     seen: Seen
     late_ms: list[float]
     late_asked_ms: list[float]
@@ -88,6 +89,7 @@ def measure(what: str, inventory: Path) -> Measured:
         hosts=len(ground.app_hosts),
         deploys=deploys,
         rollbacks=rollbacks,
+        quiet_rollbacks=to_and_fro(ground),
         seen=load.seen,
         late_ms=late_ms(ground, load.seen, since),
         late_asked_ms=late_ms(ground, load.seen, since, asked=True),
@@ -95,6 +97,16 @@ def measure(what: str, inventory: Path) -> Measured:
         probe_lost=sum(int(each["lost"]) for each in ends),
         kept=shop.keys() == confirmed,
     )
+
+
+def to_and_fro(ground: Ground) -> list[float]:
+    """Seconds of rollbacks between the live release and the warm one, each beginning when the one before has ended."""
+    seconds = []
+    for _ in range(PAIRS):
+        moved = entries(ground.first, "rollback.begin")[-1]["details"]
+        warm = moved["previous"][ground.first.name]
+        seconds.append(ground.fab.run("rollback", "--to", warm).ended(0).seconds)
+    return seconds
 
 
 def _spread(values: Sequence[float], unit: str) -> str:
@@ -118,6 +130,7 @@ def show(runs: Sequence[Measured]) -> None:
         "probe: lost, longest gap": [f"{run.probe_lost}, {run.probe_gap_ms} ms" for run in runs],
         f"deploy ({BAKE} s of it watching)": [_spread(run.deploys, "s") for run in runs],
         "warm rollback": [_spread(run.rollbacks, "s") for run in runs],
+        "warm rollback, nobody ordering": [_spread(run.quiet_rollbacks, "s") for run in runs],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)
