@@ -17,7 +17,16 @@ from fabfile.database.connection import DownError, Tunnel
 from fabfile.database.findings import Finding, Level, Report, Section, Server, Table
 from fabfile.database.judging import About, Check, command_of, runbook, stated
 from fabfile.database.place import Database
-from fabfile.database.sections import bloat, replication, service, sessions, settings, tables, workload
+from fabfile.database.sections import (
+    bloat,
+    replication,
+    service,
+    sessions,
+    settings,
+    starts,
+    tables,
+    workload,
+)
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 
@@ -27,7 +36,7 @@ SECTIONS: dict[str, tuple[Check, ...]] = {
     "service": service.CHECKS,
     "tables": tables.CHECKS,
     "workload": workload.CHECKS,
-    "settings": settings.CHECKS,
+    "settings": (*settings.CHECKS, *starts.CHECKS),
 }
 NAMES = ("server", *SECTIONS)
 LIVE = "cat /srv/shop/current/manifest.json"

@@ -68,6 +68,7 @@ DEFAULTS = {
     "sequences": Threshold(75, 90, "%"),
     "checkpoints": Threshold(50, None, "%"),
     "restart": Threshold(3600, None, "s", falling=True),
+    "timeline": Threshold(3600, None, "s", falling=True),
     "certificate": Threshold(21, 7, "d", falling=True),
     "role-validity": Threshold(21, 7, "d", falling=True),
     # Distributions go on correcting a version for years; an inventory without one wants [90, 0].

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from fabfile.database.findings import Level
-from fabfile.database.sections import settings
+from fabfile.database.sections import starts
 from tests.database.status_ground import Cluster, found, running, until, wrong
+from tests.database.test_status_faults import with_standby
 from tests.database.toolbox_ground import VERSIONS
 
 
@@ -24,8 +25,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def _not_new(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server was made a moment ago, and all that starts it anew comes soon after."""
-    monkeypatch.setattr(settings, "FIRST_START", 0)
-    monkeypatch.setattr(settings, "LEAST_APART", 1)
+    monkeypatch.setattr(starts, "FIRST_START", 0)
+    monkeypatch.setattr(starts, "LEAST_APART", 1)
 
 
 def again(server: Cluster, mode: str) -> None:
@@ -61,7 +62,7 @@ def test_a_server_that_was_killed_says_that_it_had_to_recover(server: Cluster) -
 
 
 def test_its_first_start_is_no_crash(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "FIRST_START", 120)
+    monkeypatch.setattr(starts, "FIRST_START", 120)
     again(server, "immediate")
     assert wrong(server.look()) == {}
 
@@ -86,3 +87,14 @@ def _ended(session: psycopg.Connection[object]) -> bool:
     except psycopg.OperationalError:
         return True
     return False
+
+
+def test_a_standby_that_became_the_primary_says_so_with_its_timeline(server: Cluster) -> None:
+    with with_standby(server.version) as (_, standby):
+        assert wrong(standby.look()) == {}
+        standby.execute("SELECT pg_promote()")
+        report = standby.look()
+        assert wrong(report).keys() == {"timeline"}
+        finding = found(report, "timeline")
+        assert finding.level is Level.WARN
+        assert "timeline 2" in finding.sentence

@@ -257,7 +257,7 @@ def test_what_cannot_be_read_in_time_is_unknown_and_the_rest_goes_on(cluster: Cl
 
 
 def test_an_expected_replica_that_is_missing_and_a_standby_itself(cluster: Cluster) -> None:
-    with _with_standby(cluster.version) as (primary, standby):
+    with with_standby(cluster.version) as (primary, standby):
         watcher = primary.connect()
         connected = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         until(lambda: watcher.execute(connected).fetchone() == (1,))
@@ -276,7 +276,7 @@ def test_an_expected_replica_that_is_missing_and_a_standby_itself(cluster: Clust
 
 
 @contextmanager
-def _with_standby(version: int) -> Iterator[tuple[Cluster, Cluster]]:
+def with_standby(version: int) -> Iterator[tuple[Cluster, Cluster]]:
     """A primary and its standby, made of a copy of the stopped primary."""
     with running(version) as primary:
         primary.close()

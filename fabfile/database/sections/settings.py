@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from fabfile.database import texts, units
+from fabfile.database import texts
 from fabfile.database.findings import Level
 from fabfile.database.judging import About, Check, Judged, measured, stated
 from fabfile.database.sections import drift
@@ -18,10 +18,6 @@ ENDS = {
     16: date(2028, 11, 9),
     17: date(2029, 11, 8),
 }
-# The workers start with the server, within moments.
-LEAST_APART = 30
-# A cluster starts for the first time soon after it was made.
-FIRST_START = 120
 # The first that says what it refuses of pg_ident.conf.
 MAPPINGS_SINCE = 150_000
 
@@ -72,21 +68,6 @@ class Extension:
 @dataclass(frozen=True)
 class Collation:
     name: str
-
-
-@dataclass(frozen=True)
-class Processes:
-    """after: seconds from the server's start to its workers'. seconds: since the workers' start. up: since its own.
-
-    created_before: seconds from the cluster's creation to the server's start. recovered: whether that start began
-    with statistics dropped, as after a crash and at the very first.
-    """
-
-    after: float
-    seconds: float
-    up: float
-    created_before: float
-    recovered: bool
 
 
 def files(about: About, found: list[Refused]) -> Judged:
@@ -167,24 +148,6 @@ def collations(about: About, found: list[Collation]) -> Judged:
     )
 
 
-def crash(about: About, found: list[Processes]) -> Judged:
-    """A session that crashed takes all others with it; a server that crashed recovers when it starts."""
-    one = found[0]
-    if one.after >= LEAST_APART:
-        said = f"A session crashed {units.duration(one.seconds)} ago, and every other was ended with it"
-        command = "journalctl -u postgresql@* --grep 'terminated by signal'"
-        yield measured(about, "restart", one.seconds, said, command)
-    elif one.recovered and one.created_before >= FIRST_START:
-        said = (
-            f"The server started {units.duration(one.up)} ago and had to recover: before that it was killed, lost its "
-            "power, or came from a backup"
-        )
-        yield measured(about, "restart", one.up, said, "journalctl -u postgresql@* --since -2h")
-    else:
-        said = f"The server runs for {units.duration(one.up)}; neither it nor a session has crashed since."
-        yield stated(about, "restart", Level.OK, said)
-
-
 def support(about: About) -> Judged:
     """Upstream's end of the major version."""
     major = about.version // 10_000
@@ -206,6 +169,5 @@ CHECKS = (
     Check("role-validity", (("roles", Role),), roles, monitor=False),
     Check("extensions", (("extensions", Extension),), extensions, monitor=False),
     Check("collations", (("collations", Collation),), collations, monitor=False),
-    Check("restart", (("processes", Processes),), crash),
     Check("end-of-support", (), support, monitor=False),
 )
