@@ -10,7 +10,8 @@ from fabfile.errors import RefusedError
 from fabfile.fleet import Fleet, performed
 from fabfile.remote import Answer, Remote
 
-READING = (["status"], ["list"])
+# Brief: to add up the sizes is to visit every file of every release.
+READING = (["status"], ["list", "--brief"])
 
 
 @dataclass(frozen=True)

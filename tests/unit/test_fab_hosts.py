@@ -100,7 +100,7 @@ def row(release: str, **more: Any) -> dict[str, Any]:
 
 
 def test_status_is_one_round_trip(mock: MockRemote, environment: Environment) -> None:
-    wanted = 'printf %s \'[["status"], ["list"]]\' | sudo -n /usr/local/sbin/slipway run'
+    wanted = 'printf %s \'[["status"], ["list", "--brief"]]\' | sudo -n /usr/local/sbin/slipway run'
     reading = answers(status(NEW), listed(row(NEW, state="live")))
     expect(mock, Command(cmd=wanted, out=json.dumps(json.loads(_text(reading))).encode()))
     states, unreachable = overview.read(environment)
