@@ -13,7 +13,7 @@ def activate(session: Session, release: str, seconds: float, warm_seconds: float
     """seconds: how long it may take to become ready. warm_seconds: how long the release before stays warm."""
     manifest = releases.require_staged(session.host, release)
     live = releases.live(session.host)
-    previous = session.journal.read().before(release) if live == release else live
+    previous = session.journal.read(step="switch").before(release) if live == release else live
     result = {"release": release, "previous": previous, "schema_head": manifest["schema_head"]}
     if live == release and not session.journal.broken_off("activate") and _serves(session, release):
         return Report(

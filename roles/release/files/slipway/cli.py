@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +14,12 @@ from slipway.errors import SlipwayError
 from slipway.host import Host
 from slipway.session import check_root
 
+# A batch has many commands, and to make the parser takes longer than most of them.
+_parser = functools.cache(parser)
+
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    arguments = parser().parse_args(words)
+    arguments = _parser().parse_args(words)
     commands.check(arguments)
     return arguments
 

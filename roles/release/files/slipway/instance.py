@@ -79,7 +79,7 @@ def pass_gate(session: Session, release: str, seconds: float) -> Report:
 def _gate_failed(session: Session, release: str, verdict: gate.Verdict) -> StepError:
     unit = session.host.unit(release)
     # What a release that crashed at once said is older than the gate.
-    started = session.journal.read().began("start", release)
+    started = session.journal.read(step="start").began("start", release)
     lines = session.systemd.journal(unit, min(started or verdict.began, verdict.began))
     live = releases.live(session.host)
     blamed = live != release and (live is None or gate.probe(session.host.current / "http.sock").ready(live))

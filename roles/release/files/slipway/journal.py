@@ -14,13 +14,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from slipway import chain
 from slipway.errors import SlipwayError, StepError
+from slipway.journal_reading import Reading
 
 SCHEMA = 1
 TAIL_BYTES = 1 << 20
@@ -37,56 +37,6 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@dataclass(frozen=True)
-class Reading:
-    """entries: the records, oldest first. torn: the beginnings of lines that are not records."""
-
-    entries: list[dict[str, Any]]
-    torn: list[str]
-
-    @property
-    def steps(self) -> list[dict[str, Any]]:
-        """What slipway did; notes are what somebody said."""
-        return [entry for entry in self.entries if entry["phase"] != "note"]
-
-    def last(self, step: str) -> dict[str, Any] | None:
-        """The newest record of a step."""
-        return next((entry for entry in reversed(self.steps) if entry["step"] == step), None)
-
-    def unfinished(self) -> list[dict[str, Any]]:
-        """The `begin` of each command whose newest run never ended; parts of one have a dot in their name."""
-        newest = {entry["step"]: entry for entry in self.steps if "." not in entry["step"]}
-        # One that only watches, or only starts a unit, leaves nothing to finish; neither has the host's lock.
-        steps = sorted(newest.keys() - {"bake", "backfill"})
-        return [newest[step] for step in steps if newest[step]["phase"] == "begin"]
-
-    def began(self, step: str, release: str) -> float | None:
-        """When a step of release began last, in seconds since 1970; None when it never did."""
-        times = [
-            entry["time"]
-            for entry in self.steps
-            if entry["phase"] == "begin"
-            and entry["step"].rpartition(".")[2] == step
-            and entry.get("release") == release
-        ]
-        return datetime.fromisoformat(times[-1].replace("Z", "+00:00")).timestamp() if times else None
-
-    def before(self, release: str) -> str | None:
-        """The release that was live when release was switched to last; a switch cut short counts."""
-        found: dict[str, str | None] = {}
-        for entry in self.steps:
-            if entry["step"].rpartition(".")[2] != "switch" or entry.get("release") != release:
-                continue
-            previous = entry.get("details", {}).get("previous")
-            if entry["phase"] == "begin":
-                found["begun"] = previous
-            else:
-                found.pop("begun", None)
-                if entry.get("result") in ("ok", "abandoned"):
-                    found["ended"] = previous
-        return found.get("begun", found.get("ended"))
-
-
 class Journal:
     """Appends to the journal. fence: the number the caller's lease carries; None is a person on the console."""
 
@@ -100,8 +50,9 @@ class Journal:
     def head(self) -> Path:
         return self.path.with_suffix(".head")
 
-    def read(self, wanted: int = TAIL_BYTES) -> Reading:
-        """The newest records, at most about wanted bytes of them."""
+    def read(self, wanted: int = TAIL_BYTES, step: str = "") -> Reading:
+        """The newest records, of at most about wanted bytes. step: those that name it; no other is parsed."""
+        named = f'{step}"'.encode() if step else b""
         entries: list[dict[str, Any]] = []
         torn: list[str] = []
         try:
@@ -113,6 +64,9 @@ class Journal:
         finally:
             os.close(descriptor)
         for line in tail.split(b"\n"):
+            # Most of the time goes into parsing.
+            if named not in line:
+                continue
             entry = chain.parse(line)
             if entry is not None:
                 entries.append(entry)
@@ -130,7 +84,7 @@ class Journal:
 
     def broken_off(self, step: str) -> bool:
         """Whether the newest run of a command never ended; within another step, that one is what is finished."""
-        return not self._open and any(entry["step"] == step for entry in self.read().unfinished())
+        return not self._open and any(entry["step"] == step for entry in self.read(step=step).unfinished())
 
     def note(self, kind: str, release: str | None = None, details: dict[str, Any] | None = None) -> None:
         self.record(kind, "note", release, details=details or None)

@@ -12,7 +12,8 @@ from typing import Any
 
 from slipway import lease, marks, releases
 from slipway.errors import RefusedError, StepError
-from slipway.journal import Reading, utc_now
+from slipway.journal import utc_now
+from slipway.journal_reading import Reading
 from slipway.migration_run import facts
 from slipway.processes import Outcome
 from slipway.session import Report, Session

@@ -58,7 +58,7 @@ def unit_states(session: Session) -> dict[str, UnitState]:
 
 
 def _plan(session: Session, release: str, seconds: float, states: dict[str, UnitState]) -> Plan:
-    before = session.journal.read().before(release)
+    before = session.journal.read(step="switch").before(release)
     keep = None
     if before and before != release and seconds > 0 and states.get(before) and states[before].running:
         # A bad one is never gone back to, so it need not run.

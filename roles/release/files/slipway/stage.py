@@ -73,7 +73,7 @@ def _stage(session: Session, spool: Path, manifest: Manifest, sha256: str) -> Re
 
 def _finish(session: Session, release: str, result: dict[str, Any]) -> Report:
     """A complete release needs nothing more, unless the run that completed it was killed before its end."""
-    if not any(entry["step"] == "stage" for entry in session.journal.read().unfinished()):
+    if not any(entry["step"] == "stage" for entry in session.journal.read(step="stage").unfinished()):
         return Report(False, result, f"Release {release} is already staged; nothing was changed.")
     with session.journal.step("stage", release, resumed=True):
         swept = sweep(session)

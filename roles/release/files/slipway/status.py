@@ -10,7 +10,7 @@ from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
 from slipway.host import Host
-from slipway.journal import Reading
+from slipway.journal_reading import Reading
 from slipway.releases import Release
 from slipway.session import Report, Session
 from slipway.stage import stage_leftovers

@@ -19,7 +19,7 @@ def switch(session: Session, release: str, expect: str | None) -> Report:
     unit = session.host.unit(release)
     live = releases.live(session.host)
     broken_off = session.journal.broken_off("switch")
-    previous = session.journal.read().before(release) if live == release else live
+    previous = session.journal.read(step="switch").before(release) if live == release else live
     result: dict[str, Any] = {"release": release, "previous": previous, "switched_at": None, "took_us": 0}
     if live == release and not broken_off and session.systemd.state(unit).enabled:
         return Report(False, result, f"Release {release} is already live; nothing was changed.")
