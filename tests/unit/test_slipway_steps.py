@@ -234,6 +234,7 @@ def test_a_switch_is_refused_when_another_release_is_live_than_expected(two: Hos
 def test_the_first_release_is_switched_to_from_nothing(host: Host, slipway: Slipway) -> None:
     support.install_release(host, RELEASE)
     slipway("start", RELEASE)
+    slipway("gate", RELEASE)
 
     assert slipway("switch", RELEASE, "--expect", OTHER).error == "live-differs"
     assert slipway("switch", RELEASE, "--expect", "none").result["previous"] is None

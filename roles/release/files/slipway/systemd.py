@@ -171,13 +171,16 @@ class Systemd:
         command += [f"--since=@{since:.6f}", f"_SYSTEMD_UNIT={unit}"]
         run([self.host.journalctl, "--sync"], QUERY_SECONDS)
         outcome = run(command, QUERY_SECONDS)
-        return outcome.output.splitlines() if outcome.ok else []
+        return outcome.output.splitlines()[-lines:] if outcome.ok else []
 
     def journal(self, unit: str, since: float | None = None, lines: int = 50) -> list[str]:
         """The last lines of the unit's journal. since: seconds since 1970, to leave out earlier runs."""
-        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-n", str(lines), "-u", unit]
-        command += [f"--since=@{int(since)}"] if since is not None else []
+        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-u", unit]
+        # With both, journalctl shows the first lines since then.
+        command += ["-n", str(lines)] if since is None else [f"--since=@{int(since)}"]
         # What a unit said last may not be written yet when it has just ended.
         run([self.host.journalctl, "--sync"], QUERY_SECONDS)
         outcome = run(command, QUERY_SECONDS)
-        return outcome.output.splitlines() if outcome.ok else [f"journalctl failed: {outcome.tail(3)}"]
+        return (
+            outcome.output.splitlines()[-lines:] if outcome.ok else [f"journalctl failed: {outcome.tail(3)}"]
+        )
