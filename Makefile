@@ -14,9 +14,8 @@ SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
 BENCH ?= hosts service rollouts database migrations
 BENCH_ARGUMENTS ?=
-# Tests of all that carries a release to hosts.
-ROLLOUTS := $(addprefix tests/e2e/test_,rollouts.py rollouts_fleet.py bad_releases.py killed_rollouts.py \
-  migrations.py)
+# Tests that need no host share the cores; what a module prepares is prepared once a worker.
+WORKERS := -n auto --dist worksteal
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -46,22 +45,29 @@ down: .venv/installed ## Remove the lab's hosts
 	@$(LAB) down --inventory $(INVENTORY)
 
 .PHONY: test
-test: lint unit service-test e2e ## Everything: linters, unit tests, the service's suite, real hosts
+test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
+	@$(BIN)/python -m tests.suites lint unit service-test e2e
 
 .PHONY: lint
 lint: .venv/installed ## Formatters, linters and types
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-roles lint-python lint-yaml
+
+.PHONY: lint-python lint-yaml lint-roles
+lint-python:
 	@ruff check .
 	@ruff format --check .
 	@mypy
+lint-yaml:
 	@yamllint --strict .
+lint-roles:
 	@ansible-lint --offline
 
 .PHONY: unit
 unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contracts, templates
-	@$(LAB) install
+	@$(LAB) install --tests
 	@$(BIN)/python -m tests.templates.checkers install
 	@for version in 15 16 17; do $(LAB) packages --version $$version; done
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) . pytest tests/unit tests/templates tests/database
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit . pytest $(WORKERS) tests/unit tests/templates tests/database
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
@@ -76,12 +82,12 @@ service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each o
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 	@$(LAB) install
-	@$(STEADY) . pytest $(addprefix --ignore=,$(ROLLOUTS)) tests/lab tests/e2e
+	@$(STEADY) e2e . pytest -n 2 --dist loadgroup -m "share or not long" tests/lab tests/e2e
 
 .PHONY: rollouts
 rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kill matrix, on real hosts (an hour)
 	@$(LAB) install
-	@pytest $(ROLLOUTS)
+	@pytest -m long tests/e2e
 
 .PHONY: render
 render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host

@@ -1,7 +1,8 @@
-"""Run a suite; what failed of it is tried once more, alone, and named: python -m tests.steady FOLDER COMMAND...
+"""Run a suite; what failed of it is tried once more, alone, and named: python -m tests.steady SUITE FOLDER COMMAND...
 
 The suites start clusters, hosts and clients by the hundred on machines shared with others. A test that needs its
 second try is printed as unsteady, to be mended; more than a few failures are no accident and end the run at once.
+build/suites/ keeps what a suite did, for the table of `python -m tests.suites`.
 """
 
 import json
@@ -10,20 +11,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+KEPT = Path(__file__).resolve().parent.parent / "build/suites"
 MOST_ACCIDENTS = 3
 FAILED_TESTS = 1
 
 
-def main(folder: str, *command: str) -> int:
+def main(suite: str, folder: str, *command: str) -> int:
     """The exit code of the suite. folder: where its .pytest_cache is."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    unsteady = KEPT / f"{suite}.unsteady"
+    unsteady.unlink(missing_ok=True)
     # What an earlier run left in the cache is not what failed now.
-    status = subprocess.run([*command, "--cache-clear"]).returncode
+    status = subprocess.run([*command, "--cache-clear", f"--junitxml={KEPT / suite}.xml"]).returncode
     failed = _failed(Path(folder))
     if status != FAILED_TESTS or not 0 < len(failed) <= MOST_ACCIDENTS:
         return status
     print(f"\nOnce more, alone:{_lines(failed)}", flush=True)
-    status = subprocess.run([*command, "--last-failed", "--last-failed-no-failures=none"]).returncode
+    again = [*command, "-n0", "--last-failed", "--last-failed-no-failures=none"]
+    status = subprocess.run(again).returncode
     if status == 0:
+        unsteady.write_text("".join(f"{name}\n" for name in failed))
         print(f"\nUNSTEADY, passed at the second try:{_lines(failed)}", flush=True)
     return status
 

@@ -8,6 +8,7 @@ SLIPWAY_E2E_KEEP=as-is it takes them as it finds them, without a boot.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,15 @@ BOOT_TO_SERVING = 15
 CONFIGURATION = ("/etc", "/usr/local", "/home", "/srv", "/root", "/var/lib/slipway", "/var/lib/dpkg/status")
 # All that shells, SQL, YAML and files of settings make something of.
 HOSTILE = """'";$(touch /hostile)`id`\\\\n %s %% #ü€ &|<>*? !{"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the one host and the fleet be tested side by side: each is one worker's alone."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group("fleet" if "fleet" in item.fixturenames else "one host"))
+            if item.get_closest_marker("share"):
+                item.user_properties.append(("share", "rollouts"))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.e2e import broken_releases, hosts
 from tests.e2e.fab_runs import again, release_of
@@ -19,7 +20,7 @@ from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(600)]
 
 APPLIED = "SELECT version_num FROM shop.alembic_version"
 STAGING = "/var/lib/slipway/shop/staging"
@@ -48,6 +49,11 @@ def wholly_from(seen: Seen, release: str) -> None:
     assert {answer.release for answer in seen.answers} == {release}, seen
 
 
+def shared(cases: Iterable[str], main: str) -> list[ParameterSet]:
+    """Cases as parameters; the main one is part of the share that every run of the tests has."""
+    return [pytest.param(case, marks=[pytest.mark.share] if case == main else []) for case in cases]
+
+
 # By what is broken: seconds it is given to be ready, and what is said. A host may take ten to start a release.
 NEVER_SERVE = {
     "does not import": (30, "broken on purpose"),
@@ -56,7 +62,7 @@ NEVER_SERVE = {
 }
 
 
-@pytest.mark.parametrize("about", NEVER_SERVE)
+@pytest.mark.parametrize("about", shared(NEVER_SERVE, "does not import"))
 def test_a_release_that_is_never_ready_gets_no_traffic(
     about: str, ground: Ground, served: str, tmp_path: Path
 ) -> None:
@@ -109,7 +115,7 @@ BREAK_LATER = {
 }
 
 
-@pytest.mark.parametrize("about", BREAK_LATER)
+@pytest.mark.parametrize("about", shared(BREAK_LATER, "dies after some seconds"))
 def test_a_release_that_breaks_under_traffic_is_taken_back(
     about: str, ground: Ground, served: str, tmp_path: Path
 ) -> None:

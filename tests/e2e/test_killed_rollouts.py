@@ -17,7 +17,7 @@ from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(600)]
 
 STEPS = (
     *("lease.acquire", "stage", "stage.unpack", "stage.install", "stage.publish", "migrate", "start", "gate"),
@@ -64,8 +64,19 @@ Fault = Callable[[Started, Frozen], None]
 FAULTS: tuple[Fault, ...] = (kill_the_controller, cut_the_session, kill_the_helper, crash_the_host)
 
 
+# One cell in each way, among them the moments before and after traffic moves.
+SHARE = {
+    (kill_the_controller, Moment("switch", "begin")),
+    (kill_the_helper, Moment("stage.install", "begin")),
+    (crash_the_host, Moment("switch", "end")),
+}
 CELLS = [
-    pytest.param(moment, fault, id=f"{fault.__name__} at {moment}".replace("_", " "))
+    pytest.param(
+        moment,
+        fault,
+        id=f"{fault.__name__} at {moment}".replace("_", " "),
+        marks=[pytest.mark.share] if (fault, moment) in SHARE else [],
+    )
     for fault in FAULTS
     for moment in MOMENTS
 ]

@@ -20,7 +20,7 @@ from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(900)]
 
 APPLIED = "SELECT version_num FROM shop.alembic_version"
 ADD = ("aaaaaaaaaaa1", "expand", "ALTER TABLE shop.products ADD COLUMN note text")
@@ -66,6 +66,7 @@ def locked(host: Host) -> Iterator[None]:
         )
 
 
+@pytest.mark.share
 def test_a_migration_behind_a_lock_holds_up_no_customer_and_succeeds_when_it_is_free(
     ground: Ground, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(600)]
 
 # Who asks later than this after the switch is answered by the new release.
 LATEST_MS = 100
@@ -50,6 +50,7 @@ def holding(ground: Ground, started: Started, step: str, release: str) -> None:
     hosts.until(f"{started.typed} begins {step}", begun, seconds=120)
 
 
+@pytest.mark.share
 def test_a_deploy_and_a_rollback_under_load_lose_nothing(ground: Ground) -> None:
     shop, (bundle, new), before, since = ground.shop(), new_release(ground), ground.live(), time.time()
     with shop.load(RATE) as load:
@@ -157,6 +158,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.share
 def test_hostile_words_are_refused_before_any_connection(ground: Ground) -> None:
     # Unbuffered: the daemon itself counts, not a connection that would be one more.
     count = "/Accepted.*for deploy/ {found++} END {print found + 0}"

@@ -19,7 +19,7 @@ from tests.e2e.freezing import Moment, Watch
 from tests.e2e.ground import RATE, Ground, ground_of, late_ms, new_release, running, slipway, switches
 from tests.lab.host import Host
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(900)]
 
 LATEST_MS = 100
 THIRD = "10.83.7.33"

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import re
 import subprocess
 import sys
 import time
@@ -56,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
     packages.add_argument("--version", choices=tuple(postgresql.BINARIES), default=archive.VERSION)
     packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
     command("redis", "Unpack Debian's redis-server; print the program.", inventory=False)
-    command("install", "Install the Debian packages that the lab needs.", inventory=False)
+    command("install", "Install the Debian packages that the lab needs.", inventory=False).add_argument(
+        "--tests", action="store_true", help="and what the tests run beside it"
+    )
     return main
 
 
@@ -178,10 +181,13 @@ def address(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def install(_arguments: argparse.Namespace) -> int:
+def install(arguments: argparse.Namespace) -> int:
     """Install what is missing."""
-    absent = sorted({commands.DEBIAN_PACKAGES[need] for need in commands.missing()})
-    if not absent:
+    needed = commands.DEBIAN_PACKAGES | (commands.TEST_PACKAGES if arguments.tests else {})
+    absent = sorted({needed[need] for need in commands.missing(needed)})
+    welcome = commands.WELCOME_PACKAGES if arguments.tests else {}
+    wanted = sorted({welcome[need] for need in commands.missing(welcome)})
+    if not absent and not wanted:
         print("Nothing to do: this machine has every program the lab needs.")
         return 0
     line = ["apt-get", "install", "--yes", "--no-install-recommends", *absent]
@@ -191,12 +197,25 @@ def install(_arguments: argparse.Namespace) -> int:
             f"Have this done: {' '.join(line)}"
         )
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for step in (["apt-get", "update"], line):
-        if subprocess.run(step, env=environment).returncode != 0:
-            raise LabError(
-                f"{' '.join(step)} failed, see above; what it did before that stays. Type it again."
-            )
+    update(environment)
+    line += [package for package in wanted if has_candidate(package)]
+    if subprocess.run(line, env=environment).returncode != 0:
+        raise LabError(f"{' '.join(line)} failed, see above; what it did before that stays. Type it again.")
     return 0
+
+
+def update(environment: dict[str, str]) -> None:
+    """Fetch the package lists."""
+    if subprocess.run(["apt-get", "update"], env=environment).returncode != 0:
+        raise LabError("apt-get update failed, see above; nothing was installed. Type it again.")
+
+
+def has_candidate(package: str) -> bool:
+    """Whether this machine's archive has the package itself."""
+    said = subprocess.run(
+        ["apt-cache", "policy", package], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
+    )
+    return bool(re.search(r"Candidate: (?!\(none\))", said.stdout))
 
 
 COMMANDS = {

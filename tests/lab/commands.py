@@ -26,6 +26,10 @@ DEBIAN_PACKAGES = {
     "setpriv": "util-linux",
     "findmnt": "util-linux",
 }
+# What tests run beside that.
+TEST_PACKAGES = {"nft": "nftables"}
+# What they run where the machine's archive has it: Ubuntu has Chromium as a snap alone.
+WELCOME_PACKAGES = {"chromium": "chromium"}
 ARCHIVE_NEEDS = ("apt-ftparchive", "dpkg-deb", "gpg", "npm", "node", "setpriv")
 
 # A child ends with the lab command that started it, even when that command is killed.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import made_once
 from tests.templates.rendering import CASES, HostTree, render
 from tests.unit.ansible_run import load_plugin
 
@@ -15,12 +16,16 @@ RELEASE = "20261122T160501Z-3f2a9c1"
 Trees = dict[tuple[str, str], HostTree]
 
 
+def render_all(folder: Path) -> None:
+    """Render every case into a folder of its name."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda case: render(case, folder / case.name), CASES))
+
+
 @pytest.fixture(scope="session")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
     """{(case, host): its tree} of every inventory on every platform."""
-    folder = tmp_path_factory.mktemp("rendered")
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda case: render(case, folder / case.name), CASES))
+    folder = made_once(tmp_path_factory, "rendered", render_all)
     return {
         (case.name, host): HostTree(case, host, folder / case.name / host)
         for case in CASES

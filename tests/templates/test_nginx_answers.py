@@ -75,6 +75,12 @@ def site_of(text: str, folder: Path) -> str:
     return re.sub(r"default 0;", "default 1;", head) + passing
 
 
+def buffers_below(folder: Path) -> str:
+    """Directives for bodies that nginx keeps in files: the compiled-in folders are those of an installed package."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+
+
 def nginx_of(suite: str) -> list[str]:
     """The command that runs a suite's own nginx with the suite's own libraries."""
     root = checkers.root(suite)
@@ -101,7 +107,9 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
     host = support.make_host(folder)
     rendered = (tree / "etc/nginx/conf.d" / config).read_text()
     (folder / "site.conf").write_text(site_of(moved(rendered, tree, folder), folder))
-    (folder / "nginx.conf").write_text(moved((tree / "etc/nginx/nginx.conf").read_text(), tree, folder))
+    main_file = moved((tree / "etc/nginx/nginx.conf").read_text(), tree, folder)
+    main_file = re.sub(r"^.*(modules-enabled|mime\.types).*\n", "", main_file, flags=re.M)
+    (folder / "nginx.conf").write_text(main_file.replace("http {\n", f"http {{\n{buffers_below(folder)}", 1))
     (folder / "empty").touch()
     support.install_release(host, RELEASE)
     (host.root / "srv/shop/current").symlink_to(f"releases/{RELEASE}")
@@ -109,9 +117,6 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
         ["python3", "-IS", SERVER, str(host.runtime_socket(RELEASE)), RELEASE, "ready"],
         stdout=subprocess.DEVNULL,
     )
-    text = (folder / "nginx.conf").read_text()
-    text = re.sub(r"^.*(modules-enabled|mime\.types).*\n", "", text, flags=re.M)
-    (folder / "nginx.conf").write_text(text)
     nginx = subprocess.Popen(
         [
             *nginx_of(SUITES[platform]),
@@ -124,7 +129,12 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
         ]
     )
     found = Site(host, folder / "site.sock", name == "behind the edge")
-    wait_for(lambda: found.socket.exists() and host.runtime_socket(RELEASE).exists())
+
+    def serves() -> bool:
+        assert nginx.poll() is None, f"nginx of {platform} did not start: what it said is above"
+        return found.socket.exists() and host.runtime_socket(RELEASE).exists()
+
+    wait_for(serves)
     yield found
     for process in (nginx, server):
         process.terminate()
