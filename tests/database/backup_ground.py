@@ -1,4 +1,4 @@
-"""A throw-away server with a shop in it, and the host's backup program pointed at it; 14 and 15 alike."""
+"""A throw-away server with a shop in it, and the backup program pointed at it; its clients are its own or those of 15."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from typing import Any
 import psycopg
 
 from fabfile.helper import build_helper
-from tests.unit.test_postgresql_harness import BINARIES, OS_USER, run_as_owner
+from tests.database import clusters
+from tests.database.clusters import programs
+from tests.unit.test_postgresql_harness import OS_USER
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "roles/backups/files/database_backup"
@@ -47,17 +49,11 @@ INSERT INTO shop.orders (account) SELECT n % 50 + 1 FROM generate_series(1, 500)
 INSERT INTO shop."Od""d; name's
 " VALUES (1), (2);
 """
-HBA = "local all all trust\n"
-
-
-@functools.cache
-def programs(version: int) -> Path:
-    """The folder of a server's programs."""
-    if version == 14:
-        return BINARIES
-    asked = [sys.executable, "-m", "tests.lab", "packages", "--version", str(version), "--bin"]
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
-    return Path(done.stdout.strip().splitlines()[-1])
+CONF = """
+listen_addresses = ''
+fsync = off
+shared_preload_libraries = 'pg_stat_statements'
+"""
 
 
 def clients(version: int) -> Path:
@@ -83,23 +79,11 @@ class Ground:
 
     def start(self) -> None:
         """Start the server."""
-        run_as_owner(
-            programs(self.version) / "pg_ctl", "start", "-w", "-t", "120", "-D", self.directory / "data",
-            "-l", self.directory / "log", "-o", f"-k {self.directory}",
-        )  # fmt: skip
+        clusters.start(self.version, self.directory / "data", self.directory)
 
     def stop(self) -> None:
         """Stop the server at once; nothing is done when it is not running."""
-        if (self.directory / "data/postmaster.pid").exists():
-            run_as_owner(
-                programs(self.version) / "pg_ctl",
-                "stop",
-                "-w",
-                "-m",
-                "immediate",
-                "-D",
-                self.directory / "data",
-            )
+        clusters.stop(self.version, self.directory / "data")
 
     def connect(self, database: str = "shop", user: str = "postgres") -> psycopg.Connection[Any]:
         """A connection that commits by itself."""
@@ -168,6 +152,24 @@ class Ground:
         self.config.write_text(f"[backup]\n{lines}")
 
 
+@functools.cache
+def template(version: int) -> Path:
+    """A server's data with the shop in it, stopped in order."""
+
+    def filled(data: Path) -> None:
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write(CONF)
+        clusters.start(version, data, data.parent)
+        made = Ground(data.parent, version)
+        with made.connect("postgres") as connection:
+            for statement in SHOP.strip().split(";\n"):
+                connection.execute(statement.encode())
+        made.sql(TABLES)
+        clusters.stop(version, data, "fast")
+
+    return clusters.filled("backup", version, filled)
+
+
 @contextmanager
 def ground(version: int) -> Iterator[Ground]:
     """A server of this version with the shop in it."""
@@ -175,24 +177,13 @@ def ground(version: int) -> Iterator[Ground]:
     if os.geteuid() == 0:
         shutil.chown(made.directory, OS_USER)
     made.directory.chmod(0o755)
-    run_as_owner(
-        programs(version) / "initdb", "--pgdata", made.directory / "data", "--username=postgres", "--encoding=UTF8",
-        "--locale=C.UTF-8", "--no-sync", "--auth=trust",
-    )  # fmt: skip
-    with (made.directory / "data/postgresql.conf").open("a") as settings:
-        settings.write(
-            "listen_addresses = ''\nfsync = off\nshared_preload_libraries = 'pg_stat_statements'\n"
-        )
+    clusters.copy(template(version), made.directory / "data")
     (made.directory / "database-backup").write_bytes(build_helper(PACKAGE))
     made.backups.mkdir(mode=0o700)
     (made.directory / "current").symlink_to("releases/20261122T160501Z-3f2a9c1")
     made.configure()
     try:
         made.start()
-        with made.connect("postgres") as connection:
-            for statement in SHOP.strip().split(";\n"):
-                connection.execute(statement.encode())
-        made.sql(TABLES)
         yield made
     finally:
         made.stop()

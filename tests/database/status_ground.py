@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import shutil
@@ -20,8 +21,9 @@ from fabfile.database import look, thresholds
 from fabfile.database.findings import Finding, Level, Report
 from fabfile.database.judging import About
 from fabfile.database.thresholds import Threshold
-from tests.database.toolbox_ground import VERSIONS, programs, wait_for
-from tests.unit.test_postgresql_harness import OS_USER, owned_directory, run_as_owner
+from tests.database import clusters
+from tests.database.toolbox_ground import wait_for
+from tests.unit.test_postgresql_harness import OS_USER, owned_directory
 
 HEAD = "a3f6d8025b71"
 ROLES = ("postgres", "slipway_ops", "slipway_backup", "shop", "outsider")
@@ -103,14 +105,10 @@ class Cluster:
                 session.execute(statement.encode())
 
     def start(self) -> None:
-        run_as_owner(
-            programs(self.version) / "pg_ctl", "start", "-w", "-t", "120", "-D", self.data,
-            "-l", self.directory / "log", "-o", f"-k {self.directory} -p {self.port}",
-        )  # fmt: skip
+        clusters.start(self.version, self.data, self.directory, self.port)
 
     def stop(self, mode: str = "immediate") -> None:
-        if (self.data / "postmaster.pid").exists():
-            run_as_owner(programs(self.version) / "pg_ctl", "stop", "-w", "-m", mode, "-D", self.data)
+        clusters.stop(self.version, self.data, mode)
 
     def look(self, role: str = "slipway_ops", about: About | None = None, **limits: Threshold) -> Report:
         """A report on this server, with some thresholds of the test's own (blocked=..., idle_in_transaction=...)."""
@@ -144,26 +142,32 @@ def wrong(report: Report) -> dict[str, str]:
     return {each.check: each.sentence for each in report.findings if each.level is not Level.OK}
 
 
-def make(version: int) -> Cluster:
-    """A server that is not started; whoever runs the tests may be any of its roles, by peer."""
-    directory = owned_directory("slipway-status-")
-    cluster = Cluster(directory, version)
-    run_as_owner(
-        programs(version) / "initdb", "--pgdata", cluster.data, "--username", "postgres", "--encoding", "UTF8",
-        "--locale", "C.UTF-8", "--data-checksums", "--no-sync", "--auth", "reject",
-    )  # fmt: skip
+def configure(data: Path, version: int) -> None:
+    """Write a server's files: whoever runs the tests may be any of its roles, by peer."""
     users = {OS_USER, pwd.getpwuid(os.geteuid()).pw_name}
-    (cluster.data / "pg_hba.conf").write_text(
+    (data / "pg_hba.conf").write_text(
         "local all all peer map=tests\nlocal replication postgres peer map=tests\n"
     )
-    (cluster.data / "pg_ident.conf").write_text(
-        "".join(f"tests {user} {role}\n" for user in users for role in ROLES)
-    )
-    (cluster.data / "conf.d").mkdir()
-    (cluster.data / "conf.d/slipway.conf").write_text(SLIPWAY)
-    with (cluster.data / "postgresql.conf").open("a") as settings:
+    (data / "pg_ident.conf").write_text("".join(f"tests {user} {role}\n" for user in users for role in ROLES))
+    (data / "conf.d").mkdir()
+    (data / "conf.d/slipway.conf").write_text(SLIPWAY)
+    with (data / "postgresql.conf").open("a") as settings:
         settings.write(CONF + ("reserved_connections = 2\n" if version >= 16 else ""))
-    return cluster
+
+
+@functools.cache
+def template(version: int) -> Path:
+    """A server's data with the project's database, stopped in order."""
+
+    def filled(data: Path) -> None:
+        configure(data, version)
+        # Its socket is beside its data for as long as it is filled.
+        cluster = Cluster(data.parent, version)
+        clusters.start(version, data, data.parent)
+        fill(cluster)
+        clusters.stop(version, data, "fast")
+
+    return clusters.filled("status", version, filled)
 
 
 def fill(cluster: Cluster) -> None:
@@ -197,20 +201,20 @@ def _grant_as_the_role(session: psycopg.Connection[Any]) -> None:
 
 @contextmanager
 def running(version: int) -> Iterator[Cluster]:
-    """A server from nothing to its end."""
-    cluster = make(version)
+    """A server of one's own, from its start to its end."""
+    cluster = Cluster(owned_directory("slipway-status-"), version)
     try:
+        clusters.copy(template(version), cluster.data)
         cluster.start()
-        fill(cluster)
         yield cluster
     finally:
         cluster.stop()
         shutil.rmtree(cluster.directory)
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
-def one_a_version(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    with running(int(request.param)) as cluster:
+@pytest.fixture(scope="session")
+def one_a_version(version: int) -> Iterator[Cluster]:
+    with running(version) as cluster:
         yield cluster
 
 

@@ -11,10 +11,10 @@ import pytest
 from tests.database.backup_ground import Ground, ground
 
 
-@pytest.fixture(scope="module", params=[14, 15], ids=["14", "15"])
-def server(request: pytest.FixtureRequest) -> Iterator[Ground]:
+@pytest.fixture(scope="module")
+def server(version: int) -> Iterator[Ground]:
     """A server for all tests of this file."""
-    with ground(request.param) as made:
+    with ground(version) as made:
         yield made
 
 
@@ -33,6 +33,7 @@ def newest(shop: Ground) -> str:
     return str(shop.mark("latest")["file"])
 
 
+@pytest.mark.every_version("14 is restored by the programs of 15, 15 by its own", of=(14, 15))
 def test_a_restored_database_is_what_was_dumped(shop: Ground) -> None:
     status, answer = shop.ask("restore", "--into=scratch")
 

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from fabfile.database import toolbox_screen
@@ -119,6 +120,7 @@ def test_a_try_that_failed_is_there_once_with_its_sentence_and_one_that_did_noth
     assert [entry.run.sentence for entry in failed if entry.run] == ["gave up", "division by zero"]
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_the_newest_comes_first_and_no_more_than_are_asked_for(ground: Ground) -> None:
     moments = [entry.at for entry in found(ground).entries]
     assert moments == sorted(moments, reverse=True)

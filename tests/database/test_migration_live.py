@@ -1,4 +1,4 @@
-"""The service's own migrator on servers of 14 and 15: what it says is what `fab migrate` tells and the host records."""
+"""The service's own migrator on a real server: what it says is what `fab migrate` tells and the host records."""
 
 from __future__ import annotations
 

@@ -64,6 +64,7 @@ SELECT DISTINCT l.mode FROM pg_locks AS l WHERE l.pid = pg_backend_pid() AND l.r
 """
 
 
+@pytest.mark.every_version("which lock a statement takes is each server's own")
 @pytest.mark.parametrize(("sql", "table", "lock", "effect"), CASES, ids=[case[0][:60] for case in CASES])
 def test_the_lock_is_the_one_that_a_server_takes(
     ground: Ground, sql: str, table: str, lock: str, effect: str
@@ -112,6 +113,7 @@ def test_sql_that_cannot_be_read_is_refused() -> None:
         statements.effects("ALTER TABLE nonsense nonsense")
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_tables_have_their_size_and_who_is_in_the_way(ground: Ground) -> None:
     holder = ground.holding("SELECT count(*) FROM shop.orders", "shop", "nightly \x1b[2Jreport")
     ops: psycopg.Connection[object] = ground.connect("slipway_ops")

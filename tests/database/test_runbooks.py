@@ -56,6 +56,7 @@ def test_every_line_that_can_be_critical_has_its_page() -> None:
     assert {f"db-{name}" for name in RUNBOOKS} <= {page.stem for page in PAGES}
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_every_query_of_a_page_is_one_that_who_looks_may_ask(ground: Ground) -> None:
     ops = ground.connect("slipway_ops")
     asked = [

@@ -188,6 +188,7 @@ def test_a_line_the_server_refuses_is_critical(cluster: Cluster, name: str, line
     assert found(report, check).level is Level.CRITICAL
 
 
+@pytest.mark.every_version("14 does not say what it refuses of pg_ident.conf")
 @pytest.mark.parametrize("line", ["tests alone\n", "tests /( shop\n"])
 def test_a_mapping_that_the_server_refuses_is_critical(cluster: Cluster, line: str) -> None:
     file = cluster.data / "pg_ident.conf"
@@ -296,11 +297,13 @@ def with_standby(version: int) -> Iterator[tuple[Cluster, Cluster]]:
             shutil.rmtree(directory)
 
 
+@pytest.mark.every_version("16 keeps some for roles that are no superusers", of=(14, 16))
 def test_connections_kept_for_some_are_no_room_for_all(cluster: Cluster) -> None:
     room = 24 - 3 - (2 if cluster.version >= 16 else 0)
     assert f" of {room} connections are taken" in found(cluster.look(), "connections").sentence
 
 
+@pytest.mark.every_version("the refusal's words are each server's own")
 def test_when_all_connections_are_taken_the_server_says_so(cluster: Cluster) -> None:
     failures: list[psycopg.OperationalError] = []
     while not failures:

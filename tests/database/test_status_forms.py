@@ -49,6 +49,7 @@ def test_json_of_a_hostile_name_has_no_escape(cluster: Cluster) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]|\\u00[01]", encoding.encoded(report))
 
 
+@pytest.mark.every_version("its one statement is sent to servers of every version")
 def test_the_program_for_kept_connections_asks_the_same_and_is_judged_alike(cluster: Cluster) -> None:
     program = PROGRAM.read_text()
     for name in ("limits", "usage", "sessions", "prepared"):

@@ -12,8 +12,8 @@ import psycopg
 from fabfile.database.findings import Finding, Level
 from fabfile.database.judging import About
 from fabfile.database.sections import workload
+from tests.database.clusters import programs
 from tests.database.status_ground import Cluster, cluster, one_a_version, running, wrong
-from tests.database.toolbox_ground import programs
 from tests.unit.test_postgresql_harness import run_as_owner
 
 __all__ = ["cluster", "one_a_version", "running"]

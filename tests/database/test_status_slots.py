@@ -43,6 +43,9 @@ def test_one_that_was_left_just_now_is_in_peace_until_it_keeps_much(cluster: Clu
     assert strict.value > 1_000_000
 
 
+@pytest.mark.every_version(
+    "17 says since when a slot is unread, and what makes one lost changed from version to version"
+)
 def test_one_that_nobody_has_read_for_long_is_a_warning(cluster: Cluster, dead: str) -> None:
     if cluster.version < 17:
         # The server does not say since when; the WAL that the slot would read next does.
@@ -66,6 +69,9 @@ def test_one_that_keeps_a_quarter_of_what_is_free_is_critical(cluster: Cluster, 
     assert found(report, "wal-room").level is Level.WARN
 
 
+@pytest.mark.every_version(
+    "17 says since when a slot is unread, and what makes one lost changed from version to version"
+)
 def test_one_that_has_lost_its_wal_is_critical(cluster: Cluster, dead: str) -> None:
     with cluster.connect() as session:
         session.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")

@@ -75,6 +75,7 @@ WIDE = (
 TENTHS = Threshold(1 << 20, 4 << 20, "B")
 
 
+@pytest.mark.every_version("the visibility map that it stands on is each server's own")
 def test_bloat_of_a_table_that_who_looks_may_not_read_is_measured(cluster: Cluster) -> None:
     cluster.execute(*WIDE)
     dead = cluster.look(bloat=TENTHS)

@@ -23,6 +23,7 @@ def plan(connection: psycopg.Connection[Any], text: str, analyze: bool = False) 
     return explain.plan(connection, explain.parsed(text), analyze)
 
 
+@pytest.mark.every_version("16 has generic plans of its own")
 def test_a_statement_of_pg_stat_statements_has_its_generic_plan(
     ground: Ground, backup: psycopg.Connection[Any]
 ) -> None:

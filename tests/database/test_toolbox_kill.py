@@ -45,6 +45,7 @@ def is_gone(ground: Ground, pid: int) -> bool:
     return row == (0,)
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_a_statement_is_cancelled_after_it_was_shown_and_agreed_to(
     ground: Ground, signal: psycopg.Connection[Any]
 ) -> None:
@@ -73,6 +74,7 @@ def test_without_a_yes_nothing_is_done(ground: Ground, signal: psycopg.Connectio
         assert session.thread.is_alive()
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_a_session_idle_in_a_transaction_needs_terminate(
     ground: Ground, signal: psycopg.Connection[Any]
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_query_has_the_form_of_its_server() -> None:
         queries.statement("top", 13, reading.FOLDER)
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_a_queue_is_shown_with_its_root_first(ground: Ground, ops: psycopg.Connection[Any]) -> None:
     root = ground.holding("LOCK TABLE shop.orders IN ACCESS EXCLUSIVE MODE", "postgres", HOSTILE)
     with (
@@ -128,6 +129,7 @@ def test_a_prepared_transaction_that_blocks_is_said(ground: Ground, ops: psycopg
         holder.execute("ROLLBACK PREPARED 'left'")
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_locks_show_holders_before_waiters(ground: Ground, ops: psycopg.Connection[Any]) -> None:
     holder = ground.holding("LOCK TABLE shop.accounts IN ACCESS EXCLUSIVE MODE", "postgres")
     with ground.running("SELECT 'secret' FROM shop.accounts") as waiting:
@@ -143,6 +145,7 @@ def test_locks_show_holders_before_waiters(ground: Ground, ops: psycopg.Connecti
     assert readings.locks(ops, True, 50).note == "Nobody waits for a lock."
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_statements_by_every_measure(ground: Ground, ops: psycopg.Connection[Any]) -> None:
     ground.connect("shop").execute("SELECT count(*) FROM shop.orders WHERE state = 'secret'")
     for measure in readings.MEASURES:
@@ -163,6 +166,7 @@ def test_a_database_without_pg_stat_statements_is_said(ground: Ground) -> None:
         readings.top(elsewhere, "total", 10)
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_indexes(ground: Ground, ops: psycopg.Connection[Any]) -> None:
     owner = ground.connect()
     owner.execute("INSERT INTO shop.accounts VALUES (-1, 'twice'), (-2, 'twice')")
@@ -187,6 +191,7 @@ def test_indexes(ground: Ground, ops: psycopg.Connection[Any]) -> None:
         owner.execute("DELETE FROM shop.accounts WHERE id < 0")
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_sizes_name_tables_as_sql_has_them(ops: psycopg.Connection[Any]) -> None:
     databases, tables, indexes = readings.sizes(ops, 50).tables
     assert "shop" in column(databases, "database")
@@ -203,6 +208,7 @@ def test_a_locked_table_is_said_and_not_waited_for(ground: Ground, ops: psycopg.
         readings.sizes(ops, 50)
 
 
+@pytest.mark.every_version("the query is sent to servers of every version")
 def test_bloat_of_tables_and_indexes_is_measured(ground: Ground, ops: psycopg.Connection[Any]) -> None:
     owner = ground.connect()
     owner.execute(

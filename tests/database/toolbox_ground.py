@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.unit.test_postgresql_harness import BINARIES, owned_directory, run_as_owner
+from tests.database import clusters
+from tests.unit.test_postgresql_harness import owned_directory
 
-ROOT = Path(__file__).parents[2]
-# Every version that the role postgresql sets up.
-VERSIONS = (14, 15, 16, 17)
 PATIENCE = 60.0
 CONF = """
 listen_addresses = ''
@@ -63,16 +58,6 @@ GRANT USAGE ON SCHEMA shop TO shop;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA shop TO shop;
 ANALYZE;
 """
-
-
-@functools.cache
-def programs(version: int) -> Path:
-    """The folder of a server's programs."""
-    if version == 14:
-        return BINARIES
-    asked = [sys.executable, "-m", "tests.lab", "packages", "--version", str(version), "--bin"]
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
-    return Path(done.stdout.strip().splitlines()[-1])
 
 
 @dataclass
@@ -153,25 +138,15 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
-def server(request: pytest.FixtureRequest) -> Iterator[Ground]:
+@pytest.fixture(scope="session")
+def server(version: int) -> Iterator[Ground]:
     """One server a version for all tests of the toolbox."""
-    version = int(request.param)
-    folder = programs(version)
-    missing = [name for name in ("initdb", "pg_ctl", "postgres") if not (folder / name).is_file()]
-    assert not missing, f"{folder} has no {', '.join(missing)}: make unit gets every version"
     directory = owned_directory("slipway-tools-")
     data = directory / "data"
-    run_as_owner(
-        folder / "initdb", "--pgdata", data, "--username", "postgres", "--encoding", "UTF8", "--locale", "C.UTF-8",
-        "--no-sync", "--auth", "trust",
-    )  # fmt: skip
+    clusters.copy(clusters.empty(version), data)
     with (data / "postgresql.conf").open("a") as settings:
         settings.write(CONF)
-    log = directory / "log"
-    run_as_owner(
-        folder / "pg_ctl", "start", "-w", "-t", "120", "-D", data, "-l", log, "-o", f"-k {directory}"
-    )
+    clusters.start(version, data, directory)
     ground = Ground(directory, version)
     try:
         with psycopg.connect(
@@ -183,7 +158,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Ground]:
             made.execute(SHOP.encode())
         yield ground
     finally:
-        run_as_owner(folder / "pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+        clusters.stop(version, data)
         shutil.rmtree(directory)
 
 
@@ -202,4 +177,4 @@ def ground(server: Ground) -> Iterator[Ground]:
         wait_for(lambda: watcher.execute(asked, (pids,)).fetchone() == (0,))
 
 
-__all__ = ["ROOT", "Ground", "ground", "server", "wait_for"]
+__all__ = ["Ground", "ground", "server", "wait_for"]

@@ -1,0 +1,30 @@
+"""Which servers a test runs on: the one that Ubuntu 22.04 brings; each of 14 to 17 where what it shows can differ."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.database import clusters
+from tests.database.clusters import USUAL, VERSIONS
+
+MARK = "every_version"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        f"{MARK}(why, of=versions): runs on servers of 14 to 17 (or of those), because what it shows is theirs",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "version" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker(MARK)
+    assert mark is None or mark.args, f"{metafunc.definition.nodeid}: {MARK} needs its reason"
+    versions = mark.kwargs.get("of", VERSIONS) if mark else (USUAL,)
+    metafunc.parametrize("version", versions, ids=[f"pg{each}" for each in versions], scope="session")
+
+
+def pytest_unconfigure() -> None:
+    clusters.leave()
