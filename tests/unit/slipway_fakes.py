@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,20 +81,7 @@ class Units:
         if unit.startswith("shop-backfill"):
             return self.backfill(unit, log)
         socket = self.root / "run/shop" / self.release(unit) / "http.sock"
-        server_program = str(Path(__file__).with_name("slipway_fake_server.py"))
-        command = [
-            sys.executable,
-            "-IS",
-            server_program,
-            str(socket),
-            self.release(unit),
-            self.behaviour(unit),
-        ]
-        with log.open("ab") as stream:
-            server = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
-            )
-        self.save(unit, pid=server.pid)
+        self.save(unit, pid=spawn(log, serve, str(socket), self.release(unit), self.behaviour(unit)))
         return 0
 
     def migrate(self, unit: str, log: Path) -> int:
@@ -147,6 +136,35 @@ class Units:
         return 0
 
 
+def spawn(log: Path, program: Callable[..., int], *words: str) -> int:
+    """Runs program in a process of its own that has nothing of this one's but the log; returns its number."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        stream = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        for standard, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, stream), (2, stream)):
+            os.dup2(source, standard)
+        # The lock, above all: a unit's processes do not inherit it.
+        os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+        os._exit(program(*words))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def serve(*words: str) -> int:
+    # `python -IS` has not this folder on its path.
+    sys.path.insert(0, str(Path(__file__).parent))
+    import slipway_fake_server
+
+    return int(slipway_fake_server.main(*words))
+
+
 def alive(pid: int | None) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -178,28 +196,15 @@ def systemd_run(units: Units, words: list[str]) -> int:
         print(f"Failed to start transient timer unit: Unit {unit} already exists.")
         return 1
     command = words[next(number for number, word in enumerate(words) if not word.startswith("--")) :]
-    waiting = [
-        sys.executable,
-        "-IS",
-        __file__,
-        "timer",
-        str(units.folder),
-        unit,
-        options["--on-active"],
-        *command,
-    ]
-    with (units.folder / "logs" / unit).open("ab") as stream:
-        timer = subprocess.Popen(
-            waiting, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
-        )
-    units.save(unit, pid=timer.pid)
+    waiting = (str(units.folder), unit, options["--on-active"], *command)
+    units.save(unit, pid=spawn(units.folder / "logs" / unit, timer, *waiting))
     return 0
 
 
-def timer(units: Units, words: list[str]) -> int:
-    time.sleep(float(words[1]))
-    units.save(words[0], pid=None)
-    os.execv(words[2], words[2:])
+def timer(folder: str, unit: str, seconds: str, *command: str) -> int:
+    time.sleep(float(seconds))
+    Units(Path(folder)).save(unit, pid=None)
+    os.execv(command[0], command)
 
 
 def journalctl(units: Units, words: list[str]) -> int:
@@ -227,8 +232,6 @@ def main(name: str, folder: str, *words: str) -> int:
         return systemctl(units, list(words))
     if name == "systemd-run":
         return systemd_run(units, list(words))
-    if name == "timer":
-        return timer(units, list(words))
     if name == "journalctl":
         return journalctl(units, list(words))
     return quick_python(list(words))

@@ -17,16 +17,22 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pip
 
 FILES = Path(__file__).parents[2] / "roles/release/files"
 sys.path.insert(0, str(FILES))
+# Run as a program, too.
+sys.path.insert(0, str(Path(__file__).parent))
 
-from slipway import journal  # noqa: E402
+import slipway_fake_server  # noqa: E402, F401  (a server is a fork of this process)
+import slipway_fakes  # noqa: E402
+from slipway import journal, processes, systemd  # noqa: E402
 from slipway.host import Host as Host  # noqa: E402
 from slipway.journal import Journal  # noqa: E402
 
@@ -187,6 +193,23 @@ def command(root: Path, *words: str, kill_after: int = 0) -> list[str]:
 def unit_states(root: Path) -> dict[str, dict[str, Any]]:
     """What the fake systemd knows, by unit."""
     return {path.stem: json.loads(path.read_text()) for path in (root.parent / "fake/units").glob("*.json")}
+
+
+@contextmanager
+def quick_systemd() -> Iterator[None]:
+    """The fake systemd answers in this process meanwhile; a new interpreter for each question takes longer."""
+    real = processes.run
+
+    def run_here(command: Sequence[str], *arguments: Any, **options: Any) -> processes.Outcome:
+        program = Path(command[0])
+        if program.parent.name != "fake":
+            return real(command, *arguments, **options)
+        with redirect_stdout(io.StringIO()) as said:
+            code = slipway_fakes.main(program.name, str(program.parent), *command[1:])
+        return processes.Outcome(code, said.getvalue())
+
+    with mock.patch.object(systemd, "run", run_here):
+        yield
 
 
 def end_units(root: Path) -> None:

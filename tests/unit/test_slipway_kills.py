@@ -31,7 +31,14 @@ from tests.unit.test_slipway_recovery import wait_for
 from slipway.cli import main  # isort: skip
 
 LEASE = ["lease", "acquire", "--holder", "ada", "--process", "11@laptop", "--command", "fab deploy"]
+MEMORY = Path("/dev/shm")
 FOURTH = "20261125T080000Z-99cc003"
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    with support.quick_systemd():
+        yield
 
 
 def say(host: Host, *words: str) -> tuple[int, dict[str, Any]]:
@@ -163,7 +170,8 @@ def crash(host: Host) -> None:
 
 @contextmanager
 def fresh(case: Case) -> Iterator[Host]:
-    folder = Path(tempfile.mkdtemp(prefix="sw"))
+    # In memory where there is such a folder: what a flush to the disk is for, no kill of a process shows.
+    folder = Path(tempfile.mkdtemp(prefix="sw", dir=MEMORY if MEMORY.is_dir() else None))
     host = support.make_host(folder)
     try:
         for release in (RELEASE, OTHER):
