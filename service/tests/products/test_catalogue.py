@@ -1,6 +1,5 @@
 """What an admin does to products, and what everybody sees of it."""
 
-import uuid
 from typing import Any
 
 import httpx2
@@ -228,6 +227,6 @@ async def test_prices_come_back_to_the_cent(client: httpx2.AsyncClient, admin: H
     assert created.json()["price"] == {"0": "0.00", "1.5": "1.50"}.get(price, price)
 
 
-@pytest.mark.parametrize("id_", ["x", "0", str(uuid.uuid4())[:-1], "%27", "' OR 1=1"])
+@pytest.mark.parametrize("id_", ["x", "0", "3f2a9c1e-0b7d-4d52-8a61-5c0e9f7b2d4", "%27", "' OR 1=1"])
 async def test_an_id_that_is_none_names_no_product(client: httpx2.AsyncClient, id_: str) -> None:
     assert_problem(await client.get(f"{PRODUCTS}/{id_}"), 404)
