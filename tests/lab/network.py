@@ -154,11 +154,16 @@ class Network:
 
     def used(self) -> bool:
         """Say whether any host of this machine runs on the bridge."""
-        return any(host.bridge == self.bridge for host in self.registry.running())
+        return used(self.registry, self.bridge)
 
     def remove(self) -> None:
         """End the package cache and remove the bridge. The caller holds the bridge's lock."""
         remove(self.registry, self.bridge)
+
+
+def used(registry: Registry, bridge: str) -> bool:
+    """Say whether any host of this machine runs on a bridge."""
+    return any(host.bridge == bridge for host in registry.running())
 
 
 def remove(registry: Registry, bridge: str) -> None:
@@ -181,9 +186,8 @@ def sweep(registry: Registry) -> None:
             if free and registry.running_at(host.address) is None:
                 registry.record(host.address).unlink(missing_ok=True)
                 cgroups.remove(host.machine)
-    used = {host.bridge for host in registry.running()}
     for folder in registry.bridges.iterdir():
-        if folder.name not in used:
-            with registry.lock_if_free(folder.name) as free:
-                if free:
-                    remove(registry, folder.name)
+        with registry.lock_if_free(folder.name) as free:
+            # Asked under the lock: a host that boots meanwhile has it.
+            if free and not used(registry, folder.name):
+                remove(registry, folder.name)

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from tests.lab import process
+from tests.lab import network, process
 from tests.lab.errors import LabError
 from tests.lab.registry import Registry
 
@@ -78,3 +79,20 @@ def test_a_killed_command_leaves_no_lock(registry: Registry) -> None:
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
     with registry.lock_if_free("host") as free:
         assert free
+
+
+def test_a_bridge_on_which_a_host_boots_while_others_are_swept_stays(
+    registry: Registry, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (registry.bridges / "slab-0a090801").mkdir()
+    locked = Registry.lock_if_free
+
+    @contextmanager
+    def boots_before_the_lock_is_had(self: Registry, name: str) -> Iterator[bool]:
+        record(registry, sleeper.pid, str(registry.root))
+        with locked(self, name) as free:
+            yield free
+
+    monkeypatch.setattr(Registry, "lock_if_free", boots_before_the_lock_is_had)
+    network.sweep(registry)
+    assert (registry.bridges / "slab-0a090801").is_dir()
