@@ -24,6 +24,7 @@ from shop.core.errors import AppError
 from shop.users.service import normalise_email
 
 IPV6_NETWORK_BITS = 64
+LONGEST_ADDRESS = 64
 
 Result = TypeVar("Result")
 log = structlog.get_logger("shop.auth")
@@ -31,10 +32,11 @@ log = structlog.get_logger("shop.auth")
 
 def network_of(address: str) -> str:
     """The network that one attacker is assumed to own: an IPv4 address, or the /64 of an IPv6 one."""
+    address = address[:LONGEST_ADDRESS]
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return address[:64]
+        return address
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return str(ip.ipv4_mapped)
