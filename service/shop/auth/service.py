@@ -4,6 +4,9 @@ A login starts a family of refresh tokens, each of which can be used once, for t
 back after its use was copied: whoever holds which copy, the family is revoked (RFC 9700, 4.14.2). A request
 that was already in when another one used the same token is its twin, not a later copy: it gets 409 and
 nothing else, and the family lives on with the tokens of the one that won.
+
+Whatever renews or ends a session locks its user's row first: an end that waits for a renewal sees the token
+which that one adds, and a renewal that waits for an end finds its token revoked.
 """
 
 import time
@@ -85,10 +88,11 @@ class AuthService:
         token = self._read(refresh_token)
 
         async def rotate(connection: AsyncConnection) -> TokenResponse | AppError:
+            role = await users.lock_role_in(connection, token.user_id, token.token_version)
             family = await repository.use_token(connection, token.token_id, token.user_id)
             if family is None:
                 return await self._refuse(connection, token, arrived)
-            if await users.find_role_in(connection, token.user_id, token.token_version) is None:
+            if role is None:
                 await repository.revoke_family(connection, family)
                 return unauthorized()
             return await self._issue(connection, token.user_id, token.token_version, family)
@@ -123,6 +127,7 @@ class AuthService:
         token = self._read(refresh_token, even_expired=True)
 
         async def revoke(connection: AsyncConnection) -> None:
+            await users.lock_role_in(connection, token.user_id, token.token_version)
             state = await repository.find_state(connection, token.token_id, token.user_id)
             if state is not None:
                 await repository.revoke_family(connection, state.family)
