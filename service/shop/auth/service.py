@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shop.auth import repository
 from shop.auth.errors import unauthorized
 from shop.auth.schemas import TokenResponse
-from shop.auth.throttle import LoginThrottle
+from shop.auth.throttle import LoginThrottle, RefreshThrottle
 from shop.auth.tokens import InvalidToken, Token, Tokens
 from shop.core.database import Resources
 from shop.core.errors import AppError
@@ -34,27 +34,33 @@ class AuthService:
     """What the addresses under /api/v1/auth do."""
 
     def __init__(
-        self, resources: Resources, tokens: Tokens, passwords: Passwords, throttle: LoginThrottle
+        self,
+        resources: Resources,
+        tokens: Tokens,
+        passwords: Passwords,
+        throttle: LoginThrottle,
+        refreshes: RefreshThrottle,
     ) -> None:
         self._resources = resources
         self._tokens = tokens
         self._passwords = passwords
         self._throttle = throttle
+        self._refreshes = refreshes
 
     async def login(self, email: str, password: str, address: str | None) -> TokenResponse:
         """Tokens of a new family for the user with this address and password, asked from network `address`.
 
         Raises AppError 401 without saying what is wrong, 429 `too_many_logins`, and 503 `passwords_busy`.
         """
-        keys = self._throttle.keys(email, address)
-        await self._throttle.admit(keys)
+        counts = self._throttle.counts(email, address)
+        await self._throttle.admit(counts)
         identity = await users.find_identity(self._resources.reads, email)
         # Asked again when the turn to hash has come: of a thousand at once, most were refused by then.
         valid, rehashed = await self._passwords.verify(
-            password, identity.hashed_password if identity else None, lambda: self._throttle.admit(keys)
+            password, identity.hashed_password if identity else None, lambda: self._throttle.admit(counts)
         )
         if identity is None or not valid or not identity.is_active:
-            await self._throttle.count_failure(keys)
+            await self._throttle.count_failure(counts)
             log.info("login_failed", client=address, user_id=str(identity.user_id) if identity else None)
             raise unauthorized()
         family = uuid_utils.compat.uuid7()
@@ -82,10 +88,12 @@ class AuthService:
         """The next pair of tokens of the family.
 
         Raises AppError 401 when the token is not valid any more, with the family revoked if it was used
-        before, and 409 `refresh_raced` when another request used it while this one was in.
+        before, 409 `refresh_raced` when another request used it while this one was in, and 429
+        `too_many_refreshes`.
         """
         arrived = time.monotonic()
         token = self._read(refresh_token)
+        await self._refreshes.admit(token.user_id)
 
         async def rotate(connection: AsyncConnection) -> TokenResponse | AppError:
             role = await users.lock_role_in(connection, token.user_id, token.token_version)

@@ -19,12 +19,12 @@ from starlette.requests import Request
 import shop
 from conftest import Database, Serve
 from shop.auth.schemas import LoginForm
-from shop.auth.throttle import network_of
 from shop.auth.tokens import InvalidToken, Tokens
 from shop.core.blockers import without_values
 from shop.core.errors import AppError
 from shop.core.etag import is_unchanged
 from shop.core.json_body import LARGEST_FORM, parse
+from shop.core.limits import network_of
 from shop.core.logging import LONGEST_VALUE, redact, redact_text
 from shop.users.service import normalise_email
 
