@@ -44,7 +44,7 @@ def one_wheel_changed(bundle: bytes) -> bytes:
 
 
 # All but the lock, which says who held it last.
-KEPT = ("/etc", "/srv", "/usr/local", "/var/lib/slipway/shop/incoming", "/var/lib/slipway/shop/staging")
+KEPT = ("/etc", "/srv", "/usr/local", "/var/lib/slipway/shop/incoming", "/srv/shop/staging")
 BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut off": (lambda bundle: bundle[: len(bundle) // 2], "The bundle is cut or damaged"),
     "damaged": (lambda bundle: bundle[:5000] + b"damage" + bundle[5006:], "The bundle is cut or damaged"),

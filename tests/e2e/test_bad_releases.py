@@ -23,7 +23,7 @@ from tests.lab.lab import Lab
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(600)]
 
 APPLIED = "SELECT version_num FROM shop.alembic_version"
-STAGING = "/var/lib/slipway/shop/staging"
+STAGING = "/srv/shop/staging"
 # How long the watch after the switch goes on, and how soon it has to have taken the traffic back.
 BAKE = 6
 TAKEN_BACK_SECONDS = 8.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -55,16 +56,20 @@ def host() -> Iterator[support.Host]:
 
 @pytest.fixture
 def slipway(host: support.Host) -> Slipway:
-    """Runs one command on the host: in this process, or with options for one in a process of its own."""
+    """Runs one command on the host: in this process, or with options for one in a process of its own.
 
-    def call(*words: str, **options: Any) -> Answer:
-        if options:
-            done = support.run(host.root, *words, **options)
-            code, said = done.returncode, done.stdout
-        else:
-            with contextlib.redirect_stdout(io.StringIO()) as stream:
-                code = main(words, host)
-            said = stream.getvalue()
+    given: the file on its standard input.
+    """
+
+    def call(*words: str, given: Path = Path(os.devnull), **options: Any) -> Answer:
+        with support.standard_input(given):
+            if options:
+                done = support.run(host.root, *words, **options)
+                code, said = done.returncode, done.stdout
+            else:
+                with contextlib.redirect_stdout(io.StringIO()) as stream:
+                    code = main(words, host)
+                said = stream.getvalue()
         assert said.count("\n") == 1, f"not one JSON object: {said!r}"
         return Answer(code, json.loads(said))
 

@@ -47,13 +47,14 @@ Member = tuple[tarfile.TarInfo, bytes]
 def make_host(folder: Path) -> Host:
     """A bare host in folder/host, and beside it, in folder/fake, the systemd that serves it."""
     fake = folder / "fake"
-    for directory in (folder / "host", fake / "units", fake / "logs"):
+    for directory in (folder / "host", fake / "units", fake / "logs", fake / "library"):
         directory.mkdir(parents=True)
+    (fake / "library/pip").symlink_to(Path(pip.__file__).parent)
     for name, first in (
         ("systemctl", ""),
         ("systemd-run", ""),
         ("journalctl", ""),
-        ("python", str(Path(pip.__file__).parent)),
+        ("python", str(fake / "library/pip")),
     ):
         words = [sys.executable, "-IS", str(FAKES), name, str(fake), *([first] if first else [])]
         (fake / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
@@ -147,6 +148,24 @@ def good_bundle(folder: Path, release: str = RELEASE, application: dict[str, str
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def staging(bundle: Path) -> list[str]:
+    """The words that stage a bundle which is given on standard input."""
+    return ["stage", "--bundle", "-", "--sha256", sha256(bundle)]
+
+
+@contextmanager
+def standard_input(path: Path) -> Iterator[None]:
+    """The file at path is this process's standard input meanwhile."""
+    kept = os.dup(0)
+    with path.open("rb") as stream:
+        os.dup2(stream.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def snapshot(root: Path) -> dict[str, str]:

@@ -103,7 +103,7 @@ def test_a_host_accepts_the_bundle(project: Project, host: support.Host, slipway
     here = Target(host.python_version(), host.machine())
     built = project.build(targets=[here])
 
-    answer = slipway("stage", "--bundle", str(built.path), "--sha256", built.sha256)
+    answer = slipway("stage", "--bundle", "-", "--sha256", built.sha256, given=built.path)
 
     assert answer.result["release"] == built.release
     assert list(host.release(built.release).glob("venv/lib/python3*/site-packages/tiny/__init__.py"))

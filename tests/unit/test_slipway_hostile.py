@@ -152,7 +152,7 @@ def test_a_bundle_changed_on_the_way_is_refused(
     expected = support.sha256(bundle)
     before = support.snapshot(host.root)
 
-    answer = slipway("stage", "--bundle", str(damaged(bundle, how)), "--sha256", expected)
+    answer = slipway("stage", "--bundle", "-", "--sha256", expected, given=damaged(bundle, how))
 
     assert (answer.code, answer.error) == (2, "checksum")
     assert support.snapshot(host.root) == before
@@ -170,8 +170,8 @@ def test_data_hidden_after_the_end_of_the_archive_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "symbolic link", "fifo"])
-def test_a_path_that_is_no_bundle_is_refused(host: Host, slipway: Slipway, tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "bundle.tar.gz"
+def test_a_path_that_is_no_bundle_is_refused(host: Host, slipway: Slipway, kind: str) -> None:
+    path = host.incoming / "bundle.tar.gz"
     if kind == "directory":
         path.mkdir()
     elif kind == "symbolic link":
@@ -192,7 +192,6 @@ def test_another_release_than_the_one_asked_for_is_refused(
     before = support.snapshot(host.root)
 
     asked = stage(slipway, renamed, "--release", OTHER)
-    named = stage(slipway, renamed)
 
-    assert (asked.error, named.error) == ("release-mismatch", "release-mismatch")
+    assert (asked.code, asked.error) == (2, "release-mismatch")
     assert support.snapshot(host.root) == before

@@ -33,10 +33,10 @@ def test_staging_killed_at_any_point_is_finished_by_the_next_run(
     host: Host, slipway: Slipway, tmp_path: Path
 ) -> None:
     bundle = support.good_bundle(tmp_path)
-    words = ["stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle)]
     points = 0
     while True:
-        killed = support.run(host.root, *words, kill_after=points + 1)
+        with bundle.open("rb") as stream:
+            killed = support.run(host.root, *support.staging(bundle), kill_after=points + 1, stdin=stream)
         if killed.returncode != -signal.SIGKILL:
             break
         points += 1
@@ -58,7 +58,7 @@ def test_a_half_built_release_of_another_id_is_swept(host: Host, slipway: Slipwa
     bundle = support.good_bundle(tmp_path)
     assert slipway("status").result["half_built"] == [OTHER]
 
-    answer = slipway("stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle))
+    answer = slipway(*support.staging(bundle), given=bundle)
 
     assert answer.result["swept"] == [f"srv/shop/releases/{OTHER}"]
     assert not host.release(OTHER).exists()
@@ -70,14 +70,15 @@ def test_staging_killed_while_pip_runs_is_finished_by_the_next_run(
     # Slow to compile, so that pip is still at work when slipway is killed.
     modules = {f"shop/m{number}.py": "x = [" + "1, " * 20_000 + "]\n" for number in range(40)}
     bundle = support.good_bundle(tmp_path, application=modules)
-    words = ["stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle)]
-    first = subprocess.Popen(support.command(host.root, *words), stdout=subprocess.PIPE)
-    installed = host.release(RELEASE) / "venv/bin/python"
+    words = support.staging(bundle)
+    with bundle.open("rb") as stream:
+        first = subprocess.Popen(support.command(host.root, *words), stdin=stream, stdout=subprocess.PIPE)
+    installed = host.staging / RELEASE / "venv/bin/python"
     wait_for(installed.exists)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
 
-    assert slipway(*words, "--wait", "60").json["changed"] is True
+    assert slipway(*words, "--wait", "60", given=bundle).json["changed"] is True
 
     assert (host.release(RELEASE) / "manifest.json").is_file()
     assert len(list(host.release(RELEASE).glob("venv/lib/python3*/site-packages/shop/m*.py"))) == 40
@@ -197,10 +198,10 @@ def test_a_change_waits_for_the_one_before_when_asked(host: Host, slipway: Slipw
         support.command(host.root, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     wait_for(lambda: host.lock.exists() and host.lock.read_text())
-    waiting = subprocess.Popen(
-        support.command(host.root, "stage", "--bundle", str(bundle), "--sha256", words[-1], "--wait", "30"),
-        stdout=subprocess.PIPE,
-    )
+    with bundle.open("rb") as stream:
+        waiting = subprocess.Popen(
+            support.command(host.root, *words, "--wait", "30"), stdin=stream, stdout=subprocess.PIPE
+        )
     time.sleep(0.8)
     assert waiting.poll() is None, "it did not wait"
 

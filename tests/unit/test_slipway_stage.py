@@ -20,7 +20,8 @@ from tests.unit.slipway_support import RELEASE, Host
 
 
 def stage(slipway: Slipway, bundle: Path, *words: str, **options: Any) -> Any:
-    return slipway("stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle), *words, **options)
+    """By standard input, as fab ships it."""
+    return slipway(*support.staging(bundle), *words, given=bundle, **options)
 
 
 def test_a_good_bundle_becomes_a_complete_release(host: Host, slipway: Slipway, tmp_path: Path) -> None:
@@ -47,15 +48,17 @@ def test_a_release_is_built_by_the_hosts_own_venv_and_pip(tmp_path: Path, host: 
     program = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from pathlib import Path;"
         "from slipway.cli import main; from slipway.host import Host;"
-        "sys.exit(main(sys.argv[2:], Host(root=Path(sys.argv[1]))))"
+        "fake = Path(sys.argv[1]).parent / 'fake';"
+        "host = Host(Path(sys.argv[1]), str(fake / 'systemctl'), str(fake / 'systemd-run'));"
+        "sys.exit(main(sys.argv[2:], host))"
     )
-    words = ["stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle)]
-
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(support.FILES), str(host.root), *words],
-        capture_output=True,
-        text=True,
-    )
+    with bundle.open("rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(support.FILES), str(host.root), *support.staging(bundle)],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+        )
 
     assert done.returncode == 0, done.stdout
     installed = {
@@ -89,10 +92,19 @@ def test_staging_the_same_bundle_again_changes_nothing(host: Host, slipway: Slip
     assert support.snapshot(host.root) == before
 
 
+def test_a_bundle_is_taken_from_the_folder_to_which_site_yml_ships_it(
+    host: Host, slipway: Slipway, tmp_path: Path
+) -> None:
+    bundle = support.good_bundle(host.incoming)
+
+    answer = slipway("stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle))
+
+    assert answer.result["release"] == RELEASE
+
+
 def test_a_bundle_is_taken_from_standard_input(host: Host, slipway: Slipway, tmp_path: Path) -> None:
     bundle = support.good_bundle(tmp_path)
-    with bundle.open("rb") as stream:
-        answer = slipway("stage", "--bundle", "-", "--sha256", support.sha256(bundle), stdin=stream)
+    answer = slipway("stage", "--bundle", "-", "--sha256", support.sha256(bundle), given=bundle)
 
     assert answer.result["release"] == RELEASE
     assert host.release(RELEASE).joinpath("manifest.json").is_file()
@@ -116,10 +128,8 @@ def test_a_full_disk_is_refused_before_anything_is_written(
     bundle = support.good_bundle(tmp_path)
     before = support.snapshot(host.root)
 
-    code = main(
-        ["stage", "--bundle", str(bundle), "--sha256", support.sha256(bundle)],
-        replace(host, free_bytes=lambda path: 1000),
-    )
+    with support.standard_input(bundle):
+        code = main(support.staging(bundle), replace(host, free_bytes=lambda path: 1000))
 
     assert code == 2
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "disk-space"

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from shop.auth.authenticator import BearerAuthenticator
 from shop.auth.schemas import LoginForm, RefreshRequest, TokenResponse
 from shop.auth.service import AuthService
-from shop.auth.throttle import LoginThrottle
+from shop.auth.throttle import LoginThrottle, RefreshThrottle
 from shop.auth.tokens import Tokens
 from shop.core.cache import RedisCache
 from shop.core.database import Resources
@@ -40,9 +40,8 @@ def install_auth(app: FastAPI, settings: Settings, resources: Resources, cache: 
 
     throttle = LoginThrottle(settings.login_attempts_per_minute, cache.link)
     app.state.passwords = passwords
-    app.state.registration = settings.registration
     app.state.authenticator = BearerAuthenticator(tokens, find_role)
-    app.state.auth = AuthService(resources, tokens, passwords, throttle)
+    app.state.auth = AuthService(resources, tokens, passwords, throttle, RefreshThrottle(cache.link))
 
 
 def _service(request: Request) -> AuthService:
@@ -62,7 +61,9 @@ async def login(request: Request, form: Annotated[LoginForm, Form()]) -> Respons
     return _tokens(tokens)
 
 
-@router.post("/refresh", response_model=TokenResponse, responses={409: {"model": Problem}})
+@router.post(
+    "/refresh", response_model=TokenResponse, responses={status: {"model": Problem} for status in (409, 429)}
+)
 async def refresh(request: Request, body: RefreshRequest) -> Response:
     """The next tokens for a refresh token, which can be used once. Used again later, it ends the session."""
     return _tokens(await _service(request).refresh(body.refresh_token))

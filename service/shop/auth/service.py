@@ -4,6 +4,9 @@ A login starts a family of refresh tokens, each of which can be used once, for t
 back after its use was copied: whoever holds which copy, the family is revoked (RFC 9700, 4.14.2). A request
 that was already in when another one used the same token is its twin, not a later copy: it gets 409 and
 nothing else, and the family lives on with the tokens of the one that won.
+
+Whatever renews or ends a session locks its user's row first: an end that waits for a renewal sees the token
+which that one adds, and a renewal that waits for an end finds its token revoked.
 """
 
 import time
@@ -16,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shop.auth import repository
 from shop.auth.errors import unauthorized
 from shop.auth.schemas import TokenResponse
-from shop.auth.throttle import LoginThrottle
+from shop.auth.throttle import LoginThrottle, RefreshThrottle
 from shop.auth.tokens import InvalidToken, Token, Tokens
 from shop.core.database import Resources
 from shop.core.errors import AppError
@@ -31,27 +34,33 @@ class AuthService:
     """What the addresses under /api/v1/auth do."""
 
     def __init__(
-        self, resources: Resources, tokens: Tokens, passwords: Passwords, throttle: LoginThrottle
+        self,
+        resources: Resources,
+        tokens: Tokens,
+        passwords: Passwords,
+        throttle: LoginThrottle,
+        refreshes: RefreshThrottle,
     ) -> None:
         self._resources = resources
         self._tokens = tokens
         self._passwords = passwords
         self._throttle = throttle
+        self._refreshes = refreshes
 
     async def login(self, email: str, password: str, address: str | None) -> TokenResponse:
         """Tokens of a new family for the user with this address and password, asked from network `address`.
 
         Raises AppError 401 without saying what is wrong, 429 `too_many_logins`, and 503 `passwords_busy`.
         """
-        keys = self._throttle.keys(email, address)
-        await self._throttle.admit(keys)
+        counts = self._throttle.counts(email, address)
+        await self._throttle.admit(counts)
         identity = await users.find_identity(self._resources.reads, email)
         # Asked again when the turn to hash has come: of a thousand at once, most were refused by then.
         valid, rehashed = await self._passwords.verify(
-            password, identity.hashed_password if identity else None, lambda: self._throttle.admit(keys)
+            password, identity.hashed_password if identity else None, lambda: self._throttle.admit(counts)
         )
         if identity is None or not valid or not identity.is_active:
-            await self._throttle.count_failure(keys)
+            await self._throttle.count_failure(counts)
             log.info("login_failed", client=address, user_id=str(identity.user_id) if identity else None)
             raise unauthorized()
         family = uuid_utils.compat.uuid7()
@@ -79,16 +88,19 @@ class AuthService:
         """The next pair of tokens of the family.
 
         Raises AppError 401 when the token is not valid any more, with the family revoked if it was used
-        before, and 409 `refresh_raced` when another request used it while this one was in.
+        before, 409 `refresh_raced` when another request used it while this one was in, and 429
+        `too_many_refreshes`.
         """
         arrived = time.monotonic()
         token = self._read(refresh_token)
+        await self._refreshes.admit(token.user_id)
 
         async def rotate(connection: AsyncConnection) -> TokenResponse | AppError:
+            role = await users.lock_role_in(connection, token.user_id, token.token_version)
             family = await repository.use_token(connection, token.token_id, token.user_id)
             if family is None:
                 return await self._refuse(connection, token, arrived)
-            if await users.find_role_in(connection, token.user_id, token.token_version) is None:
+            if role is None:
                 await repository.revoke_family(connection, family)
                 return unauthorized()
             return await self._issue(connection, token.user_id, token.token_version, family)
@@ -123,6 +135,7 @@ class AuthService:
         token = self._read(refresh_token, even_expired=True)
 
         async def revoke(connection: AsyncConnection) -> None:
+            await users.lock_role_in(connection, token.user_id, token.token_version)
             state = await repository.find_state(connection, token.token_id, token.user_id)
             if state is not None:
                 await repository.revoke_family(connection, state.family)

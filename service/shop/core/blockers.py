@@ -7,6 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 LONGEST_QUERY = 300
+# Of a query whose literals are left out so much is read.
+LONGEST_READ = 8000
 SESSIONS = """
 SELECT pid, usename AS role, application_name AS application, state,
        extract(epoch FROM clock_timestamp() - coalesce(xact_start, state_change))::float AS seconds, query
@@ -28,6 +30,7 @@ TOKENS = re.compile(
     r"""|\$(?P<tag>[A-Za-z_]*)\$.*?(?:\$(?P=tag)\$|$)|(?<![\w$])\d[\d.eE+-]*)""",
     re.DOTALL,
 )
+BLANKS = re.compile(r" +")
 
 
 def without_values(query: str) -> str:
@@ -36,8 +39,10 @@ def without_values(query: str) -> str:
     def shown(match: re.Match[str]) -> str:
         return match["name"] or ("?" if match["value"] else " ")
 
-    line = "".join(letter if letter.isprintable() else " " for letter in TOKENS.sub(shown, query))
-    return re.sub(r" +", " ", line).strip()[:LONGEST_QUERY]
+    line = "".join(
+        letter if letter.isprintable() else " " for letter in TOKENS.sub(shown, query[:LONGEST_READ])
+    )
+    return BLANKS.sub(" ", line).strip()[:LONGEST_QUERY]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from shop.core.errors import AppError
 # RFC 9110, 8.8.3: an optional W/, then any visible characters but the quote between quotes.
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 # A list of tags: empty elements are allowed, anything that is no tag makes the whole header unusable.
-ENTITY_TAGS = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
+ENTITY_TAGS = re.compile(rf"{ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{ENTITY_TAG.pattern})*")
+# The tags of as many versions as a client may remember.
+LONGEST_LIST = 8192
 
 
 def header(name: str, description: str) -> dict[str, Any]:
@@ -47,9 +49,9 @@ def _is_listed(values: list[str], tag: str) -> bool:
     listed = ", ".join(values)
     if listed.strip() == "*":
         return True
-    return ENTITY_TAGS.fullmatch(listed) is not None and tag.removeprefix("W/")[1:-1] in ENTITY_TAG.findall(
-        listed
-    )
+    if len(listed) > LONGEST_LIST or ENTITY_TAGS.fullmatch(listed.strip(" \t,")) is None:
+        return False
+    return tag.removeprefix("W/")[1:-1] in ENTITY_TAG.findall(listed)
 
 
 def is_unchanged(request: Request, tag: str) -> bool:

@@ -81,18 +81,24 @@ class MetricsApp:
 
 
 def _listen(address: str) -> socket.socket:
+    place: str | tuple[str, int]
     if address.startswith("/"):
         # Only the leader is here: what lies there is a dead leader's.
         with suppress(FileNotFoundError):
             os.unlink(address)
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(address)
-        os.chmod(address, 0o666)  # noqa: S103 - the directory guards it, as it guards the service's own
+        family, place = socket.AF_UNIX, address
     else:
         host, _, port = address.rpartition(":")
-        listener = socket.socket(socket.AF_INET)
+        family, place = socket.AF_INET, (host, int(port))
+    listener = socket.socket(family)
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, int(port)))
+        listener.bind(place)
+        if family == socket.AF_UNIX:
+            os.chmod(address, 0o666)  # noqa: S103 - the directory guards it, as it guards the service's own
+    except BaseException:
+        listener.close()
+        raise
     listener.setblocking(False)
     return listener
 

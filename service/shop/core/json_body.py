@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from email.message import Message
 from typing import Any, NoReturn
 
 from fastapi import params
@@ -13,7 +12,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shop.core.errors import AppError, Fault, invalid_request
+from shop.core.errors import AppError, Fault, invalid_request, standard_error
 
 JSON = "application/json"
 JSON_SUFFIX = re.compile(r"application/[a-z0-9.-]+\+json")
@@ -23,6 +22,8 @@ NUL = ("nul_character", "A text must not hold the character NUL.")
 # What opens or follows a value; more of them than this keep a worker busy for longer than a request is worth.
 VALUE_MARKS = (b"[", b"{", b",")
 MOST_VALUES = 50_000
+# Forms are names and passwords.
+LARGEST_FORM = 16_384
 
 
 class _Refused(ValueError):
@@ -102,12 +103,6 @@ def _nul_in_address(request: Request) -> Iterator[Fault]:
             yield Fault(("path", name), *NUL)
 
 
-def _media_type(content_type: str) -> str:
-    message = Message()
-    message["content-type"] = content_type
-    return message.get_content_type()
-
-
 def _check_headers(request: Request, accepted: str) -> None:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise AppError(
@@ -116,7 +111,7 @@ def _check_headers(request: Request, accepted: str) -> None:
             "The body is compressed: send it as it is, without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
-    media_type = _media_type(request.headers.get("content-type", ""))
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == accepted or (accepted == JSON and JSON_SUFFIX.fullmatch(media_type)):
         return
     raise AppError(
@@ -156,6 +151,8 @@ class JSONRoute(APIRoute):
                     _check_headers(request, JSON)
                     request.document = parse(body)
             elif is_form and (body := await request.body()):
+                if len(body) > LARGEST_FORM:
+                    raise standard_error(413)
                 _check_headers(request, FORM)
                 if b"%00" in body or b"\0" in body:
                     raise invalid_request([Fault(("body",), *NUL)])

@@ -8,6 +8,8 @@ import re
 import sys
 from datetime import datetime, timezone
 from importlib import resources
+from itertools import islice
+from reprlib import Repr
 from typing import Any, BinaryIO, Literal
 
 import orjson
@@ -17,6 +19,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 # journald splits lines above 48 KiB and rsyslog's default message ends at 8 KiB.
 LONGEST_EXCEPTION = 5000
 LONGEST_VALUE = 2000
+# What stands where a text is cut may be half a secret: so much more is read than is kept.
+MARGIN = 300
+LONGEST_NAME = 100
+MOST_MEMBERS = 100
 LONGEST_LINE = 8000
 DEEPEST_VALUE = 4
 REDACTED = "[redacted]"
@@ -30,15 +36,20 @@ SECRET_NAME = re.compile(
 # What the service itself says of a secret.
 NOT_SECRET = ("set", "not set", None, True, False)
 # The same inside a sentence or an address: name=value, "name": "value", Bearer value, //user:password@host.
+# Strangers choose these texts: a name is bounded behind its word and not looked for before it.
 SECRET_TEXT = re.compile(
-    r"""(?P<name>[\w-]*(?:authorization|cookie|passw(?:or)?d|passphrase|secret|token|api[_-]?key)[\w-]*
-           ["']?\s*[=:]\s*(?:(?:bearer|basic|digest)\s+)?["']?)[^\s"'&;,}\])]+
-      | (?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}
-      | (?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)""",
+    r"""(?P<name>(?:authorization|cookie|passw(?:or)?d|passphrase|secret|token|api[_-]?key)[\w-]{0,40}
+           ["']?\s{0,9}[=:]\s{0,9}(?:(?:bearer|basic|digest)\s{1,9})?["']?)[^\s"'&;,}\])]+
+      | (?P<scheme>\b(?:bearer|basic)\s{1,9})[A-Za-z0-9._~+/=-]{8,}
+      | (?P<user>://[^\s/:@]{0,64}:)[^\s/@]+(?=@)""",
     re.IGNORECASE | re.VERBOSE,
 )
 # JSON escapes C0; these also end a line, hide text or turn it round where a log is read.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+_OUTLINE = Repr()
+_OUTLINE.maxdict = _OUTLINE.maxlist = MOST_MEMBERS
+_OUTLINE.maxstring = _OUTLINE.maxother = LONGEST_VALUE
 
 
 class _Release:
@@ -63,27 +74,34 @@ def redact_text(text: str) -> str:
 
 
 def _is_secret(name: object, value: Any) -> bool:
-    return SECRET_NAME.search(str(name)) is not None and value not in NOT_SECRET
+    return SECRET_NAME.search(str(name)[-LONGEST_NAME:]) is not None and value not in NOT_SECRET
+
+
+def _redact_long(text: str) -> str:
+    return _bound(redact_text(text[: LONGEST_VALUE + MARGIN]), LONGEST_VALUE)
 
 
 def redact(value: Any, depth: int = 0) -> Any:
-    """`value` without secrets and over-long text, four levels deep; what is not JSON becomes text."""
+    """`value` without secrets, over-long text and all but the first hundred members, four levels deep.
+
+    What is not JSON becomes text.
+    """
     if isinstance(value, str):
-        return _bound(redact_text(value), LONGEST_VALUE)
+        return _redact_long(value)
     if isinstance(value, bytes):
-        return redact(value.decode("utf-8", "replace"), depth)
+        return _redact_long(value[: LONGEST_VALUE + MARGIN].decode("utf-8", "replace"))
     if depth == DEEPEST_VALUE:
-        return _bound(redact_text(repr(value)), LONGEST_VALUE) if isinstance(value, dict | list) else value
+        return _redact_long(_OUTLINE.repr(value)) if isinstance(value, dict | list) else value
     if isinstance(value, dict):
         return {
             key: redact(inner, depth + 1) if not _is_secret(key, inner) else REDACTED
-            for key, inner in value.items()
+            for key, inner in islice(value.items(), MOST_MEMBERS)
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [redact(inner, depth + 1) for inner in value]
+        return [redact(inner, depth + 1) for inner in islice(value, MOST_MEMBERS)]
     if value is None or isinstance(value, bool | int | float | datetime):
         return value
-    return _bound(redact_text(str(value)), LONGEST_VALUE)
+    return _redact_long(str(value))
 
 
 def _bound(text: str, longest: int) -> str:
@@ -95,10 +113,9 @@ def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> Ev
     internal = {key: event.pop(key) for key in ("_record", "_from_structlog") if key in event}
     event = {**redact(event), **internal}
     if isinstance(exception, str):
-        if len(exception) > LONGEST_EXCEPTION:
-            # The end of a traceback names the error; the beginning is the server's own frames.
-            exception = "… " + exception[-LONGEST_EXCEPTION:]
-        event["exception"] = redact_text(exception)
+        shown = redact_text(exception[-LONGEST_EXCEPTION - MARGIN :])
+        # The end of a traceback names the error; the beginning is the server's own frames.
+        event["exception"] = shown if len(shown) <= LONGEST_EXCEPTION else "… " + shown[-LONGEST_EXCEPTION:]
     return event
 
 

@@ -12,7 +12,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from shop.core.errors import RETRY_AFTER, AppError
-from shop.settings import Settings
+from shop.settings import WORKER_MIB, Settings
 
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 256
@@ -20,6 +20,8 @@ SALT_BYTES = 16
 DIGEST_BYTES = 32
 # At 0.2 s a hash and two at once, whoever came after this many would wait longer than a client does.
 LONGEST_QUEUE = 64
+# Registrations wait for each other, and one of them at a time in the queue of logins.
+LONGEST_REGISTRATION_QUEUE = 16
 
 
 def _encoded(value: bytes) -> str:
@@ -31,14 +33,23 @@ def _prepared(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
+def hashes_at_once(settings: Settings, cores: int) -> int:
+    """How many hashes a worker makes at once: all together no more than cores, and than the memory holds."""
+    fitting = [cores // settings.workers]
+    if settings.memory_limit is not None:
+        free_kib = 1024 * (settings.memory_limit // settings.workers - WORKER_MIB)
+        fitting.append(free_kib // settings.password_memory_kib)
+    return max(1, min(fitting))
+
+
 class Passwords:
-    """Hashes and verifies, as many at once as there are cores.
+    """Hashes and verifies, `at_once` at the same time.
 
     `memory_kib` (KiB) and `iterations` are what one hash takes. A hash has one lane: the cores are shared out
     between requests, not within one.
     """
 
-    def __init__(self, memory_kib: int, iterations: int) -> None:
+    def __init__(self, memory_kib: int, iterations: int, at_once: int = 1) -> None:
         argon2id = Argon2Hasher(
             time_cost=iterations,
             memory_cost=memory_kib,
@@ -50,26 +61,33 @@ class Passwords:
         # Random bytes in place of a digest: nothing verifies against it, and trying costs the same.
         salt, digest = (_encoded(secrets.token_bytes(size)) for size in (SALT_BYTES, DIGEST_BYTES))
         self._nobodys = f"$argon2id$v=19$m={memory_kib},t={iterations},p=1${salt}${digest}"
-        cores = len(os.sched_getaffinity(0))
-        self._turns = Semaphore(cores)
-        self._threads = CapacityLimiter(cores)
+        self._turns = Semaphore(at_once)
+        self._registrations = Semaphore(1)
+        self._threads = CapacityLimiter(at_once)
 
     @classmethod
     def of(cls, settings: Settings) -> "Passwords":
         """The passwords of a service with `settings`."""
-        return cls(settings.password_memory_kib, settings.password_iterations)
+        at_once = hashes_at_once(settings, len(os.sched_getaffinity(0)))
+        return cls(settings.password_memory_kib, settings.password_iterations, at_once)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self._turns.statistics().tasks_waiting >= LONGEST_QUEUE:
-            message = "Too many are logging in or registering now. Try again shortly."
+            message = "Too many are logging in now. Try again shortly."
             raise AppError(503, "passwords_busy", message, headers=RETRY_AFTER)
         async with self._turns:
             yield
 
     async def hash(self, password: str) -> str:
-        """The encoded hash to store. Raises AppError 503 `passwords_busy` when too many wait already."""
-        async with self._turn():
+        """The encoded hash to store.
+
+        Raises AppError 503 `registrations_busy` when too many wait already, and `passwords_busy`.
+        """
+        if self._registrations.statistics().tasks_waiting >= LONGEST_REGISTRATION_QUEUE:
+            message = "Too many are registering now. Try again shortly."
+            raise AppError(503, "registrations_busy", message, headers=RETRY_AFTER)
+        async with self._registrations, self._turn():
             return await to_thread.run_sync(self._hasher.hash, _prepared(password), limiter=self._threads)
 
     async def verify(

@@ -113,12 +113,18 @@ def telemetry_config(provider: "TracerProvider | None") -> TelemetryConfig:
 
 def _before_send(event: Any, _hint: object) -> Any:
     # Probes come every second: one that fails would drown every other error.
-    return None if str(event.get("transaction", "")).startswith("/health") else redact(event)
+    if str(event.get("transaction", "")).startswith("/health"):
+        return None
+    # Sentry's scrubber knows secrets by their names; what an error says is a sentence.
+    for error in event.get("exception", {}).get("values", ()):
+        error["value"] = redact(error.get("value"))
+    return event
 
 
 def _start_sentry(settings: Settings) -> None:
     import sentry_sdk
     from sentry_sdk.integrations.dedupe import DedupeIntegration
+    from sentry_sdk.scrubber import EventScrubber
 
     if settings.sentry_dsn is None:
         return
@@ -129,6 +135,7 @@ def _start_sentry(settings: Settings) -> None:
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
+        event_scrubber=EventScrubber(recursive=True),
         before_send=_before_send,
         # The request middleware reports; the patches of the defaults would cost each request.
         default_integrations=False,

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -22,6 +23,8 @@ REPEATABLE_STATES = ("40001", "40P01")
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 READ_ONLY = "25006"
+# A column that a statement names has another type now; the dialect forgets its statements when it says so.
+STATEMENT_OUTDATED = PGDialect_asyncpg.import_dbapi().InvalidCachedStatementError
 
 log = structlog.get_logger("shop.database")
 
@@ -33,6 +36,10 @@ def _unavailable(code: str, message: str, error: Exception) -> AppError:
 
 def _constraint_name(error: IntegrityError) -> str:
     return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None) or ""
+
+
+def _is_repeatable(error: DBAPIError) -> bool:
+    return sqlstate(error) in REPEATABLE_STATES or isinstance(error.orig, STATEMENT_OUTDATED)
 
 
 @contextmanager
@@ -55,6 +62,8 @@ def answering_for_the_database() -> Iterator[None]:
             raise _unavailable("database_timeout", "The database did not answer in time.", error) from None
         if state == READ_ONLY:
             raise _unavailable("database_read_only", "The database accepts no changes now.", error) from None
+        if isinstance(getattr(error, "orig", None), STATEMENT_OUTDATED):
+            raise _unavailable("schema_changed", "The database was just changed.", error) from None
         if state in REPEATABLE_STATES:
             raise _unavailable("database_contention", "Too many change the same thing.", error) from None
         if is_unreachable(error):
@@ -77,7 +86,8 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
     """What `work` returns, after its transaction on `engine` (Resources.writes) is committed.
 
     `work` runs again, up to three times in all, when PostgreSQL breaks a deadlock or a serialization
-    conflict: it must have no effect outside the connection. Raises as answering_for_the_database does.
+    conflict, or when the schema changed under a prepared statement:
+    it must have no effect outside the connection. Raises as answering_for_the_database does.
     """
     with answering_for_the_database():
         for attempt in range(1, ATTEMPTS + 1):
@@ -86,7 +96,7 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
                     result = await work(connection)
                 return result
             except DBAPIError as error:
-                if sqlstate(error) not in REPEATABLE_STATES or attempt == ATTEMPTS:
+                if not _is_repeatable(error) or attempt == ATTEMPTS:
                     raise
                 log.info("transaction_repeated", attempt=attempt, sqlstate=sqlstate(error))
             await asyncio.sleep(random.uniform(0.005, 0.02) * attempt)  # noqa: S311 - spreads the attempts

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from fastapi import FastAPI
 
+from shop.core.background import kept_running
 from shop.core.database import Resources
 from shop.core.exposition import expose_metrics
 from shop.core.lag import Lag, lag_probe
@@ -43,9 +45,11 @@ async def observed(app: FastAPI, settings: Settings, resources: Resources) -> As
             instruments.pool[name].set(value)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(lag_probe, 0.5, settings.loop_lag_warning_ms, observe)
+        probe = partial(lag_probe, 0.5, settings.loop_lag_warning_ms, observe)
+        group.start_soon(kept_running, "lag_probe", probe)
         if settings.metrics_address:
-            group.start_soon(expose_metrics, settings, [monitor], monitor.collect_metrics)
+            expose = partial(expose_metrics, settings, [monitor], monitor.collect_metrics)
+            group.start_soon(kept_running, "metrics", expose)
         try:
             yield
         finally:

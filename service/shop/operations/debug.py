@@ -17,14 +17,33 @@ from shop.core.transactions import answering_for_the_database
 
 # The statements that may be explained, with values that stand for any: no other text reaches the database.
 QUERIES = {
-    "product-by-id": "SELECT * FROM products WHERE id = '00000000-0000-7000-8000-000000000000' AND is_active",
-    "products-page": "SELECT * FROM products WHERE is_active AND id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' "
-    "ORDER BY id DESC LIMIT 51",
-    "account-orders": "SELECT * FROM orders WHERE account_id = '00000000-0000-7000-8000-000000000000' "
-    "ORDER BY id DESC LIMIT 51",
-    "user-by-email": "SELECT * FROM users WHERE lower(email) = 'nobody@example.net'",
-    "stock-log": "SELECT * FROM stock_log WHERE product_id = '00000000-0000-7000-8000-000000000000' "
-    "ORDER BY id DESC LIMIT 51",
+    "product-by-id": """
+        SELECT id, sku, name, category, price, stock, is_active, version, created_at, updated_at
+        FROM products WHERE id = '00000000-0000-7000-8000-000000000000' AND is_active""",
+    "products-page": """
+        SELECT id, sku, name, category, price, stock, is_active, version, created_at, updated_at
+        FROM products WHERE is_active AND id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+        ORDER BY id DESC LIMIT 51""",
+    "account-orders": """
+        SELECT a.id, a.owner_id, a.name, a.currency, a.status, a.version, a.created_at, a.updated_at,
+            o.id, o.created_by, o.status, o.total, o.currency, o.created_at, o.updated_at
+        FROM accounts AS a
+        JOIN account_members AS m
+            ON m.account_id = a.id AND m.user_id = '00000000-0000-7000-8000-000000000000'
+        LEFT JOIN LATERAL (
+            SELECT id, created_by, status, total, currency, created_at, updated_at FROM orders
+            WHERE account_id = a.id AND id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+            ORDER BY id DESC LIMIT 51
+        ) AS o ON true
+        WHERE a.id = '00000000-0000-7000-8000-000000000000'
+        ORDER BY o.id DESC""",
+    "user-by-email": """
+        SELECT id, hashed_password, role, is_active, token_version
+        FROM users WHERE lower(email) = 'nobody@example.net'""",
+    "stock-log": """
+        SELECT id, product_id, order_id, change_amount, balance_after, reason, actor_id, created_at
+        FROM stock_log WHERE product_id = '00000000-0000-7000-8000-000000000000'
+        ORDER BY id DESC LIMIT 51""",
 }
 
 router = APIRouter(
@@ -53,7 +72,7 @@ class Process(BaseModel):
     cpu_seconds: float
     cpu_count: int
     threads: int
-    connections: int
+    open_files: int
     uptime: float
 
 
@@ -95,6 +114,6 @@ async def process(_: AdminUser) -> Process:
         cpu_seconds=facts.cpu,
         cpu_count=os.cpu_count() or 1,
         threads=facts.threads,
-        connections=facts.open_files,
+        open_files=facts.open_files,
         uptime=round(facts.uptime, 1),
     )

@@ -36,6 +36,10 @@ def _prepared(statement: str) -> TextClause:
     return clause.bindparams(*(bindparam(name, type_=_TYPES[name]) for name in clause.compile().params))
 
 
+# Named everywhere: a column that a later release adds changes no statement of this one.
+_ORDER = "id, account_id, created_by, status, total, currency, created_at, updated_at"
+
+
 def _order_as_json(items: str) -> str:
     """The answer for the row `o` of orders, with its items from the table or query `items`."""
     return f"""
@@ -72,12 +76,12 @@ _RECORD = f"""
         INSERT INTO orders (id, account_id, created_by, total, currency, idempotency_key)
         SELECT :order_id, :account_id, :user_id, sum(price * quantity), (SELECT currency FROM account), :key
         FROM sold HAVING count(*) > 0
-        RETURNING *
+        RETURNING {_ORDER}
     ),
     listed AS (
         INSERT INTO order_items (order_id, product_id, quantity, unit_price)
         SELECT :order_id, id, quantity, price FROM sold
-        RETURNING *
+        RETURNING order_id, product_id, quantity, unit_price
     ),
     logged AS (
         INSERT INTO stock_log (product_id, order_id, change_amount, balance_after, reason, actor_id)
@@ -157,7 +161,7 @@ CANCEL = _prepared(
 WITH cancelled AS (
         UPDATE orders SET status = 'cancelled', updated_at = now()
         WHERE id = :order_id AND account_id = :account_id AND status = 'pending'
-        RETURNING *
+        RETURNING {_ORDER}
     ),
     given_back AS (
         SELECT p.id, i.quantity
@@ -189,7 +193,7 @@ PAY = _prepared(
 WITH paid AS (
         UPDATE orders SET status = 'paid', updated_at = now()
         WHERE id = :order_id AND account_id = :account_id AND status = 'pending'
-        RETURNING *
+        RETURNING {_ORDER}
     ),
     answer AS (SELECT {_order_as_json("order_items")} AS body FROM paid AS o),
     told AS (INSERT INTO outbox (topic, payload) SELECT 'order.paid', body FROM answer)
@@ -211,7 +215,7 @@ SELECT a.id, a.owner_id, a.name, a.currency, a.status, a.version, a.created_at, 
 FROM accounts AS a
 JOIN account_members AS m ON m.account_id = a.id AND m.user_id = :user_id
 LEFT JOIN LATERAL (
-    SELECT * FROM orders
+    SELECT id, created_by, status, total, currency, created_at, updated_at FROM orders
     WHERE account_id = a.id AND id < :last_id{condition} ORDER BY id DESC LIMIT :limit
 ) AS o ON true
 WHERE a.id = :account_id

@@ -47,20 +47,21 @@ _LOCKED_VERSION = select(Product.version).where(Product.id == bindparam("id")).w
 _STOCK = select(Product.stock).where(Product.id == bindparam("id"))
 # One statement: the row is locked, checked, changed and the change logged, or nothing of it. The sum is in
 # bigint, because one beyond integer would be an error of the statement instead of a refusal.
+_COLUMNS = ", ".join(column.name for column in PRODUCT)
 _CHANGE_STOCK = text(
-    """
+    f"""
     WITH changed AS (
         UPDATE products
         SET stock = stock + :change_amount, version = version + 1, updated_at = now()
         WHERE id = :product_id AND stock::bigint + :change_amount BETWEEN 0 AND :largest
-        RETURNING *
+        RETURNING {_COLUMNS}
     ),
     logged AS (
         INSERT INTO stock_log (product_id, change_amount, balance_after, reason, actor_id)
         SELECT id, :change_amount, stock, :reason, :actor_id FROM changed
     )
-    SELECT * FROM changed
-    """
+    SELECT {_COLUMNS} FROM changed
+    """  # noqa: S608 - the columns of the model
 ).columns(*PRODUCT)
 
 

@@ -2,14 +2,17 @@
 
 from pydantic import BaseModel, Field, SecretStr
 
+PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+
 
 class ObservabilitySettings(BaseModel):
     """The part of Settings that metrics, Sentry and OpenTelemetry need."""
 
     metrics_address: str = Field(
         "",
-        pattern=r"^(|127\.0\.0\.1:[0-9]{1,5}|/[^\x00-\x1f]{1,90})$",
-        description="127.0.0.1:PORT or the absolute path of a socket, where /metrics is served; "
+        pattern=rf"^(|127\.0\.0\.1:{PORT}|/[^\x00-\x1f]{{1,90}})$",
+        description="127.0.0.1:PORT with a port from 1 to 65535, or the absolute path of a socket, "
+        "where /metrics is served; "
         "empty for no metrics",
     )
     loop_lag_warning_ms: int = Field(

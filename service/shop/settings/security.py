@@ -53,7 +53,11 @@ class SecuritySettings(BaseModel):
         5,
         ge=1,
         le=1000,
-        description="the failed logins allowed a minute per account and per network, 1 to 1000",
+        description="the failed logins allowed a minute for an account from one network, 1 to 1000; an "
+        "account from anywhere and a network with any account have four times as many",
+    )
+    registrations_per_minute: int = Field(
+        20, ge=1, le=10_000, description="the registrations allowed a minute from one network, 1 to 10000"
     )
     password_memory_kib: int = Field(
         65_536, ge=8, le=1_048_576, description="the KiB of memory one password hash takes, 8 to 1048576"

@@ -31,6 +31,11 @@ _BY_EMAIL = select(User.id, User.hashed_password, User.role, User.is_active, Use
 _STANDING = select(User.role).where(
     User.id == bindparam("id"), User.is_active, User.token_version == bindparam("token_version")
 )
+_LOCKED_STANDING = (
+    select(User.role, User.is_active, User.token_version)
+    .where(User.id == bindparam("id"))
+    .with_for_update(key_share=True)
+)
 _FIRST_PAGE = select(*_PROFILE).order_by(User.created_at.desc(), User.id.desc()).limit(bindparam("limit"))
 _PAGE_AFTER = _FIRST_PAGE.where(
     text(
@@ -79,6 +84,11 @@ async def find_standing(connection: AsyncConnection, user_id: uuid.UUID, token_v
     """The role of an active user whose tokens have this version."""
     values = {"id": user_id, "token_version": token_version}
     return (await connection.execute(_STANDING, values)).scalar_one_or_none()
+
+
+async def lock_standing(connection: AsyncConnection, user_id: uuid.UUID) -> Row[Any] | None:
+    """role, is_active and token_version of a user, which nobody changes until the transaction ends."""
+    return (await connection.execute(_LOCKED_STANDING, {"id": user_id})).one_or_none()
 
 
 async def list_profiles(

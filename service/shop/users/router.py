@@ -3,10 +3,11 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, FastAPI, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shop.core.cache import RedisCache
 from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.core.etag import require_match, version_tag
@@ -14,8 +15,10 @@ from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.passwords import Passwords
 from shop.core.principal import SCHEME, AdminUser, Authenticator, CurrentUser, current_admin
+from shop.settings import Settings
 from shop.users import service
 from shop.users.schemas import CreateUserRequest, ProfileResponse, UpdateProfileRequest, UserPage
+from shop.users.throttle import RegistrationThrottle
 
 PATH = "/api/v1/users"
 
@@ -24,11 +27,20 @@ router = APIRouter(prefix=PATH, tags=["users"], route_class=JSONRoute, responses
 IfMatch = Annotated[str | None, Header(description="the ETag of the profile as it was read")]
 
 
+def install_registration(app: FastAPI, settings: Settings, cache: RedisCache) -> None:
+    """Put into the state of `app` what says who may register, and how often."""
+    app.state.registration = settings.registration
+    app.state.registrations = RegistrationThrottle(settings.registrations_per_minute, cache.link)
+
+
 async def may_register(request: Request, _: Annotated[str | None, Depends(SCHEME)]) -> None:
-    """Let anyone through, or admins only: as the settings say. Raises AppError 401 and 403."""
+    """Let anyone through, or admins only: as the settings say. Raises AppError 401, 403 and 429."""
     if request.app.state.registration == "admin":
         authenticator: Authenticator = request.app.state.authenticator
         await current_admin(await authenticator.authenticate(request))
+    else:
+        throttle: RegistrationThrottle = request.app.state.registrations
+        await throttle.admit(request.client.host if request.client else None)
 
 
 def _profile(profile: ProfileResponse, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -48,7 +60,7 @@ def _profile(profile: ProfileResponse, status: int = 200, headers: dict[str, str
     "",
     status_code=201,
     response_model=ProfileResponse,
-    responses={403: {"model": Problem}, 409: {"model": Problem}},
+    responses={status: {"model": Problem} for status in (403, 409, 429)},
     dependencies=[Depends(may_register)],
 )
 async def create_user(request: Request, body: CreateUserRequest) -> Response:

@@ -92,16 +92,22 @@ async def find_identity(engine: AsyncEngine, email: str) -> Identity | None:
     return Identity(row.id, row.hashed_password, row.role, row.is_active, row.token_version)
 
 
+def _role(role: str | None) -> Role | None:
+    return "admin" if role == "admin" else "user" if role == "user" else None
+
+
 async def find_role(engine: AsyncEngine, user_id: uuid.UUID, token_version: int) -> Role | None:
     """The role of the user, None when they are disabled or gone or their tokens have another version now."""
     async with reading(engine) as connection:
-        return await find_role_in(connection, user_id, token_version)
+        return _role(await repository.find_standing(connection, user_id, token_version))
 
 
-async def find_role_in(connection: AsyncConnection, user_id: uuid.UUID, token_version: int) -> Role | None:
-    """find_role on a connection that the caller holds."""
-    role = await repository.find_standing(connection, user_id, token_version)
-    return "admin" if role == "admin" else "user" if role == "user" else None
+async def lock_role_in(connection: AsyncConnection, user_id: uuid.UUID, token_version: int) -> Role | None:
+    """The same; until the transaction ends nobody else who locks it renews or ends a session of the user."""
+    row = await repository.lock_standing(connection, user_id)
+    if row is None or not row.is_active or row.token_version != token_version:
+        return None
+    return _role(row.role)
 
 
 async def replace_hash_in(connection: AsyncConnection, identity: Identity, hashed: str) -> None:

@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
 import httpx2
@@ -88,6 +90,96 @@ async def test_twenty_refreshes_through_two_connections_have_one_winner_too(
     assert statuses == {200: 1, 409: 19}
     unused = await database.fetch("SELECT 1 FROM shop.refresh_tokens WHERE used_at IS NULL")
     assert len(unused) == 1
+
+
+async def some_wait(database: Database, number: int) -> None:
+    """Until so many sessions of the database wait for a lock."""
+    waiting = f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{database.name}'"
+    with anyio.fail_after(15):
+        while len(await database.fetch(waiting)) < number:  # noqa: ASYNC110 - it has no event
+            await anyio.sleep(0.02)
+
+
+@asynccontextmanager
+async def a_refresh_in_flight(
+    client: httpx2.AsyncClient, database: Database, token: str
+) -> AsyncIterator[list[httpx2.Response]]:
+    """A refresh that has used `token` and has not added its successor; it goes on once one waits for it.
+
+    Its answer is in the list after the block.
+    """
+    answers: list[httpx2.Response] = []
+    holder = await database.cluster.connect(database.name)
+    await database.execute(
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN new; END'",
+        "CREATE TRIGGER hold BEFORE INSERT ON refresh_tokens FOR EACH ROW EXECUTE FUNCTION hold()",
+    )
+
+    async def renew() -> None:
+        answers.append(await refresh(client, token))
+
+    async def let_go() -> None:
+        await some_wait(database, 2)
+        await holder.execute("SELECT pg_advisory_unlock(7)")
+
+    try:
+        await holder.execute("SELECT pg_advisory_lock(7)")
+        async with anyio.create_task_group() as group:
+            group.start_soon(renew)
+            await some_wait(database, 1)
+            group.start_soon(let_go)
+            yield answers
+    finally:
+        await holder.close()
+
+
+@pytest.mark.parametrize("end", ["logout", "reuse"])
+async def test_a_session_that_is_ended_beside_a_refresh_in_flight_is_ended(
+    database: Database, serve: Serve, end: str
+) -> None:
+    async with serve(database.settings(database_pool_size=5)) as client:
+        first = await start(client)
+        token = (await refresh(client, first)).json()["refresh_token"]
+        async with a_refresh_in_flight(client, database, token) as answers:
+            if end == "logout":
+                ended = await client.post("/api/v1/auth/logout", json={"refresh_token": token})
+                assert ended.status_code == 204
+            else:
+                assert_problem(await refresh(client, first), 401, "unauthorized")
+        assert answers[0].status_code == 200
+        assert_problem(await refresh(client, answers[0].json()["refresh_token"]), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("end", ["logout", "reuse"])
+async def test_a_refresh_beside_an_end_in_flight_renews_nothing(
+    database: Database, serve: Serve, end: str
+) -> None:
+    async with serve(database.settings(database_pool_size=5)) as client:
+        first = await start(client)
+        token = (await refresh(client, first)).json()["refresh_token"]
+        holder = await database.cluster.connect(database.name)
+        answers: dict[str, httpx2.Response] = {}
+
+        async def finish() -> None:
+            path, body = ("logout", token) if end == "logout" else ("refresh", first)
+            answers["end"] = await client.post(f"/api/v1/auth/{path}", json={"refresh_token": body})
+
+        async def renew() -> None:
+            answers["renewal"] = await refresh(client, token)
+
+        try:
+            await holder.execute("BEGIN; SELECT 1 FROM shop.users FOR UPDATE")
+            async with anyio.create_task_group() as group:
+                group.start_soon(finish)
+                await some_wait(database, 1)
+                group.start_soon(renew)
+                await some_wait(database, 2)
+                await holder.execute("COMMIT")
+        finally:
+            await holder.close()
+        assert answers["end"].status_code in (204, 401)
+        assert_problem(answers["renewal"], 401, "unauthorized")
 
 
 async def test_a_disabled_user_cannot_refresh(client: httpx2.AsyncClient, database: Database) -> None:

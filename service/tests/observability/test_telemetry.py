@@ -1,6 +1,7 @@
 """Sentry and OpenTelemetry against endpoints that really listen: what is sent, and what never is."""
 
 import gzip
+import json
 import threading
 import time
 import zlib
@@ -14,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from conftest import RELEASE, Database, run, run_shop
 from running import Service
+from shop.core.telemetry import _before_send
 
 PRODUCTS = "/api/v1/products"
 
@@ -95,6 +97,23 @@ def test_an_error_nobody_expects_reaches_sentry_without_secrets_or_persons(
     for secret in (b"not-for-sentry", b"Authorization", b"shop.test", b'"vars"'):
         assert secret not in bodies, secret
     assert len(receiver.posts) == 1, "an expected answer was reported as an error"
+    # One JSON document a line: the envelope's header, the item's, the event.
+    event = json.loads(bodies.splitlines()[2])
+    for error in event["exception"]["values"]:
+        assert isinstance(error["mechanism"], dict)
+        frames = error["stacktrace"]["frames"]
+        assert frames
+        assert all(frame["filename"] and frame["lineno"] for frame in frames)
+    assert event["tags"]["method"] == "GET"
+
+
+def test_what_an_error_says_of_a_secret_is_not_sent() -> None:
+    error = {"type": "E", "value": "no login with password=hunter22", "stacktrace": {}}
+    event = {"exception": {"values": [error]}}
+    sent = _before_send(event, {})
+    assert sent["exception"]["values"][0]["value"] == "no login with password=[redacted]"
+    assert sent["exception"]["values"][0]["stacktrace"] == {}
+    assert _before_send({"transaction": "/health/ready"}, {}) is None
 
 
 def test_a_request_is_one_span_sent_once_and_probes_are_none(

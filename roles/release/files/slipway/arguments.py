@@ -137,7 +137,10 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
 
     staging = commands.add_parser("stage", parents=[fenced], help="make a complete release of a bundle")
     staging.add_argument(
-        "--bundle", required=True, metavar="PATH", help="the bundle, or - for standard input"
+        "--bundle",
+        required=True,
+        metavar="PATH",
+        help="- for standard input, or a file in slipway's own folder",
     )
     staging.add_argument("--sha256", required=True, metavar="HEX", help="the sha256 of the whole bundle")
     staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")

@@ -17,7 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from slipway.errors import RefusedError
-from slipway.manifest import Manifest, check_lock, parse
+from slipway.manifest import Manifest, parse
+from slipway.requirements import Pin
+from slipway.requirements import parse as parse_lock
 
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_UNPACKED_BYTES = 2 << 30
@@ -31,13 +33,13 @@ DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def receive(source: str, sha256: str, spool: Path) -> None:
-    """Copies the bundle (a path, or - for standard input) to spool, a new file, and checks its sha256.
+    """Copies the bundle (a file beside spool, or - for standard input) to spool, a new file, and checks its sha256.
 
     The copy is what is read from then on: nobody can change it between the check and the unpacking.
     """
     digest = hashlib.sha256()
     received = 0
-    with _source(source) as stream, spool.open("xb") as target:
+    with _source(source, spool.parent) as stream, spool.open("xb") as target:
         while chunk := _read(stream, source):
             received += len(chunk)
             if received > MAX_BUNDLE_BYTES:
@@ -56,11 +58,18 @@ def receive(source: str, sha256: str, spool: Path) -> None:
 
 
 @contextmanager
-def _source(source: str) -> Iterator[IO[bytes]]:
+def _source(source: str, folder: Path) -> Iterator[IO[bytes]]:
     if source == "-":
         with open(0, "rb", buffering=0, closefd=False) as stream:
             yield stream
         return
+    # Whoever may call slipway may not read by it what root can.
+    if Path(source).parent != folder or Path(source).name.startswith("."):
+        raise RefusedError(
+            "bundle-place",
+            f"slipway reads no file outside {folder}, and {source} is none of it.",
+            f"Give it on standard input: slipway stage --bundle - --sha256 HEX < {Path(source).name}",
+        )
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as failure:
@@ -81,7 +90,7 @@ def _read(stream: IO[bytes], source: str) -> bytes:
     return stream.read(CHUNK)
 
 
-def inspect(spool: Path) -> Manifest:
+def inspect(spool: Path) -> tuple[Manifest, list[Pin]]:
     """Checks every member of the bundle without writing anything. Raises RefusedError with what is wrong."""
     found: dict[str, tuple[str, int]] = {}
     texts: dict[str, bytes] = {}
@@ -109,8 +118,7 @@ def inspect(spool: Path) -> Manifest:
     manifest = parse(texts["manifest.json"])
     del found["manifest.json"]
     _compare(manifest.files, found)
-    check_lock(texts["requirements.lock"].decode("utf-8", "replace"))
-    return manifest
+    return manifest, parse_lock(texts["requirements.lock"])
 
 
 def _checked_members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
@@ -181,7 +189,7 @@ def _digest(content: IO[bytes]) -> tuple[str, int]:
 
 def unpack(spool: Path, manifest: Manifest, destination: Path) -> None:
     """Writes the files of an inspected bundle under destination, a new private directory."""
-    destination.mkdir(mode=0o700)
+    destination.mkdir(mode=0o755)
     for directory in sorted(DIRECTORIES):
         (destination / directory).mkdir()
     with tarfile.open(spool, "r:gz") as archive:

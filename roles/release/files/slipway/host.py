@@ -109,7 +109,7 @@ class Host:
 
     @property
     def staging(self) -> Path:
-        return self.state / "staging"
+        return self.path(f"/srv/{APP}/staging")
 
     def release(self, release: str) -> Path:
         return self.releases / check_release_id(release)

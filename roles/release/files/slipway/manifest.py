@@ -8,17 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slipway import requirements
 from slipway.errors import RefusedError
 from slipway.host import APP, RELEASE_ID, Host
 
 SCHEMA = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
 GIT_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-# One locked requirement with its hashes; options, URLs and paths are not requirements we accept.
-REQUIREMENT = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]+\])?==[A-Za-z0-9.!+_-]+"
-    r"(\s*;[A-Za-z0-9_.'\"<>=!~() \t-]+?)?(\s+--hash=sha256:[0-9a-f]{64})+"
-)
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,11 @@ def _files(value: object) -> dict[str, tuple[str, int]]:
     applications = [path for path in files if path.startswith("app/")]
     if len(applications) != 1 or "requirements.lock" not in files:
         raise _bad("it needs requirements.lock and exactly one wheel under app/")
+    for path in files:
+        if (
+            name := requirements.normal(path.rpartition("/")[2].partition("-")[0])
+        ) in requirements.INSTALLERS:
+            raise _bad(f"its {path} would replace the host's {name}")
     return files
 
 
@@ -108,17 +109,6 @@ def _digest_and_size(entry: object) -> tuple[str | None, int | None]:
     good_digest = digest if isinstance(digest, str) and SHA256.fullmatch(digest) else None
     good_size = size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
     return good_digest, good_size
-
-
-def check_lock(text: str) -> None:
-    """Every requirement is pinned and hashed, and there is nothing else: pip runs as root on it."""
-    for line in text.replace("\\\n", " ").splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", line).strip()
-        if line and not REQUIREMENT.fullmatch(line):
-            raise RefusedError(
-                "bundle-content",
-                f"requirements.lock has a line that is not a pin with sha256 hashes: {line[:120]!r}.",
-            )
 
 
 def _bad(reason: str) -> RefusedError:

@@ -53,7 +53,7 @@ def require_staged(host: Host, release: str) -> dict[str, Any]:
         raise RefusedError(
             "not-staged",
             f"Release {release} is {state} on this host.",
-            f"Stage it first: slipway stage --bundle {APP}-{release}.tar.gz --sha256 HEX. "
+            f"Stage it first: slipway stage --bundle - --sha256 HEX < {APP}-{release}.tar.gz "
             "`slipway list` shows what is here.",
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from slipway.files import fsync_directory, remove, write_atomically
 from slipway.host import Host
 from slipway.journal import utc_now
 from slipway.manifest import SHA256, Manifest
+from slipway.requirements import Pin
 from slipway.session import Report, Session
 
 # Of the files in the bundle. Measured: the copy received, the files unpacked, 3.5 times as much installed.
@@ -22,17 +23,27 @@ SPACE_FACTOR = 6
 SOCKETS = ("http.sock", "metrics.sock")
 
 
+@dataclass(frozen=True)
+class Bundle:
+    """One that was received and inspected. spool: slipway's own copy."""
+
+    spool: Path
+    manifest: Manifest
+    pins: list[Pin]
+    sha256: str
+
+
 def stage(session: Session, bundle: str, sha256: str, expected: str | None = None) -> Report:
-    """bundle: a path, or - for standard input. expected: the release id the caller means, if it says so."""
+    """bundle: a file in host.incoming, or - for standard input. expected: the release id the caller means, if any."""
     if not SHA256.fullmatch(sha256.lower()):
         raise RefusedError("usage", f"--sha256 {sha256!r} is not 64 hexadecimal digits.")
     spool = session.host.incoming / f".{os.getpid()}.spool"
     try:
         bundle_archive.receive(bundle, sha256, spool)
-        manifest = bundle_archive.inspect(spool)
-        _check_release(bundle, expected, manifest)
+        manifest, pins = bundle_archive.inspect(spool)
+        _check_release(expected, manifest)
         manifest.check_target(session.host)
-        return _stage(session, spool, manifest, sha256.lower())
+        return _stage(session, Bundle(spool, manifest, pins, sha256.lower()))
     except OSError as failure:
         raise StepError(
             "storage",
@@ -43,8 +54,8 @@ def stage(session: Session, bundle: str, sha256: str, expected: str | None = Non
         spool.unlink(missing_ok=True)
 
 
-def _stage(session: Session, spool: Path, manifest: Manifest, sha256: str) -> Report:
-    host, release = session.host, manifest.release
+def _stage(session: Session, bundle: Bundle) -> Report:
+    host, release, sha256 = session.host, bundle.manifest.release, bundle.sha256
     result = {"release": release, "path": str(host.release(release)), "bundle_sha256": sha256}
     present = releases.find(host, release).manifest
     if present is not None:
@@ -64,10 +75,10 @@ def _stage(session: Session, spool: Path, manifest: Manifest, sha256: str) -> Re
             f"Release {release} is live without its manifest.json, and rebuilding it would stop the traffic.",
             "Activate another release first.",
         )
-    needed = _check_space(host, manifest)
+    needed = _check_space(host, bundle.manifest)
     with session.journal.step("stage", release, bundle_sha256=sha256):
         swept = sweep(session)
-        _build(session, spool, manifest, sha256)
+        _build(session, bundle)
     return Report(True, {**result, "swept": swept, "space_reserved": needed}, f"Release {release} is staged.")
 
 
@@ -82,21 +93,22 @@ def _finish(session: Session, release: str, result: dict[str, Any]) -> Report:
     )
 
 
-def _build(session: Session, spool: Path, manifest: Manifest, sha256: str) -> None:
-    host, release = session.host, manifest.release
-    unpacked, directory = host.staging / release, host.release(release)
+def _build(session: Session, bundle: Bundle) -> None:
+    host, manifest, release = session.host, bundle.manifest, bundle.manifest.release
+    scratch, directory = host.staging / release, host.release(release)
     try:
         with session.journal.step("unpack", release):
-            bundle_archive.unpack(spool, manifest, unpacked)
+            scratch.mkdir(mode=0o700)
+            bundle_archive.unpack(bundle.spool, manifest, scratch / "bundle")
         with session.journal.step("install", release):
             directory.mkdir(mode=0o755)
-            environment.build(session, manifest, unpacked, directory / "venv")
+            environment.build(session, manifest, bundle.pins, scratch, directory)
         with session.journal.step("publish", release):
             for name in SOCKETS:
                 (directory / name).symlink_to(host.runtime_socket(release, name))
             # All files of the environment must be on the disk before the one that says they are.
             os.sync()
-            facts = {"bundle_sha256": sha256, "staged_at": utc_now(), "python": host.python_version()}
+            facts = {"bundle_sha256": bundle.sha256, "staged_at": utc_now(), "python": host.python_version()}
             content = json.dumps({**manifest.raw, **facts}, indent=2, sort_keys=True) + "\n"
             write_atomically(directory / releases.MANIFEST, content.encode())
             fsync_directory(host.releases)
@@ -104,7 +116,7 @@ def _build(session: Session, spool: Path, manifest: Manifest, sha256: str) -> No
         remove(directory)
         raise
     finally:
-        remove(unpacked)
+        remove(scratch)
 
 
 def sweep(session: Session) -> list[str]:
@@ -131,21 +143,19 @@ def half_built(host: Host) -> list[str]:
     return [found.id for found in releases.installed(host) if found.manifest is None]
 
 
-def _check_release(bundle: str, expected: str | None, manifest: Manifest) -> None:
-    named = re.search(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(?=\.tar\.gz$)", bundle)
-    wanted = expected or (named.group() if named else None)
-    if wanted and wanted != manifest.release:
+def _check_release(expected: str | None, manifest: Manifest) -> None:
+    if expected and expected != manifest.release:
         raise RefusedError(
             "release-mismatch",
-            f"The bundle says it is release {manifest.release}, but {wanted} was asked for.",
-            asked=wanted,
+            f"The bundle says it is release {manifest.release}, but {expected} was asked for.",
+            asked=expected,
             found=manifest.release,
         )
 
 
 def _check_space(host: Host, manifest: Manifest) -> int:
     needed = SPACE_FACTOR * sum(size for _, size in manifest.files.values())
-    for path in (host.releases, host.staging):
+    for path in (host.releases, host.incoming):
         free = host.free_bytes(path)
         if free < needed:
             raise RefusedError(

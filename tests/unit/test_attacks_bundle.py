@@ -1,0 +1,156 @@
+"""What a crafted bundle tries, to have its own code run by the host's root: refused, and nothing is changed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from slipway import handover, requirements
+from slipway.environment import PROPERTIES
+from slipway.errors import RefusedError, StepError
+
+from tests.unit import slipway_support as support
+from tests.unit.conftest import Slipway
+from tests.unit.slipway_support import Host
+from tests.unit.test_slipway_stage import stage
+
+HASH = "--hash=sha256:" + "a" * 64
+# A file name that holds a line break in UTF-7: pip obeys an encoding that a comment declares.
+HIDDEN_BREAK = "+" + base64.b64encode("\n".encode("utf-16-be")).decode().rstrip("=") + "-"
+
+
+def with_lock(folder: Path, lock: bytes, extra: dict[str, bytes] | None = None) -> Path:
+    files = {**support.bundle_files(), "requirements.lock": lock, **(extra or {})}
+    return support.pack(folder / "bundle.tar.gz", support.members_of(files))
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        f"# locked by uv \\\n/tmp/evil.tar.gz {HASH}\n".encode(),
+        f"# -*- coding: utf-7 -*-\n# x {HIDDEN_BREAK}/tmp/evil.tar.gz {HASH}\n".encode(),
+        f"# coding: utf-16\n# \n{HASH}".encode("utf-16"),
+        f"tiny==1.0 {HASH}\r/tmp/evil.tar.gz {HASH}\n".encode(),
+        f"tiny==1.0 {HASH}\x0b/tmp/evil.tar.gz {HASH}\n".encode(),
+        f"tiny==1.0 {HASH}\u2028/tmp/evil.tar.gz {HASH}\n".encode(),
+        f"tiny @ file:///tmp/evil.tar.gz {HASH}\n".encode(),
+        f"./evil.tar.gz {HASH}\n".encode(),
+        f"tiny==1.0 ; python_version > '3' --index-url=http://evil/ {HASH}\n".encode(),
+        f"tiny==1.0 {HASH} --global-option=x {HASH}\n".encode(),
+        f"tiny==1.0 ; x\\\n-r /etc/shadow {HASH}\n".encode(),
+        b"tiny==1.0 " + HASH.encode() + b" \\",
+    ],
+)
+def test_pip_never_reads_a_lock_that_slipway_did_not_write(lock: bytes) -> None:
+    """Refused, or understood as pins alone: what pip is given holds nothing else."""
+    try:
+        written = requirements.render(requirements.parse(lock))
+    except RefusedError:
+        return
+    assert "evil" not in written
+    assert all(line.split("==")[0] == "tiny" and line.count("--hash") == 1 for line in written.splitlines())
+
+
+@pytest.mark.parametrize("name", ["pip", "Pip", "setuptools", "wheel"])
+def test_a_bundle_cannot_bring_what_installs_the_others(
+    host: Host, slipway: Slipway, tmp_path: Path, name: str
+) -> None:
+    file, content = support.tiny_wheel(name, version="99.0")
+    digest = hashlib.sha256(content).hexdigest()
+    lock = f"{name}==99.0 --hash=sha256:{digest}\n".encode()
+    before = support.snapshot(host.root)
+
+    pinned = stage(slipway, with_lock(tmp_path, lock))
+    carried = stage(slipway, with_lock(tmp_path, b"", {f"wheelhouse/{file}": content}))
+
+    assert (pinned.code, carried.code) == (2, 2), (pinned.json, carried.json)
+    assert support.snapshot(host.root) == before
+
+
+def test_what_pip_reads_is_the_pins_alone() -> None:
+    lock = (
+        b"# This file was made by a tool\n"
+        b"anyio==4.9.0 ; python_version < '3.12' and sys_platform == 'linux' \\\n"
+        b"    --hash=sha256:"
+        + b"a" * 64
+        + b" \\\n    --hash=sha256:"
+        + b"b" * 64
+        + b"\n    # via starlette\n"
+        b"uvicorn[standard]==0.54.0 --hash=sha256:" + b"c" * 64 + b"  # via shop\n"
+    )
+
+    assert requirements.render(requirements.parse(lock)).splitlines() == [
+        "anyio==4.9.0 ; python_version < '3.12' and sys_platform == 'linux' "
+        f"--hash=sha256:{'a' * 64} --hash=sha256:{'b' * 64}",
+        f"uvicorn[standard]==0.54.0 --hash=sha256:{'c' * 64}",
+    ]
+
+
+def test_whoever_builds_an_environment_is_nobody_and_has_no_network() -> None:
+    assert {"DynamicUser=yes", "PrivateNetwork=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet="} <= {
+        *PROPERTIES
+    }
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ["setuid", "setgid folder", "link out", "link out by folders", "absolute link", "hard link", "fifo"],
+)
+def test_what_was_built_is_not_taken_over_when_it_leads_out(tmp_path: Path, planted: str) -> None:
+    tree = tmp_path / "scratch/venv"
+    (tree / "bin").mkdir(parents=True)
+    path = tree / "bin/evil"
+    if planted == "setuid":
+        path.write_bytes(b"")
+        path.chmod(0o4755)
+    elif planted == "setgid folder":
+        path.mkdir()
+        path.chmod(0o2777)
+    elif planted == "link out":
+        path.symlink_to("../../../secret")
+    elif planted == "link out by folders":
+        (tree / "bin/up").symlink_to("..")
+        path.symlink_to("up/../../secret")
+    elif planted == "absolute link":
+        path.symlink_to("/etc/shadow")
+    elif planted == "hard link":
+        (tmp_path / "secret").write_text("root's")
+        os.link(tmp_path / "secret", path)
+    else:
+        os.mkfifo(path)
+
+    with pytest.raises(StepError, match="not to be trusted"):
+        handover.take_over(tree)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else, and take them over")
+def test_what_was_built_is_roots_in_the_end_and_only_root_can_write_to_it(tmp_path: Path) -> None:
+    tree = tmp_path / "venv"
+    (tree / "lib/deep").mkdir(parents=True)
+    (tree / "lib/deep/module.py").write_text("x = 1")
+    (tree / "lib64").symlink_to("lib")
+    for path in (tree, *tree.rglob("*")):
+        os.chown(path, 61234, 61234, follow_symlinks=False)
+        if not path.is_symlink():
+            path.chmod(0o777)
+
+    handover.take_over(tree)
+
+    for path in (tree, *tree.rglob("*")):
+        found = path.lstat()
+        assert (found.st_uid, found.st_gid) == (0, 0), path
+        assert path.is_symlink() or not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH), path
+
+
+@pytest.mark.parametrize("path", ["/etc/shadow", "/etc/passwd", "/does/not/exist", "./bundle.tar.gz"])
+def test_slipway_tells_nothing_of_a_file_that_only_root_can_read(
+    host: Host, slipway: Slipway, path: str
+) -> None:
+    answer = slipway("stage", "--bundle", path, "--sha256", "0" * 64)
+
+    assert (answer.code, answer.error) == (2, "bundle-place")
+    assert answer.json["error"]["details"] == {}
