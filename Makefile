@@ -9,11 +9,14 @@ ENVIRONMENT := $(notdir $(patsubst %/,%,$(INVENTORY)))
 BIN := $(CURDIR)/.venv/bin
 LAB := $(BIN)/python -m tests.lab
 STEADY := $(BIN)/python -m tests.steady
-# The service's suite runs on the hosts' Python and on the controller's.
+# The service's suite runs whole on the Python of Ubuntu 22.04; what can differ runs on that of Debian 12 too.
 SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
 BENCH ?= hosts service rollouts database migrations
 BENCH_ARGUMENTS ?=
+# What `make quick` runs of the unit tests: those that read this repository or a file, and start no server.
+QUICK := tests/unit/contract $(addprefix tests/unit/test_,fab_*.py lab_*.py migration_source.py deploy_plan.py \
+  apt_candidates.py slipway_journal.py slipway_hostile.py vault.py) $(addprefix tests/database/test_,texts.py terminal.py)
 # Tests that need no host share the cores; what a module prepares is prepared once a worker.
 WORKERS := -n auto --dist worksteal
 export PATH := $(BIN):$(PATH)
@@ -48,6 +51,11 @@ down: .venv/installed ## Remove the lab's hosts
 test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
 	@$(BIN)/python -m tests.suites lint unit service-test e2e
 
+.PHONY: quick
+quick: .venv/installed ## A first useful answer: linters, contracts, the tests that need no server and no host
+	@$(MAKE) --no-print-directory lint
+	@pytest --quiet $(WORKERS) $(QUICK)
+
 .PHONY: lint
 lint: .venv/installed ## Formatters, linters and types
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-roles lint-python lint-yaml
@@ -70,14 +78,12 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit . pytest $(WORKERS) tests/unit tests/templates tests/database
 
 .PHONY: service-test
-service-test: .venv/installed ## The service's suite on PostgreSQL 14, on each of SERVICE_PYTHONS, and on 15
-	@$(LAB) install
-	@binaries=$$($(LAB) packages --bin); redis=$$($(LAB) redis); \
-	for version in $(SERVICE_PYTHONS); do \
-	  SHOP_TEST_REDIS_SERVER=$$redis SHOP_TEST_POSTGRESQL_BIN=$$binaries $(STEADY) service service/run-tests $$version; \
-	done
+service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python and PostgreSQL; what can differ on Debian 12's too
+	@$(LAB) install --tests
+	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
+	  $(STEADY) service-test service service/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS)
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
-	  $(STEADY) service service/run-tests $(lastword $(SERVICE_PYTHONS))
+	  $(STEADY) service-test-second service service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them

@@ -14,6 +14,8 @@ import pytest
 from conftest import RELEASE, Database, run
 from running import Service
 
+pytestmark = pytest.mark.differs("how a process ends and what asyncio cancels are the interpreter's")
+
 PRODUCTS = "/api/v1/products"
 ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 

@@ -7,7 +7,7 @@ import trustme
 
 from conftest import Database, Serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.differs("TLS is the interpreter's")]
 
 
 @pytest.mark.parametrize(

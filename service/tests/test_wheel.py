@@ -11,6 +11,8 @@ import pytest
 from conftest import SERVICE, Database, run_shop
 from shop.core.schema import Revisions
 
+pytestmark = pytest.mark.differs("the wheel is installed by the interpreter's own pip")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,6 +12,8 @@ import structlog
 
 from shop.core.logging import LONGEST_LINE, json_formatter, redact, redact_text
 
+pytestmark = pytest.mark.differs("a traceback's form is the interpreter's")
+
 Lines = Callable[[], list[dict[str, Any]]]
 
 

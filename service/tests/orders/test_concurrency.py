@@ -14,7 +14,7 @@ from conftest import Database
 from orders.conftest import Customer, NewCustomer, NewProduct, check_invariants, count, stock_of
 from running import Service
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.differs("who waits for whom is the server's")]
 
 CLIENTS = 20
 

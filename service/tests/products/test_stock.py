@@ -9,7 +9,7 @@ import pytest
 from conftest import Database, SignIn
 from problems import assert_problem
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.differs("who waits for whom is the server's")]
 
 PRODUCTS = "/api/v1/products"
 GREEN_TEA = "019b76da-a800-7000-8000-000000000001"

@@ -26,7 +26,7 @@ from shop.core.transactions import in_transaction, reading
 from shop.products.models import Product
 from sources import calls, modules
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.differs("sessions, plans and statistics are the server's")]
 
 
 @pytest.fixture

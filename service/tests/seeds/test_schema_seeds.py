@@ -22,6 +22,8 @@ from shop.core.database import Base, create_engine, database_url
 from shop.core.schema import alembic_config
 from shop.settings import Settings
 
+pytestmark = pytest.mark.differs("Alembic asks the server's catalogue")
+
 
 async def first_value(database: Database, user: str, password: str, query: str) -> Any:
     connection = await asyncpg.connect(
