@@ -60,7 +60,6 @@ quick: .venv/installed ## A first useful answer: linters, contracts, the tests t
 lint: .venv/installed ## Formatters, linters and types
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint-roles lint-python lint-yaml
 
-.PHONY: lint-python lint-yaml lint-roles
 lint-python:
 	@ruff check .
 	@ruff format --check .

@@ -6,6 +6,7 @@ build/suites/ keeps what a suite did, for the table of `python -m tests.suites`.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 KEPT = Path(__file__).resolve().parent.parent / "build/suites"
 MOST_ACCIDENTS = 3
 FAILED_TESTS = 1
+# What pytest-xdist appends to the name of a test that one worker has to itself.
+GROUP = re.compile(r"@[a-z ]+$")
 
 
 def main(suite: str, folder: str, *command: str) -> int:
@@ -27,6 +30,7 @@ def main(suite: str, folder: str, *command: str) -> int:
     if status != FAILED_TESTS or not 0 < len(failed) <= MOST_ACCIDENTS:
         return status
     print(f"\nOnce more, alone:{_lines(failed)}", flush=True)
+    _last_failed(Path(folder)).write_text(json.dumps(dict.fromkeys(failed, True)))
     again = [*command, "-n0", "--last-failed", "--last-failed-no-failures=none"]
     status = subprocess.run(again).returncode
     if status == 0:
@@ -36,8 +40,13 @@ def main(suite: str, folder: str, *command: str) -> int:
 
 
 def _failed(folder: Path) -> Sequence[str]:
-    kept = folder / ".pytest_cache/v/cache/lastfailed"
-    return sorted(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else []
+    kept = _last_failed(folder)
+    names = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    return sorted(GROUP.sub("", name) for name in names)
+
+
+def _last_failed(folder: Path) -> Path:
+    return folder / ".pytest_cache/v/cache/lastfailed"
 
 
 def _lines(names: Sequence[str]) -> str:

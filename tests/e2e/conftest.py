@@ -28,11 +28,14 @@ CONFIGURATION = ("/etc", "/usr/local", "/home", "/srv", "/root", "/var/lib/slipw
 HOSTILE = """'";$(touch /hostile)`id`\\\\n %s %% #ü€ &|<>*? !{"""
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the one host and the fleet be tested side by side: each is one worker's alone."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("fleet" if "fleet" in item.fixturenames else "one host"))
+            on = "fleet" if "fleet" in getattr(item, "fixturenames", ()) else "one host"
+            item.add_marker(pytest.mark.xdist_group(on))
             if item.get_closest_marker("share"):
                 item.user_properties.append(("share", "rollouts"))
 

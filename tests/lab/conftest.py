@@ -18,6 +18,8 @@ NETWORK = "10.83.250"
 Checkout = Callable[..., Path]
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one network to one worker."""
     for item in items:
