@@ -7,7 +7,7 @@ from typing import Any
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 from fabfile.fleet import AnswerError, Fleet, performed
-from fabfile.lease import Claim, acquire, beating
+from fabfile.lease import Claim, holding
 from fabfile.remote import Remote
 
 
@@ -17,8 +17,7 @@ def prune(environment: Environment, keep: int, wait: float) -> dict[str, list[st
         raise RefusedError(f"--keep {keep} is not a number from 1 to 50. Nothing was changed.")
     with Fleet(environment) as fleet:
         fleet.require_all()
-        lease, _ = acquire(fleet.first, Claim(environment.name), wait)
-        with beating(lease):
+        with holding(fleet, Claim(environment.name), wait) as (lease, _):
             words = ["prune", f"--keep={keep}", *lease.words]
             answers = fleet.each(lambda remote: performed(remote, words, seconds=120)[0])
     return {name: list(answer.result["removed"]) for name, answer in answers.items()}
