@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabfile import ssh_words
 from fabfile.errors import RefusedError
 from fabfile.inventory import PROJECT, listed
 from fabfile.variables import Variables
@@ -17,7 +18,10 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
 @dataclass(frozen=True)
 class AppHost:
-    """A host, of the service or of its database, and how SSH reaches it as the user who deploys."""
+    """A host, of the service or of its database, and how SSH reaches it as the user who deploys.
+
+    proxy: the command whose standard input and output lead there, through a bastion; "" for none.
+    """
 
     name: str
     address: str
@@ -25,6 +29,7 @@ class AppHost:
     user: str
     key_file: Path | None
     known_hosts: Path
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,13 +143,17 @@ def _choices(inventories: Path) -> str:
 def _host(variables: Variables, host: str) -> AppHost:
     key = variables.of(host, "ansible_ssh_private_key_file", None)
     known_hosts = variables.of(host, "ssh_known_hosts_file", "~/.ssh/known_hosts")
+    address, port = str(variables.of(host, "ansible_host", host)), int(variables.of(host, "ansible_port", 22))
+    user = str(variables.of(host, "deploy_user", "deploy"))
+    words = " ".join(str(variables.of(host, name, "") or "") for name in ssh_words.VARIABLES)
     return AppHost(
         name=host,
-        address=str(variables.of(host, "ansible_host", host)),
-        port=int(variables.of(host, "ansible_port", 22)),
-        user=str(variables.of(host, "deploy_user", "deploy")),
+        address=address,
+        port=port,
+        user=user,
         key_file=_path(key) if key else None,
         known_hosts=_path(known_hosts),
+        proxy=ssh_words.proxy(host, words, {"h": address, "p": str(port), "r": user, "n": host}),
     )
 
 

@@ -12,6 +12,7 @@ from fabfile.errors import FabError, FencedError, RefusedError
 from fabfile.remote import Answer, Remote, UnreachableError
 
 Result = TypeVar("Result")
+OTHER_VERSION = "Where that host's slipway is older than this fab: ansible-playbook -i inventory/ENV site.yml"
 # What a host says when a release that had the traffic does not serve.
 OWN_FAULTS = ("switch-failed", "verify-failed", "bake-failed")
 
@@ -40,7 +41,8 @@ class AnswerError(FabError):
     """A host's slipway refused or failed. answer: what it said."""
 
     def __init__(self, host: str, answer: Answer) -> None:
-        super().__init__(f"{host}: {answer.message}")
+        older = f" {OTHER_VERSION}" if answer.code == "usage" else ""
+        super().__init__(f"{host}: {answer.message}{older}")
         self.host = host
         self.answer = answer
         self.exit_code = answer.exit_code

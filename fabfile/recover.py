@@ -31,6 +31,14 @@ def plan(environment: Environment, without: Sequence[str] = ()) -> tuple[Choice,
     return choose(states), states
 
 
+def plan_text(choice: Choice, states: States) -> str:
+    """What a recovery would do, for a person to agree to."""
+    lines = [f"{name} serves {found.live or 'nothing'}" for name, found in states.items()]
+    if not choice.release:
+        return "\n".join([*lines, "There is nothing to agree on; what was left behind is tidied up."])
+    return "\n".join([*lines, f"All would serve {choice.release}: {choice.why}."])
+
+
 def recover(
     environment: Environment, report: Report, to: str = "", wait: float = 0.0, without: Sequence[str] = ()
 ) -> dict[str, HostState]:

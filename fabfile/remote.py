@@ -49,6 +49,8 @@ class Remote:
             port=host.port,
             connect_timeout=CONNECT_SECONDS,
             connect_kwargs=keys,
+            # None: as the user's own ssh_config says.
+            gateway=host.proxy or None,
             config=Config(overrides={"run": {"in_stream": False}}),
         )
         # Slipways that were started and wait for their commands: at most one, and how many more are to follow it.

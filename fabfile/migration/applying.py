@@ -41,7 +41,7 @@ def migrate(
 ) -> Migrated:
     """Bring the database to a release's schema. Raises FabError; what it says is how the schema is then."""
     claim = Claim(environment.name, wish.ticket)
-    with in_order(), Fleet(environment) as fleet:
+    with in_order(), Fleet(environment, wish.without) as fleet:
         fleet.require_all()
         fleet.first.require_sessions()
         with holding(fleet, claim, wish.wait) as (lease, states):
@@ -67,7 +67,7 @@ def _patience(environment: Environment, wish: Wish) -> float:
 
 def plan(environment: Environment, wish: Wish) -> str:
     """What a migration would apply, and what it would leave. Raises RefusedError where it would be refused."""
-    with Fleet(environment) as fleet:
+    with Fleet(environment, wish.without) as fleet:
         fleet.require_all()
         states = state.read(fleet)
     release, waiting, applied = checked(states, wish)

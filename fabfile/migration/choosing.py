@@ -15,7 +15,8 @@ from fabfile.state import States
 class Wish:
     """release: whose revisions, the live one's when empty. contract: also those that take away. wait: seconds.
 
-    timeout: seconds to watch it, None for the environment's; it goes on after them.
+    timeout: seconds to watch it, None for the environment's; it goes on after them. without: hosts to go on
+    without; whether a kept release there needs the old shape is not looked at.
     """
 
     release: str = ""
@@ -24,6 +25,7 @@ class Wish:
     ticket: str = ""
     wait: float = 0.0
     timeout: float | None = None
+    without: Sequence[str] = ()
 
 
 def chosen(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]:

@@ -14,6 +14,7 @@ from fabric.testing.base import Command, MockRemote
 
 from fabfile import controller, overview, rollback
 from fabfile import lease as lease_module
+from fabfile.answers import MARKER
 from fabfile.environment import AppHost, Budget, Environment, Policy, Public
 from fabfile.errors import FabError, FencedError, LockedError, RefusedError, UnfinishedError
 from fabfile.fleet import AnswerError, Fleet, HostsError, performed
@@ -334,6 +335,37 @@ def test_a_rollback_without_a_target_gives_the_lease_back_and_says_why(
     )
     with pytest.raises(RefusedError, match=f"{OLD} is verified, never verified|none that was live before"):
         rollback.rollback(environment, Report())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorised use only\n{marker}\n{answer}",
+        "a\n[1]\n{marker}\n{answer}\nBye.\n",
+        "\xff\n{marker}\n{answer}",
+    ],
+    ids=["a banner", "one like an answer, and a farewell", "one that is not UTF-8"],
+)
+def test_an_answer_is_found_among_what_a_login_shell_prints(
+    mock: MockRemote, environment: Environment, text: str
+) -> None:
+    answer = json.dumps([good("lease break", broken=None)])
+    said = text.format(marker=MARKER, answer=answer).encode("latin-1")
+    expect(mock, Command(out=said))
+    with Fleet(environment) as fleet:
+        assert performed(fleet.first, ["lease", "break"])[0].changed is True
+
+
+def test_what_was_done_is_never_said_to_be_nothing_without_an_answer(
+    mock: MockRemote, environment: Environment
+) -> None:
+    expect(mock, Command(out=f"Authorised use only\n{MARKER}\n".encode(), err=b"Connection reset", exit=1))
+    with (
+        Fleet(environment) as fleet,
+        pytest.raises(UnreachableError, match="cannot be told from here") as failed,
+    ):
+        performed(fleet.first, ["lease", "break"])
+    assert "Nothing was changed" not in str(failed.value)
 
 
 @pytest.mark.parametrize(
