@@ -93,7 +93,8 @@ class Look:
     def wrong(self) -> list[str]:
         """All that is not as it should be. While somebody deploys, what a deploy does is no fault."""
         said = [str(failure) for failure in self.unreachable.values()]
-        quiet = bool(self.at_work)
+        leases = [found.status.get("lease") or {} for found in self.states.values()]
+        quiet = any(held.get("state") == "held" and not held.get("freeze") for held in leases)
         if not quiet and (unequal := state.unequal(self.states)):
             said.append(f"{unequal}. Type: fab recover --env {self.environment.name}")
         for found in self.states.values():

@@ -78,7 +78,7 @@ class FakeHost:
             self.done.append(" ".join([command, *given]))
         return Answer(command, 0, command in CHANGING, result)
 
-    def _refused(self, command: str, code: str, exit_code: int, message: str, **details: Any) -> Answer:
+    def _refused(self, command: str, code: str, exit_code: int, message: str, /, **details: Any) -> Answer:
         return Answer(command, exit_code, code=code, message=message, details=details)
 
     def _lease_acquire(self, options: dict[str, str]) -> Answer:

@@ -145,7 +145,7 @@ QUIET: dict[str, Any] = {"unfinished": [], "half_built": [], "leftovers": [], "j
 
 
 def looked(environment: Environment, public: probe.Answer | str = "", **status: Any) -> overview.Look:
-    states = fleet(host("app-1", R2, row(R1), row(R2, "live"), **QUIET, **status))
+    states = fleet(host("app-1", R2, row(R1), row(R2, "live"), **{**QUIET, **status}))
     states["app-1"].status["live"] |= SERVING
     return overview.Look(environment, states, {}, public)
 
@@ -162,6 +162,13 @@ def test_a_healthy_deploy_is_no_fault_and_is_told_of(world: World) -> None:
     assert look.wrong == []
     assert "ada, `fab deploy` as process 1@ci" in look.at_work
     assert overview.busy(look.states["app-1"]) == ["app-1: slipway stage runs since 10:01, by deploy"]
+
+
+def test_a_freeze_hides_no_fault(world: World) -> None:
+    look = looked(world.environment, half_built=[R3])
+    look.states["app-1"].status["lease"] = {**HELD, "freeze": "incident 42"}
+    assert look.wrong == [f"app-1: half-built: {R3}"]
+    assert "incident 42" in look.at_work
 
 
 def test_an_instance_that_nobody_needs_is_seen(world: World) -> None:
