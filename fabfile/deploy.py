@@ -9,20 +9,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fabfile import plan, record, recover, state
+from fabfile import agreement, plan, public, record, recover, state
 from fabfile.bundle import Bundle
 from fabfile.environment import Environment
-from fabfile.errors import FabError, FailedError, RefusedError
-from fabfile.fleet import Fleet, performed
-from fabfile.lease import Claim, Lease, acquire, beating
+from fabfile.errors import FabError, FailedError, FencedError, LockedError, RefusedError
+from fabfile.fleet import AnswerError, Fleet, batches, performed
+from fabfile.interruption import in_order
+from fabfile.lease import Claim, Lease, describe, holding
 from fabfile.migration.following import following
 from fabfile.probe import Probe
 from fabfile.report import Report
-from fabfile.rollback import CONVERGE_SECONDS, Moved
-from fabfile.rollout import GRACE_SECONDS, Rollout, batches, wait_for_the_public
+from fabfile.rollback import Moved
+from fabfile.rollout import Rollout
 from fabfile.shipping import ship
+from fabfile.steps import GRACE_SECONDS
 
-MIGRATE_SECONDS = 900.0
+# What the host says when it stopped waiting for a migration that goes on.
+UNHEARD = ("migration-timeout", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -60,25 +63,36 @@ def _locks(bundle: Bundle, migrations: Sequence[str]) -> list[str]:
         return [f"their locks cannot be told here: {failure}"]
 
 
+def require_free(environment: Environment, without: Sequence[str] = ()) -> None:
+    """Raise LockedError when another deploy holds the lease, before a minute goes into a build for nothing."""
+    with Fleet(environment, without) as fleet:
+        fleet.require_all()
+        found = fleet.each(lambda remote: performed(remote, ["status"])[0].result.get("lease") or {})
+    for held in found.values():
+        if held.get("state") == "held":
+            raise LockedError(describe(environment.name, held, 0))
+
+
 def deploy(environment: Environment, report: Report, bundle: Bundle, options: Options) -> Moved:
     """Bring the bundle's release live. Raises FabError; what it says is how things are then."""
     began = time.monotonic()
-    with Fleet(environment, options.without) as fleet:
+    claim = Claim(environment.name, options.ticket)
+    with in_order(), Fleet(environment, options.without) as fleet:
         fleet.require_all()
-        claim = Claim(environment.name, options.ticket)
-        lease, answers = acquire(fleet.first, claim, options.wait, *state.READING)
-        with beating(lease), Probe(environment.public) as probe:
-            states = state.read_others(fleet, answers)
-            if lease.taken_over or state.unequal(states):
+        fleet.each(lambda remote: remote.require_sessions())
+        with holding(fleet, claim, options.wait) as (lease, states), Probe(environment.public) as probe:
+            if lease.taken_over or agreement.left_open(states) or state.unequal(states):
                 states = recover.converge(fleet, lease, report, environment, states)
             planned = _checked(environment, bundle, states)
             previous = {name: found.live for name, found in states.items()}
             if set(previous.values()) == {bundle.release}:
                 raise RefusedError(f"{bundle.release} is live on every host already. Nothing was changed.")
+            for note in planned.notes:
+                report.step("note", note)
             policy = (
                 environment.policy if options.gate is None else replace(environment.policy, gate=options.gate)
             )
-            rollout = Rollout(fleet, lease, report, policy, bundle.release, previous)
+            rollout = Rollout(fleet, lease, report, policy, bundle.release, previous, probe)
             details: dict[str, Any] = {
                 "previous": previous,
                 "plan": planned.digest,
@@ -89,12 +103,13 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
                 _build(fleet, lease, report, bundle)
                 _migrate(fleet, lease, report, bundle, planned)
                 rollout.prove()
+                rollout.require_public(states)
                 bake = environment.policy.bake if options.bake is None else options.bake
                 rollout.move(batches(fleet.remotes, options.batch, options.canary), bake)
-                wait_for_the_public(probe, bundle.release, CONVERGE_SECONDS)
                 rollout.settle(
                     environment.policy.warm, ["prune", f"--keep={environment.policy.keep}"], last()
                 )
+        public.complain(probe, bundle.release, environment.name)
     return Moved(bundle.release, previous, time.monotonic() - began, probe.seen.as_record())
 
 
@@ -117,24 +132,32 @@ def _build(fleet: Fleet, lease: Lease, report: Report, bundle: Bundle) -> None:
 
 def _migrate(fleet: Fleet, lease: Lease, report: Report, bundle: Bundle, planned: plan.Plan) -> None:
     report.step("migrate", "; ".join(planned.migrations) or "nothing to apply")
-    words = ["migrate", bundle.release, f"--timeout={MIGRATE_SECONDS:g}", *lease.words]
+    seconds = fleet.environment.policy.migrate
+    words = ["migrate", bundle.release, f"--timeout={seconds:g}", *lease.words]
 
     def migrate() -> None:
         telling = following(fleet.first, bundle.release, partial(report.told, fleet.first.name))
         with telling if planned.migrations else nullcontext():
-            performed(fleet.first, words, seconds=MIGRATE_SECONDS + GRACE_SECONDS)
+            performed(fleet.first, words, seconds=seconds + GRACE_SECONDS)
 
-    _before_the_barrier(migrate, f"the schema could not be brought to {bundle.release}")
+    on = (
+        f" A migration that has begun goes on in its unit on {fleet.first.name}, each revision whole or not at all, "
+        f"and needs nobody who watches. To see how it ends: fab migrate --env {fleet.environment.name}"
+    )
+    what = f"the schema could not be brought to {bundle.release}"
+    _before_the_barrier(migrate, what, on if planned.migrations else "")
     lease.check()
 
 
-def _before_the_barrier(work: Callable[[], None], what: str) -> None:
+def _before_the_barrier(work: Callable[[], None], what: str, goes_on: str = "") -> None:
+    """goes_on: what is still under way when nobody heard how it ended."""
     try:
         work()
     except FabError as failure:
-        if failure.exit_code in (4, 7):
+        if failure.exit_code in (LockedError.exit_code, FencedError.exit_code):
             raise
+        heard = isinstance(failure, AnswerError) and failure.answer.code not in UNHEARD
+        after = " What was half built is swept by the next deploy." if heard or not goes_on else goes_on
         raise FailedError(
-            f"{what[0].upper()}{what[1:]}:\n{failure}\nNo traffic was moved; every host serves what it served. "
-            "What was half built is swept by the next deploy."
+            f"{what[0].upper()}{what[1:]}:\n{failure}\nNo traffic was moved; every host serves what it served.{after}"
         ) from failure

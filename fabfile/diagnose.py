@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fabfile.bundle import PROJECT
 from fabfile.environment import Environment
+from fabfile.errors import FabError
 from fabfile.fleet import Fleet
 from fabfile.remote import Remote
 
@@ -65,10 +66,18 @@ def diagnose(environment: Environment, output: str) -> str:
 def _collect(remote: Remote) -> dict[str, str]:
     files = {}
     for name, command in COMMANDS.items():
-        done = remote.connection.run(command, hide=True, warn=True, timeout=20, in_stream=False)
-        files[name] = redacted(done.stdout + done.stderr)
-    for name, answer in zip(READINGS, remote.perform(*READINGS.values()), strict=False):
-        files[name] = redacted(json.dumps(answer.result or {"error": answer.message}, indent=2))
+        try:
+            done = remote.connection.run(command, hide=True, warn=True, timeout=20, in_stream=False)
+            files[name] = redacted(done.stdout + done.stderr)
+        except Exception as failure:
+            # One that hangs is part of the incident, and no reason to bring nothing.
+            files[name] = f"{type(failure).__name__}: {redacted(str(failure))}\n"
+    for name, words in READINGS.items():
+        try:
+            (answer,) = remote.perform(words)
+            files[name] = redacted(json.dumps(answer.result or {"error": answer.message}, indent=2))
+        except FabError as failure:
+            files[name] = json.dumps({"error": redacted(str(failure))})
     return files
 
 

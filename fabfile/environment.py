@@ -1,36 +1,27 @@
-"""An environment as `fab` needs it: its app hosts, its public address, its policy; all from the inventory.
-
-`ansible-inventory` takes a second, so its answer is kept under build/inventory for as long as no file it was
-made of has changed. Encrypted files are left out: no secret is needed to deploy.
-"""
+"""An environment as `fab` needs it: its app hosts, its public address, its policy; all from the inventory."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fabfile import ssh_words
 from fabfile.errors import RefusedError
+from fabfile.inventory import PROJECT, listed
 from fabfile.variables import Variables
 
-PROJECT = Path(__file__).parent.parent
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-VAULT = b"$ANSIBLE_VAULT"
-# Values that playbooks derive, which an inventory may override.
-PLAYBOOKS = "playbooks"
 
 
 @dataclass(frozen=True)
 class AppHost:
-    """A host, of the service or of its database, and how SSH reaches it as the user who deploys."""
+    """A host, of the service or of its database, and how SSH reaches it as the user who deploys.
+
+    proxy: the command whose standard input and output lead there, through a bastion; "" for none.
+    """
 
     name: str
     address: str
@@ -38,16 +29,21 @@ class AppHost:
     user: str
     key_file: Path | None
     known_hosts: Path
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
 class Public:
-    """Where clients come in. address: the edge's, asked directly, whatever DNS says. ca: None is the system's."""
+    """Where clients come in. address: the edge's, asked directly, whatever DNS says. ca: None is the system's.
+
+    path: what is asked for while traffic moves, one to which every check of the service applies; "" for nothing.
+    """
 
     name: str
     address: str
     port: int
     ca: Path | None
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,13 +62,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class Policy:
-    """gate, bake, warm: seconds. max_errors: percent of 5xx while baking. keep: releases kept on a host."""
+    """gate, bake, warm: seconds. max_errors: percent of 5xx while baking. keep: releases kept on a host.
+
+    migrate: seconds that a migration is watched; it goes on by itself after them.
+    """
 
     gate: float
     bake: float
     warm: float
     max_errors: float
     keep: int
+    migrate: float = 3600.0
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,17 @@ class Environment:
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
     """The environment of inventory/NAME. Raises RefusedError when there is none, or it has no app host."""
     inventory = _inventory(name, inventories)
-    listed = _listed(inventory)
-    names = listed.get("app", {}).get("hosts", [])
+    found = listed(inventory)
+    names = found.get("app", {}).get("hosts", [])
     if not names:
         raise RefusedError(f"The environment {name} has no host in the group app; nothing can be deployed.")
-    variables = Variables(listed, inventory)
+    variables = Variables(found, inventory)
     app_hosts = tuple(_host(variables, host) for host in names)
     return Environment(
         name=name,
         kind=str(variables.of(names[0], "slipway_environment")),
         app_hosts=app_hosts,
-        public=_public(variables, listed),
+        public=_public(variables, found),
         budget=_budget(variables, names[0]),
         policy=_policy(variables, names[0]),
     )
@@ -109,16 +109,16 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
 def host_of(name: str, group: str, inventories: Path = PROJECT / "inventory") -> AppHost:
     """The first host of another group of inventory/NAME, such as db. Raises RefusedError when there is none."""
     inventory = _inventory(name, inventories)
-    listed = _listed(inventory)
-    for host in listed.get(group, {}).get("hosts", []):
-        return _host(Variables(listed, inventory), host)
+    found = listed(inventory)
+    for host in found.get(group, {}).get("hosts", []):
+        return _host(Variables(found, inventory), host)
     raise RefusedError(f"The environment {name} has no host in the group {group}. Nothing was changed.")
 
 
 def variables_of(name: str, inventories: Path = PROJECT / "inventory") -> Variables:
     """All values of inventory/NAME. Raises RefusedError when there is none."""
     inventory = _inventory(name, inventories)
-    return Variables(_listed(inventory), inventory)
+    return Variables(listed(inventory), inventory)
 
 
 def _inventory(name: str, inventories: Path) -> Path:
@@ -143,13 +143,17 @@ def _choices(inventories: Path) -> str:
 def _host(variables: Variables, host: str) -> AppHost:
     key = variables.of(host, "ansible_ssh_private_key_file", None)
     known_hosts = variables.of(host, "ssh_known_hosts_file", "~/.ssh/known_hosts")
+    address, port = str(variables.of(host, "ansible_host", host)), int(variables.of(host, "ansible_port", 22))
+    user = str(variables.of(host, "deploy_user", "deploy"))
+    words = " ".join(str(variables.of(host, name, "") or "") for name in ssh_words.VARIABLES)
     return AppHost(
         name=host,
-        address=str(variables.of(host, "ansible_host", host)),
-        port=int(variables.of(host, "ansible_port", 22)),
-        user=str(variables.of(host, "deploy_user", "deploy")),
+        address=address,
+        port=port,
+        user=user,
         key_file=_path(key) if key else None,
         known_hosts=_path(known_hosts),
+        proxy=ssh_words.proxy(host, words, {"h": address, "p": str(port), "r": user, "n": host}),
     )
 
 
@@ -157,8 +161,8 @@ def _path(text: Any) -> Path:
     return Path(os.path.normpath(Path(str(text)).expanduser()))
 
 
-def _public(variables: Variables, listed: dict[str, Any]) -> Public:
-    edges = listed.get("edge", {}).get("hosts", [])
+def _public(variables: Variables, found: dict[str, Any]) -> Public:
+    edges = found.get("edge", {}).get("hosts", [])
     if not edges:
         raise RefusedError(
             "The inventory has no host in the group edge, so there is no public path to watch."
@@ -170,6 +174,7 @@ def _public(variables: Variables, listed: dict[str, Any]) -> Public:
         address=str(variables.of(edge, "ansible_host", edge)),
         port=int(variables.of(edge, "deploy_public_port", 443)),
         ca=_path(ca) if ca else None,
+        path=str(variables.of(edge, "deploy_public_path", "/")),
     )
 
 
@@ -189,57 +194,5 @@ def _policy(variables: Variables, host: str) -> Policy:
         warm=float(variables.of(host, "deploy_warm_seconds")),
         max_errors=float(variables.of(host, "deploy_max_errors_percent")),
         keep=int(variables.of(host, "deploy_keep_releases")),
+        migrate=float(variables.of(host, "deploy_migrate_seconds", 3600)),
     )
-
-
-def _listed(inventory: Path) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    files = dict(_files(inventory)) | dict(_files(PROJECT / PLAYBOOKS / "group_vars"))
-    for name, content in sorted(files.items()):
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    kept = PROJECT / "build/inventory" / f"{inventory.name}-{digest.hexdigest()[:16]}.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text(encoding="utf-8")))
-    listed = _ask_ansible(inventory, files)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(listed), encoding="utf-8")
-    temporary.replace(kept)
-    return listed
-
-
-def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Path (from the repository's top) and content of every plain file below folder, links followed."""
-    for directory, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            path = Path(directory, name)
-            content = path.read_bytes()
-            if path.suffix in (".yml", ".yaml", "") and not content.startswith(VAULT):
-                yield str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path), content
-
-
-def _ask_ansible(inventory: Path, files: dict[str, bytes]) -> dict[str, Any]:
-    """What ansible-inventory says of a copy without the encrypted files, which nobody here can read."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, content in files.items():
-            copy = Path(scratch, name.lstrip("/"))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-        where = str(inventory.relative_to(PROJECT) if inventory.is_relative_to(PROJECT) else inventory)
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible-inventory")),
-                "--list",
-                f"--inventory={Path(scratch, where.lstrip('/'))}",
-                f"--playbook-dir={Path(scratch, PLAYBOOKS)}",
-            ],
-            capture_output=True,
-            text=True,
-            cwd=PROJECT,
-            env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
-        )
-    if done.returncode != 0:
-        raise RefusedError(
-            f"The inventory {inventory} cannot be read; nothing was changed.\n{done.stderr.strip()}"
-        )
-    return dict(json.loads(done.stdout))

@@ -39,7 +39,17 @@ class UnfinishedError(FabError):
     exit_code = 6
 
 
+class UntidyError(UnfinishedError):
+    """The release is live on every host, and what is left to do is tidying up."""
+
+
 class FencedError(FabError):
     """A newer deploy has taken over; this one stopped where it was."""
 
     exit_code = 7
+
+
+class InterruptError(FabError):
+    """Somebody pressed Ctrl-C, or the command was told to end; what was begun is ended in order."""
+
+    exit_code = 3

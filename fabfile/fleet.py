@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from fabfile.environment import Environment
-from fabfile.errors import FabError, FencedError, LockedError, RefusedError
+from fabfile.errors import FabError, FencedError, RefusedError
 from fabfile.remote import Answer, Remote, UnreachableError
 
 Result = TypeVar("Result")
-
-STATUSES: dict[int, type[FabError]] = {2: RefusedError, 4: LockedError, 7: FencedError}
+OTHER_VERSION = "Where that host's slipway is older than this fab: ansible-playbook -i inventory/ENV site.yml"
+# What a host says when a release that had the traffic does not serve.
+OWN_FAULTS = ("switch-failed", "verify-failed", "bake-failed")
 
 
 class HostsError(FabError):
@@ -28,14 +29,33 @@ class HostsError(FabError):
         self.exit_code = codes.pop() if len(codes) == 1 else 3
 
 
+class OvertakenError(HostsError, FencedError):
+    """At least one host has seen a newer deploy: this one must change nothing more, wherever it is."""
+
+    def __init__(self, failures: dict[str, FabError]) -> None:
+        super().__init__(failures)
+        self.exit_code = FencedError.exit_code
+
+
 class AnswerError(FabError):
     """A host's slipway refused or failed. answer: what it said."""
 
     def __init__(self, host: str, answer: Answer) -> None:
-        super().__init__(f"{host}: {answer.message}")
+        older = f" {OTHER_VERSION}" if answer.code == "usage" else ""
+        super().__init__(f"{host}: {answer.message}{older}")
         self.host = host
         self.answer = answer
         self.exit_code = answer.exit_code
+
+
+class StaleError(AnswerError, FencedError):
+    """A host refused because a newer deploy has taken over."""
+
+
+class UnknownError(FabError):
+    """Something nobody thought of, on one host; the others are not held up by it."""
+
+    exit_code = 3
 
 
 class Fleet:
@@ -66,7 +86,7 @@ class Fleet:
     ) -> None:
         for remote in self.remotes:
             remote.close()
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def first(self) -> Remote:
@@ -100,6 +120,11 @@ class Fleet:
                 return work(remote)
             except FabError as failure:
                 return failure
+            except Exception as failure:
+                return UnknownError(
+                    f"{remote.name}: {type(failure).__name__}: {failure}. What was done there is in its journal: "
+                    f"fab audit --env {self.environment.name}"
+                )
 
         chosen = list(self.remotes if on is None else on)
         return dict(zip([remote.name for remote in chosen], self._pool.map(guarded, chosen), strict=True))
@@ -109,8 +134,19 @@ class Fleet:
         outcomes = self.attempt(work, on)
         failures = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
         if failures:
-            raise HostsError(failures)
+            raise _together(failures)
         return {name: value for name, value in outcomes.items() if not isinstance(value, FabError)}
+
+
+def _together(failures: dict[str, FabError]) -> HostsError:
+    overtaken = any(isinstance(failure, FencedError) for failure in failures.values())
+    return OvertakenError(failures) if overtaken else HostsError(failures)
+
+
+def refusal(host: str, answer: Answer) -> AnswerError:
+    """The error for an answer that is none of the good ones."""
+    kind = StaleError if answer.exit_code == FencedError.exit_code else AnswerError
+    return kind(host, answer)
 
 
 def performed(remote: Remote, *commands: Sequence[str], seconds: float = 60.0) -> list[Answer]:
@@ -118,5 +154,30 @@ def performed(remote: Remote, *commands: Sequence[str], seconds: float = 60.0) -
     answers = remote.perform(*commands, seconds=seconds)
     for answer in answers:
         if not answer.ok:
-            raise AnswerError(remote.name, answer)
+            raise refusal(remote.name, answer)
     return answers
+
+
+def raise_fenced(failures: dict[str, FabError], error: Callable[[FabError], FencedError]) -> None:
+    """Raise that error when one of the hosts has seen a newer deploy."""
+    for failure in failures.values():
+        if isinstance(failure, FencedError):
+            raise error(failure) from failure
+
+
+def is_its_own(failure: BaseException) -> bool:
+    """Whether the release is to blame: not for a lost connection, nor for whoever pressed Ctrl-C."""
+    failures = failure.failures.values() if isinstance(failure, HostsError) else [failure]
+    return any(isinstance(each, AnswerError) and each.answer.code in OWN_FAULTS for each in failures)
+
+
+def batches(remotes: Sequence[Remote], size: str, canary: bool) -> list[list[Remote]]:
+    """The hosts in the order they are switched. size: a number of hosts, or a share such as 25%; "" is all at once."""
+    rest = list(remotes)
+    ordered = [[rest.pop(0)]] if canary and len(rest) > 1 else []
+    share = len(remotes) * int(size[:-1]) // 100 if size.endswith("%") else int(size or len(remotes))
+    count = max(1, share)
+    while rest:
+        ordered.append(rest[:count])
+        rest = rest[count:]
+    return ordered

@@ -27,14 +27,22 @@ DIGEST_DIGITS = 16
 TIME = (1980, 1, 1, 0, 0, 0)
 
 
+def _modules(source: Path) -> dict[str, bytes]:
+    modules = {f"{source.name}/{path.name}": path.read_bytes() for path in source.glob("*.py")}
+    return {**modules, "unpacked.py": UNPACKED.read_bytes()}
+
+
+def digest(source: Path = SOURCE) -> str:
+    """The version of a program: the same for the same source, and in the name of its unpacked copy on a host."""
+    return hashlib.sha256(repr(sorted(_modules(source).items())).encode()).hexdigest()[:DIGEST_DIGITS]
+
+
 def build_helper(source: Path = SOURCE) -> bytes:
     """The program of the package directory source, ready to be installed with mode 0755."""
-    modules = {f"{source.name}/{path.name}": path.read_bytes() for path in source.glob("*.py")}
+    modules = _modules(source)
     if f"{source.name}/cli.py" not in modules:
         raise FileNotFoundError(f"{source} is not a program's package: it has no cli.py")
-    modules["unpacked.py"] = UNPACKED.read_bytes()
-    digest = hashlib.sha256(repr(sorted(modules.items())).encode()).hexdigest()[:DIGEST_DIGITS]
-    modules["__main__.py"] = MAIN.format(package=source.name, digest=digest).encode()
+    modules["__main__.py"] = MAIN.format(package=source.name, digest=digest(source)).encode()
     content = io.BytesIO()
     content.write(SHEBANG)
     # Stored, not deflated: compressed bytes differ from one zlib to the next.

@@ -17,16 +17,22 @@ from fabfile.remote import UNREACHABLE, Remote
 UNITS = "shop@*.service"
 
 
-def show(environment: Environment, lines: int, request_id: str, follow: bool) -> None:
-    """Print the newest lines of all hosts, oldest first, each after its host's name; with follow, go on."""
+def show(environment: Environment, lines: int, request_id: str, follow: bool) -> dict[str, FabError]:
+    """Print the newest lines of all hosts, oldest first, each after its host's name; with follow, go on.
+
+    Returns who could not be read; the others are shown.
+    """
     with Fleet(environment) as fleet:
-        fleet.require_all()
-        found = fleet.each(lambda remote: list(_read(remote, lines, request_id)))
+        outcomes = fleet.attempt(lambda remote: list(_read(remote, lines, request_id)))
+        missing = dict(fleet.unreachable)
+        missing |= {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
+        found = {name: value for name, value in outcomes.items() if not isinstance(value, FabError)}
         merged = heapq.merge(*([(time, name, text) for time, text in said] for name, said in found.items()))
         for _, name, text in list(merged)[-lines:]:
             print(f"{name}  {text}")
         if follow:
-            _follow(fleet, request_id)
+            _follow([remote for remote in fleet.remotes if remote.name in found], request_id)
+    return missing
 
 
 def _command(lines: int, request_id: str, *more: str) -> str:
@@ -50,13 +56,16 @@ def _read(remote: Remote, lines: int, request_id: str) -> Iterator[tuple[str, st
     )
     if done.return_code not in (0, 1):
         raise FabError(f"{remote.name}: the journal cannot be read: {done.stderr.strip()}")
-    for line in done.stdout.splitlines():
-        yield _entry(line)
+    yield from filter(None, map(_entry, done.stdout.splitlines()))
 
 
-def _entry(line: str) -> tuple[str, str]:
-    entry: dict[str, Any] = json.loads(line)
-    return entry["__REALTIME_TIMESTAMP"], message(entry)
+def _entry(line: str) -> tuple[str, str] | None:
+    """When and what; None for a line that a login shell printed."""
+    try:
+        entry: dict[str, Any] = dict(json.loads(line))
+        return str(entry["__REALTIME_TIMESTAMP"]), message(entry)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def message(entry: dict[str, Any]) -> str:
@@ -65,17 +74,18 @@ def message(entry: dict[str, Any]) -> str:
     return bytes(found).decode("utf-8", "replace") if isinstance(found, list) else str(found)
 
 
-def _follow(fleet: Fleet, request_id: str) -> None:
+def _follow(remotes: list[Remote], request_id: str) -> None:
     lock = threading.Lock()
 
     def stream(remote: Remote) -> None:
-        channel = remote.connection.transport.open_session(timeout=10)
+        channel = remote.session()
         channel.exec_command(_command(0, request_id, "--follow"))
         for line in channel.makefile("r"):
-            with lock:
-                print(f"{remote.name}  {_entry(line)[1]}", flush=True)
+            if entry := _entry(line):
+                with lock:
+                    print(f"{remote.name}  {entry[1]}", flush=True)
 
-    threads = [threading.Thread(target=stream, args=(remote,), daemon=True) for remote in fleet.remotes]
+    threads = [threading.Thread(target=stream, args=(remote,), daemon=True) for remote in remotes]
     for thread in threads:
         thread.start()
     try:

@@ -1,18 +1,22 @@
-"""What `fab releases`, `status` and `audit` show of the hosts' states."""
+"""What `fab releases` and `status` show of the hosts' states, and of what customers get."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from fabfile import state
+from fabfile import helper, probe, state
+from fabfile.closing import whose
 from fabfile.environment import Environment
 from fabfile.errors import FabError
 from fabfile.fleet import Fleet, performed
+from fabfile.public import address
 from fabfile.state import HostState, States
 
 READY_SECONDS = 20.0
@@ -60,44 +64,133 @@ def show_releases(states: States, unreachable: dict[str, Exception], as_json: bo
 def _age(release: str) -> str:
     built = datetime.strptime(release[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     minutes = int((datetime.now(UTC) - built).total_seconds() // 60)
+    if minutes < 0:
+        return "in the future"
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 60 * 48 else f"{minutes // 1440} d"
 
 
-def show_status(
-    environment: Environment, states: States, unreachable: dict[str, Exception], as_json: bool
-) -> bool:
-    """One line a host, then what is wrong. Returns whether something is."""
-    wrong = [str(failure) for failure in unreachable.values()]
-    if unequal := state.unequal(states):
-        wrong.append(f"{unequal}. Type: fab recover --env {environment.name}")
-    for found in states.values():
-        wrong += [f"{found.name}: {problem}" for problem in problems(found)]
+@dataclass(frozen=True)
+class Look:
+    """What the hosts said, who said nothing, and what a customer is answered now, or why nothing."""
+
+    environment: Environment
+    states: States
+    unreachable: Mapping[str, Exception]
+    public: probe.Answer | str
+
+    @property
+    def at_work(self) -> str:
+        """Who deploys, or keeps everybody out, in a sentence; "" for nobody."""
+        for name, found in self.states.items():
+            held = found.status.get("lease") or {}
+            if held.get("state") == "held":
+                return whose(name, held)
+        return ""
+
+    @property
+    def wrong(self) -> list[str]:
+        """All that is not as it should be. While somebody deploys, what a deploy does is no fault."""
+        said = [str(failure) for failure in self.unreachable.values()]
+        leases = [found.status.get("lease") or {} for found in self.states.values()]
+        quiet = any(held.get("state") == "held" and not held.get("freeze") for held in leases)
+        if not quiet and (unequal := state.unequal(self.states)):
+            said.append(f"{unequal}. Type: fab recover --env {self.environment.name}")
+        for found in self.states.values():
+            said += [f"{found.name}: {problem}" for problem in problems(found, quiet)]
+        return said + self._public()
+
+    def _public(self) -> list[str]:
+        """Customers get nothing, or not what is live. In maintenance that is meant."""
+        if not self.environment.public.path:
+            return []
+        asked = address(self.environment.public)
+        if isinstance(self.public, str):
+            return [f"customers get no answer: {asked}: {self.public}"]
+        if self.public.in_maintenance:
+            return []
+        if self.public.fault:
+            return [f"customers are refused: {asked} answers {self.public.fault}"]
+        live = {found.live for found in self.states.values()}
+        if self.public.release and live and self.public.release not in live:
+            return [f"customers are answered by {self.public.release}, which is live on no host: {asked}"]
+        return []
+
+
+def look(environment: Environment) -> Look:
+    """Ask the hosts, and the public path as a customer does, at the same time."""
+    asking = ThreadPoolExecutor(max_workers=1)
+    asked = asking.submit(probe.ask_once, environment.public) if environment.public.path else None
+    states, unreachable = read(environment)
+    said = asked.result() if asked else ""
+    asking.shutdown()
+    return Look(environment, states, unreachable, said)
+
+
+def show_status(look: Look, as_json: bool) -> bool:
+    """Who is at work, what customers get, one line a host, then what is wrong. Returns whether something is."""
+    wrong = look.wrong
     if as_json:
-        print(json.dumps({"hosts": {name: found.status for name, found in states.items()}, "wrong": wrong}))
+        public = (
+            look.public if isinstance(look.public, str) else {**vars(look.public), "fault": look.public.fault}
+        )
+        hosts = {name: found.status for name, found in look.states.items()}
+        print(json.dumps({"hosts": hosts, "public": public, "at_work": look.at_work, "wrong": wrong}))
         return bool(wrong)
     table = Table(box=None, pad_edge=False)
     for column in ("HOST", "LIVE", "STATE", "WARM", "SCHEMA", "LAST ROLLOUT"):
         table.add_column(column, no_wrap=True)
-    for found in states.values():
+    for found in look.states.values():
         table.add_row(*_line(found))
     _print(table)
+    for sentence in filter(
+        None, [look.at_work, *(doing for each in look.states.values() for doing in busy(each))]
+    ):
+        print(f"> {sentence}")
+    if not isinstance(look.public, str) and not look.public.fault:
+        answered = f"HTTP {look.public.status} from {look.public.release or 'no release'}"
+        print(f"customers: {address(look.environment.public)} answers {answered}")
     for sentence in wrong:
         print(f"! {sentence}")
     return bool(wrong)
 
 
-def problems(found: HostState) -> list[str]:
-    """What is not as it should be on one host, in sentences."""
+def busy(found: HostState) -> list[str]:
+    """What is done on one host just now, and what is worth knowing and no fault."""
+    said = []
+    if holder := found.status.get("lock"):
+        said.append(
+            f"{found.name}: {holder.get('command')} runs since {holder.get('since')}, by {holder.get('who')}"
+        )
+    if left := found.status.get("migration"):
+        how = "runs" if left.get("running") else "has ended, and nobody saw how: fab migrate"
+        said.append(f"{found.name}: a migration of {left['release']}, begun at {left['began']}, {how}")
+    theirs = (found.status.get("program") or {}).get("digest")
+    if theirs and not (ours := helper.digest()).startswith(str(theirs)):
+        said.append(
+            f"{found.name}: its slipway is {theirs}, and this fab came with {ours}. To bring them together: "
+            "ansible-playbook -i inventory/ENV site.yml"
+        )
+    return said
+
+
+def problems(found: HostState, quiet: bool = False) -> list[str]:
+    """What is not as it should be on one host, in sentences. quiet: a rollout is at work, and unfinished by nature."""
     said, live = [], found.status.get("live")
+    quiet = quiet or bool(found.status.get("lock"))
     if not live:
-        return ["no release is live"]
+        return [] if quiet else ["no release is live"]
     socket, unit = live.get("socket") or {}, live.get("unit") or {}
     if not socket.get("ready"):
         said.append(f"{live['release']} is not ready: {socket.get('error') or socket.get('body')}")
+    if quiet:
+        return said
     if not unit.get("enabled"):
         said.append(f"{live['release']} does not start at boot")
+    warm = (found.status.get("warm") or {}).get("release")
+    extra = [name for name in found.status.get("running") or [] if name not in (live["release"], warm)]
+    said += [f"{name} runs beside what is live, and nobody needs it: fab recover" for name in extra]
     said += [
         f"the step {entry['step']} of {entry.get('release')} never ended"
         for entry in found.status["unfinished"]
@@ -113,7 +206,11 @@ def _line(found: HostState) -> list[str]:
     ready = "ready" if (live.get("socket") or {}).get("ready") else "NOT READY"
     flags = [ready if live else "nothing live"]
     flags += [word for word in ("drained", "maintenance") if found.status.get(word)]
-    warm = [name for name in found.releases if found.state_of(name) == "warm"]
+    warm = [
+        f"{name} until {str(row.get('warm_until') or '')[11:16]}"
+        for name, row in found.releases.items()
+        if found.state_of(name) == "warm"
+    ]
     last = found.status.get("last_record") or {}
     said = f"{last.get('kind', '-')} {last.get('release', '')} {last.get('time', '')[:19]} by {last.get('who', '-')}"
     return [
@@ -124,24 +221,6 @@ def _line(found: HostState) -> list[str]:
         str(found.schema_applied or "-"),
         said if last else "-",
     ]
-
-
-def show_audit(found: dict[str, Any], verify: bool) -> bool:
-    """Returns whether a host's records are not whole."""
-    broken = False
-    for name, value in found.items():
-        if isinstance(value, FabError):
-            broken = True
-            print(f"{name}: {value}")
-        elif verify:
-            print(f"{name}: {value['verified']['lines']} lines, the chain is whole.")
-        else:
-            for entry in value["entries"]:
-                details = json.dumps(entry.get("details") or {}, sort_keys=True)
-                result = f" {entry['result']}" if entry.get("result") else ""
-                who = f"{entry['time'][:19]}  {entry['who']}"
-                print(f"{name}  {who}  {entry['step']}{result}  {entry.get('release') or ''}  {details}")
-    return broken
 
 
 def _print(table: Table) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from fabfile.state import HostState, States
 SPACE_FACTOR = 6
 ADMIN_CONNECTIONS = 10
 RESERVED_CONNECTIONS = 3
+# Apart, or ahead, by more than a round trip and a clock that is being set explain.
+CLOCK_SECONDS = 30.0
 WHEEL = re.compile(r"(?:app|wheelhouse)/([^-/]+)-([^-/]+)-.*\.whl")
 
 
@@ -39,7 +42,8 @@ class HostPlan:
 class Plan:
     """release: what will be live. migrations: revisions to apply, once; held_back: those left for later.
 
-    problems: why it cannot be done. locks: what each migration locks, a line each, where somebody asked.
+    problems: why it cannot be done. notes: what is worth knowing and in nobody's way. locks: what each migration
+    locks, a line each, where somebody asked.
     """
 
     environment: str
@@ -51,14 +55,15 @@ class Plan:
     rollback: str
     problems: list[str] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
         """A short name of all that this plan says, kept in the audit record of the deploy that follows it.
 
-        Without the locks: they follow from the release and its migrations, and a deploy does not ask for them.
+        Without the locks, which follow from the release and its migrations, and the notes, which age.
         """
-        said = {name: value for name, value in asdict(self).items() if name != "locks"}
+        said = {name: value for name, value in asdict(self).items() if name not in ("locks", "notes")}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
     def text(self) -> str:
@@ -78,6 +83,7 @@ class Plan:
         lines.append(f"  connections: {self.connections}")
         lines.append("  requests lost: 0 wanted; the public path is watched while traffic moves")
         lines.append(f"  rollback: {self.rollback}")
+        lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  IN THE WAY: {problem}" for problem in self.problems]
         return "\n".join(lines)
 
@@ -109,8 +115,48 @@ def make(environment: Environment, manifest: dict[str, Any], states: States) -> 
         held_back=[_named(revision) for revision in held],
         connections=_connections(environment)[0],
         rollback=_rollback(states),
-        problems=[*_problems(manifest, states, held, chain, applied), *_connections(environment)[1]],
+        problems=[
+            *_problems(manifest, states, held, chain, applied),
+            *_connections(environment)[1],
+            *_space(states, manifest),
+        ],
+        notes=[*_names(release, states), *_clocks(states)],
     )
+
+
+def _space(states: States, manifest: dict[str, Any]) -> list[str]:
+    """Hosts whose disk does not take the release."""
+    found = []
+    for state in states.values():
+        free, takes = state.status.get("free_bytes"), _host(state, manifest).space
+        if isinstance(free, int) and free < takes:
+            found.append(
+                f"{state.name} has {free / 1e6:.0f} MB free for releases and it takes {takes / 1e6:.0f}: "
+                "fab prune --keep 2, or make room"
+            )
+    return found
+
+
+def _names(release: str, states: States) -> list[str]:
+    """What is odd about when it was built, by its name: a rollback goes by what was live, not by names."""
+    built = datetime.strptime(release.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    ahead = (built - datetime.now(UTC)).total_seconds()
+    if ahead > CLOCK_SECONDS:
+        return [
+            f"{release} is from the future, by {ahead / 60:.0f} min: the clock of whoever built it was wrong"
+        ]
+    newer = sorted({state.live for state in states.values() if state.live and state.live > release})
+    return [f"{release} was built before {', '.join(newer)}, which is live"] if newer else []
+
+
+def _clocks(states: States) -> list[str]:
+    found = []
+    for state in states.values():
+        said = state.status.get("time")
+        apart = (datetime.fromisoformat(said) - datetime.now(UTC)).total_seconds() if said else 0.0
+        if abs(apart) > CLOCK_SECONDS:
+            found.append(f"the clock of {state.name} is {apart:+.0f} s from this machine's")
+    return found
 
 
 def _named(revision: Revision) -> str:

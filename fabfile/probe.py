@@ -1,4 +1,8 @@
-"""Watching the public path while traffic moves: twenty requests a second, as a client sends them, none repeated."""
+"""Watching the public path while traffic moves: twenty requests a second, as a customer sends them, none repeated.
+
+They ask by the public name for a path to which every check of the service applies: one that is exempt from some
+(/health/live) answers well where each customer is refused. While a host is in maintenance that path is asked instead.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,18 @@ from fabfile.environment import Public
 
 RATE = 20.0
 TIMEOUT = 5.0
-PATH = "/health/live"
+# Whom to leave out who counts customers.
+AGENT = "slipway-probe"
+IN_MAINTENANCE = "/health/live"
+# Also lost: 400 and 421 say that the service does not know its own public name.
+REFUSALS = (400, 421)
+TOO_MANY = 429
 
 
 @dataclass
 class Watched:
-    """requests sent, those lost (no answer, or 5xx), the longest time between two good answers in milliseconds,
-    how many answers each release gave, and the faults seen first."""
+    """requests sent, those lost (no answer, 5xx, or a name that is not served), the longest time between two good
+    answers in milliseconds, how many answers each release gave, and the faults seen first."""
 
     requests: int = 0
     lost: int = 0
@@ -57,59 +66,101 @@ class Probe:
     def __init__(self, public: Public) -> None:
         self.public = public
         self.seen = Watched()
-        self.latest = ""
+        # The last answer: which release gave it, when (monotonic), and what was wrong with it.
+        self.latest, self.answered, self.fault = "", 0.0, ""
+        # Whether any answer was the service's own, and any was good.
+        self.reached, self.good = False, False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="probe", daemon=True)
 
+    @property
+    def watches(self) -> bool:
+        """Whether there is a public path to watch: an environment may have none that this machine reaches."""
+        return bool(self.public.path)
+
     def __enter__(self) -> Probe:
-        self._thread.start()
+        if self.watches:
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(TIMEOUT + 1)
+        if self.watches:
+            self._thread.join(TIMEOUT + 1)
 
     def _watch(self) -> None:
         connection = _Edge(self.public)
         good: float | None = None
         due = time.monotonic()
         while not self._ended.is_set():
-            fault = self._ask(connection)
-            now = time.monotonic()
-            if fault:
+            self.seen.requests += 1
+            self.fault = self._ask(connection, self.public.path)
+            self.answered = now = time.monotonic()
+            if self.fault:
                 self.seen.lost += 1
-                self.seen.faults.append(fault)
+                self.seen.faults.append(self.fault)
                 connection.close()
             else:
                 if good is not None:
                     self.seen.max_gap_ms = max(self.seen.max_gap_ms, round((now - good) * 1000))
-                good = now
+                good, self.good = now, True
             due = max(due + 1 / RATE, now)
             self._ended.wait(due - now)
         connection.close()
 
-    def _ask(self, connection: _Edge) -> str:
+    def _ask(self, connection: _Edge, path: str) -> str:
         """Send one request; the fault in words, or nothing."""
-        self.seen.requests += 1
         try:
-            connection.request("GET", PATH, headers={"User-Agent": "slipway-probe"})
-            answer = connection.getresponse()
-            body = answer.read()
+            answer = ask(connection, path)
         except (OSError, http.client.HTTPException) as failure:
+            self.latest = ""
             return f"{type(failure).__name__}: {failure}"
-        if answer.status >= 500:
-            return f"HTTP {answer.status}: {body[:200].decode('utf-8', 'replace')}"
-        self.latest = answer.getheader("X-Release") or "none"
+        if answer.in_maintenance and path != IN_MAINTENANCE:
+            return self._ask(connection, IN_MAINTENANCE)
+        self.reached = self.reached or bool(answer.release)
+        if answer.status == TOO_MANY:
+            return ""
+        self.latest = answer.release or "none"
+        if answer.fault:
+            return answer.fault
         self.seen.releases[self.latest] = self.seen.releases.get(self.latest, 0) + 1
         return ""
 
 
-def ask_once(public: Public) -> tuple[int, str, str]:
-    """Status, release and body of one answer of the public path. Raises OSError or http.client.HTTPException."""
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the public path."""
+
+    status: int
+    release: str
+    body: str
+
+    @property
+    def in_maintenance(self) -> bool:
+        return self.status == 503 and '"code":"maintenance"' in self.body.replace(" ", "")
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it, in words; empty when a customer gets what was asked for."""
+        if self.status < 500 and self.status not in REFUSALS:
+            return ""
+        return f"HTTP {self.status}: {self.body[:200]}"
+
+
+def ask(connection: _Edge, path: str) -> Answer:
+    """Raises OSError or http.client.HTTPException."""
+    connection.request("GET", path, headers={"User-Agent": AGENT})
+    answer = connection.getresponse()
+    body = answer.read().decode("utf-8", "replace")
+    return Answer(answer.status, answer.getheader("X-Release") or "", body)
+
+
+def ask_once(public: Public) -> Answer | str:
+    """What a customer is answered now, or why there is no answer."""
     connection = _Edge(public)
     try:
-        connection.request("GET", PATH, headers={"User-Agent": "slipway-probe"})
-        answer = connection.getresponse()
-        return answer.status, answer.getheader("X-Release") or "", answer.read().decode("utf-8", "replace")
+        return ask(connection, public.path)
+    except (OSError, http.client.HTTPException) as failure:
+        return f"{type(failure).__name__}: {failure}"
     finally:
         connection.close()

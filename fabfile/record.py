@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fabfile.errors import FabError
+from fabfile.errors import FabError, FencedError, UntidyError
 from fabfile.fleet import Fleet, performed
+from fabfile.interruption import shielded
 from fabfile.lease import Lease
 from fabfile.probe import Probe
 
 LONGEST = 2000
+# The result of a rollout whose release came live everywhere; only tidying up failed.
+UNTIDY = "untidy"
 
 
 def words(kind: str, release: str, **details: Any) -> list[str]:
@@ -37,6 +40,7 @@ def around(
     """Record the beginning on every host and, when the block fails, how it ended.
 
     Yields what makes the command for a good end, so that it goes with the last change in one round trip.
+    details: previous is recorded at its end, too: what the hosts agreed on, should it have been taken back.
     announce: False when the beginning is recorded with the first change, in its round trip.
     """
     if announce:
@@ -44,15 +48,21 @@ def around(
     try:
         yield lambda: words(f"{kind}.end", release, result="ok", **probe.seen.as_record())
     except BaseException as failure:
-        _failed(fleet, lease, f"{kind}.end", release, failure, **probe.seen.as_record())
+        with shielded():
+            told = {"previous": details.get("previous"), **probe.seen.as_record()}
+            _failed(fleet, lease, f"{kind}.end", release, failure, **told)
         raise
 
 
 def _failed(
     fleet: Fleet, lease: Lease, kind: str, release: str, failure: BaseException, **details: Any
 ) -> None:
+    if isinstance(failure, FencedError):
+        # The hosts refuse it; how it ended is in the newer deploy's hands.
+        return
     error = str(failure) or type(failure).__name__
-    command = [*words(kind, release, result="failed", error=error, **details), *lease.words]
+    result = UNTIDY if isinstance(failure, UntidyError) else "failed"
+    command = [*words(kind, release, result=result, error=error, **details), *lease.words]
     outcomes = fleet.attempt(lambda remote: performed(remote, command))
     for name, value in outcomes.items():
         if isinstance(value, FabError):

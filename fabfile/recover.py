@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from fabfile import record, state, wheels
+from fabfile import agreement, record, schema, state, wheels
+from fabfile.agreement import Choice, choose
 from fabfile.bundle import APP, PROJECT, Bundle
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
-from fabfile.fleet import Fleet, performed
-from fabfile.lease import Claim, Lease, acquire, beating
+from fabfile.fleet import Fleet, batches, performed
+from fabfile.interruption import in_order, shielded
+from fabfile.lease import Claim, Lease, holding
 from fabfile.probe import Probe
 from fabfile.remote import Remote
 from fabfile.report import Report
-from fabfile.rollout import GRACE_SECONDS, Rollout, batches
+from fabfile.rollout import Rollout
 from fabfile.shipping import ship
 from fabfile.state import HostState, States
+from fabfile.steps import GRACE_SECONDS
 
 BUNDLES = PROJECT / "build/bundles"
+
+
+def plan(environment: Environment, without: Sequence[str] = ()) -> tuple[Choice, States]:
+    """What a recovery would agree on now, and the states it would begin with. Nothing is changed."""
+    with Fleet(environment, without) as fleet:
+        fleet.require_all()
+        states = state.read(fleet)
+    return choose(states), states
+
+
+def plan_text(choice: Choice, states: States) -> str:
+    """What a recovery would do, for a person to agree to."""
+    lines = [f"{name} serves {found.live or 'nothing'}" for name, found in states.items()]
+    if not choice.release:
+        return "\n".join([*lines, "There is nothing to agree on; what was left behind is tidied up."])
+    return "\n".join([*lines, f"All would serve {choice.release}: {choice.why}."])
 
 
 def recover(
     environment: Environment, report: Report, to: str = "", wait: float = 0.0, without: Sequence[str] = ()
 ) -> dict[str, HostState]:
     """Bring every host to one release. to: which, else the one found to be right. Raises FabError."""
-    with Fleet(environment, without) as fleet:
+    with in_order(), Fleet(environment, without) as fleet:
         fleet.require_all()
-        lease, answers = acquire(fleet.first, Claim(environment.name), wait, *state.READING)
-        with beating(lease):
-            states = state.read_others(fleet, answers)
+        with holding(fleet, Claim(environment.name), wait) as (lease, states):
             return converge(fleet, lease, report, environment, states, to)
 
 
@@ -37,41 +53,44 @@ def converge(
     fleet: Fleet, lease: Lease, report: Report, environment: Environment, states: States, to: str = ""
 ) -> dict[str, HostState]:
     """Under a lease that is held: one release everywhere, no orphan. Returns the states afterwards."""
+    choice = Choice(to, "it was asked for") if to else choose(states)
     report.step("recover", state.unequal(states) or "every host by itself")
-    target = to or right_release(states)
-    words = ["recover", *lease.words]
-    fleet.each(lambda remote: performed(remote, words, *state.READING, seconds=GRACE_SECONDS * 4))
-    if target:
-        _agree(fleet, lease, report, environment, states, target)
+    if choice.release and state.unequal(states):
+        report.step("agree", f"on {choice.release}: {choice.why}")
+    behind = _behind(fleet, states, choice.release)
+    if behind:
+        _check_schema(states, choice.release)
+    commands = [["recover", *lease.words]]
+    if agreement.left_open(states) and not behind:
+        # They agree already; whoever reads the records next is not to take that rollout for one that goes on.
+        commands.append([*record.words("recover.end", choice.release, result="ok"), *lease.words])
+    with shielded():
+        fleet.each(lambda remote: performed(remote, *commands, seconds=GRACE_SECONDS * 4))
+    if choice.release:
+        _agree(fleet, lease, report, environment, states, choice.release)
     return state.read(fleet)
 
 
-def right_release(states: States) -> str:
-    """The release that all hosts should serve: what they agree on; else what a rollout that never ended had begun
-    with; else the newest that is verified everywhere; else what most of them serve. "" when nothing is live."""
-    live = [found.live for found in states.values() if found.live]
-    if not live:
-        return ""
-    if len(set(live)) == 1 and len(live) == len(states):
-        return live[0]
-    for found in states.values():
-        begun = found.status.get("last_record") or {}
-        before = set((begun.get("details") or {}).get("previous", {}).values()) - {None}
-        if begun.get("kind", "").endswith(".begin") and len(before) == 1:
-            return str(before.pop())
-    verified = [name for name in set(live) if all(_verified(found, name) for found in states.values())]
-    return max(verified) if verified else Counter(live).most_common(1)[0][0]
+def _behind(fleet: Fleet, states: States, target: str) -> list[Remote]:
+    return [remote for remote in fleet.remotes if states[remote.name].live != target]
 
 
-def _verified(found: HostState, release: str) -> bool:
-    row = found.releases.get(release) or {}
-    return bool(row.get("verified")) and not row.get("bad")
+def _check_schema(states: States, target: str) -> None:
+    """Raise RefusedError when the release cannot run on the schema that the database has."""
+    rows = [found.releases[target] for found in states.values() if target in found.releases]
+    chains = [schema.of_manifest(row) for found in states.values() for row in found.releases.values()]
+    applied = next((found.schema_applied for found in states.values() if found.schema_applied), None)
+    if rows and (reason := schema.outside(str(rows[0].get("schema_head")), applied, chains)):
+        raise RefusedError(
+            f"The hosts should agree on {target}, which cannot be: {reason}. Nothing was changed. "
+            "To agree on another one: fab recover --to RELEASE"
+        )
 
 
 def _agree(
     fleet: Fleet, lease: Lease, report: Report, environment: Environment, states: States, target: str
 ) -> None:
-    behind = [remote for remote in fleet.remotes if states[remote.name].live != target]
+    behind = _behind(fleet, states, target)
     if not behind:
         return
     missing = [
@@ -80,11 +99,11 @@ def _agree(
     if missing:
         _bring(fleet, lease, report, missing, target)
     previous = {name: found.live for name, found in states.items()}
-    rollout = Rollout(fleet, lease, report, environment.policy, target, previous)
     with (
         Probe(environment.public) as probe,
         record.around(fleet, lease, "recover", target, probe, previous=previous) as last,
     ):
+        rollout = Rollout(fleet, lease, report, environment.policy, target, previous, probe)
         rollout.prove()
         rollout.move(batches(behind, "", canary=False), bake=0)
         rollout.settle(environment.policy.warm, last(), ends=False)
@@ -96,7 +115,7 @@ def _bring(fleet: Fleet, lease: Lease, report: Report, missing: list[Remote], ta
     if not path.is_file():
         raise RefusedError(
             f"{names} should serve {target}, which is not there, and its bundle is not on this controller either "
-            f"({path}). Nothing was switched. Fetch the bundle from where it was built, or deploy a release anew."
+            f"({path}). No traffic was moved. Fetch the bundle from where it was built, or deploy a release anew."
         )
     bundle = Bundle(path, wheels.sha256(path), target)
     report.step("build", f"{target} on {names}")

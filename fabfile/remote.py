@@ -7,49 +7,32 @@ import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fabric import Config, Connection
-from invoke.exceptions import CommandTimedOut
 from paramiko import RejectPolicy
-from paramiko.ssh_exception import SSHException
+from paramiko.ssh_exception import ChannelException, SSHException
 
+from fabfile import answers
+from fabfile.answers import MARKER
+from fabfile.answers import Answer as Answer
+from fabfile.answers import UnreachableError as UnreachableError
 from fabfile.environment import AppHost
-from fabfile.errors import FabError, RefusedError
+from fabfile.errors import RefusedError
 
 PROGRAM = "sudo -n /usr/local/sbin/slipway"
+MARKING = f"echo {MARKER}; exec "
+TELLING = f"{MARKING}{PROGRAM} run"
 CONNECT_SECONDS = 10
+# At a time on one connection: the work, and the lease's heartbeat.
+SESSIONS = 2
+SESSION_SECONDS = 30.0
+SESSION_PAUSE_SECONDS = 0.1
 # A peer that is gone without a word is noticed after a few of these, not after the kernel's two hours.
 KEEPALIVE_SECONDS = 5
 CHUNK = 1 << 16
-# What a shell adds to the number of the signal that ended a command.
-KILLED = 128
 UNREACHABLE = (OSError, SSHException, EOFError)
-
-
-class UnreachableError(FabError):
-    """The host does not answer over SSH; what it serves goes on serving."""
-
-    exit_code = 3
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one command of slipway answered. code, message, details: of its error; code is "" when it went well."""
-
-    command: str
-    exit_code: int
-    changed: bool = False
-    result: dict[str, Any] = field(default_factory=dict)
-    code: str = ""
-    message: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        return not self.code
 
 
 class Remote:
@@ -66,11 +49,14 @@ class Remote:
             port=host.port,
             connect_timeout=CONNECT_SECONDS,
             connect_kwargs=keys,
+            # None: as the user's own ssh_config says.
+            gateway=host.proxy or None,
             config=Config(overrides={"run": {"in_stream": False}}),
         )
         # Slipways that were started and wait for their commands: at most one, and how many more are to follow it.
         self._waiting: deque[Any] = deque(maxlen=1)
         self._to_follow = 0
+        self._optional: list[Any] = []
 
     @property
     def name(self) -> str:
@@ -104,7 +90,7 @@ class Remote:
         self._to_follow = times - 1
         try:
             channel = self.connection.transport.open_session(timeout=CONNECT_SECONDS)
-            channel.exec_command(f"{PROGRAM} run")
+            channel.exec_command(TELLING)
         except UNREACHABLE:
             return
         self._waiting.append(channel)
@@ -113,16 +99,15 @@ class Remote:
         """The answers of slipway's commands, one after another until one fails. Raises UnreachableError."""
         words = json.dumps([list(command) for command in commands])
         try:
-            if waiting := self._taken():
-                return self._told(waiting, words, seconds)
-            done = self.connection.run(
-                f"printf %s {shlex.quote(words)} | {PROGRAM} run",
-                hide=True,
-                warn=True,
-                timeout=seconds,
-                in_stream=False,
-            )
-        except (CommandTimedOut, TimeoutError):
+            channel = self._taken()
+            if channel is None:
+                channel = self.session()
+                channel.exec_command(TELLING)
+            channel.settimeout(seconds)
+            channel.sendall(words.encode())
+            channel.shutdown_write()
+            heard = _heard(channel)
+        except TimeoutError:
             said = ", ".join(command[0] for command in commands)
             raise UnreachableError(
                 f"{self.name} has not ended {said} within {seconds:g} s; it may still be at it, and keeps "
@@ -130,21 +115,69 @@ class Remote:
             ) from None
         except UNREACHABLE as failure:
             raise self._unreachable("was lost", failure) from None
-        return self._answers(done.stdout, done.stderr, done.return_code)
+        return answers.of(self.name, *heard)
+
+    def session(self, optional: bool = False) -> Any:
+        """A channel for one command. optional: it may be ended when another one needs its place.
+
+        sshd allows only so many on one connection (MaxSessions): the optional ones give way, and then this waits for
+        one that is needed to end. Raises UnreachableError when there is none that could.
+        """
+        deadline = time.monotonic() + SESSION_SECONDS
+        while True:
+            try:
+                channel = self.connection.transport.open_session(timeout=CONNECT_SECONDS)
+            except ChannelException as refused:
+                if optional:
+                    raise
+                if not self._made_room() and time.monotonic() > deadline:
+                    raise UnreachableError(
+                        f"{self.name} allows no further session on the connection that is there ({refused}). How many "
+                        f"it allows is MaxSessions in its sshd's settings; {SESSIONS} are needed."
+                    ) from None
+                time.sleep(SESSION_PAUSE_SECONDS)
+                continue
+            if optional:
+                self._optional.append(channel)
+            return channel
+
+    def _made_room(self) -> bool:
+        """Whether a channel that nobody depends on was ended."""
+        for channels in (self._waiting, self._optional):
+            if channels:
+                channels.pop().close()
+                self._to_follow = 0
+                return True
+        return False
+
+    def require_sessions(self, count: int = SESSIONS) -> None:
+        """Raise RefusedError when sshd does not allow that many sessions at a time."""
+        opened: list[Any] = []
+        try:
+            for _ in range(count):
+                opened.append(self.connection.transport.open_session(timeout=CONNECT_SECONDS))
+        except ChannelException:
+            raise RefusedError(
+                f"{self.name}: its sshd allows {len(opened)} session(s) at a time on a connection, and this needs "
+                f"{count}: one for the work and one for the lease's heartbeat. Nothing was changed. Set MaxSessions "
+                f"{count} or more in its sshd_config (10 is sshd's own default)."
+            ) from None
+        except UNREACHABLE as failure:
+            raise self._unreachable("was lost", failure) from None
+        finally:
+            for channel in opened:
+                channel.close()
 
     def _taken(self) -> Any:
         """A slipway that waits, None when there is none or it has ended; the next one is started meanwhile."""
         # The heartbeat asks too, from its own thread: only one gets it.
-        waiting = self._waiting.pop() if self._waiting else None
-        if waiting is not None and self._to_follow:
+        try:
+            waiting = self._waiting.pop()
+        except IndexError:
+            return None
+        if self._to_follow:
             self.prepare(self._to_follow)
-        return None if waiting is None or waiting.exit_status_ready() else waiting
-
-    def _told(self, channel: Any, words: str, seconds: float) -> list[Answer]:
-        channel.settimeout(seconds)
-        channel.sendall(words.encode())
-        channel.shutdown_write()
-        return self._answers(*_heard(channel))
+        return None if waiting.exit_status_ready() else waiting
 
     def ship(
         self,
@@ -157,15 +190,15 @@ class Remote:
         command = shlex.join(["stage", "--bundle=-", *words, "--json"])
         deadline = time.monotonic() + seconds
         try:
-            channel = self.connection.transport.open_session(timeout=CONNECT_SECONDS)
+            channel = self.session()
             channel.settimeout(seconds)
-            channel.exec_command(f"{PROGRAM} {command}")
+            channel.exec_command(f"{MARKING}{PROGRAM} {command}")
             self._send(channel, bundle, sent)
             channel.settimeout(max(1.0, deadline - time.monotonic()))
             heard = _heard(channel)
         except UNREACHABLE as failure:
             raise self._unreachable("was lost", failure) from None
-        return self._answers(*heard)[0]
+        return answers.of(self.name, *heard)[0]
 
     @staticmethod
     def _send(channel: Any, bundle: Path, sent: Callable[[int], None]) -> None:
@@ -179,24 +212,6 @@ class Remote:
                 sent(len(chunk))
         channel.shutdown_write()
 
-    def _answers(self, output: str, errors: str, status: int) -> list[Answer]:
-        if status < 0:
-            raise self._unreachable("was lost", EOFError("the connection ended before the answer"))
-        try:
-            said = json.loads(output)
-        except ValueError:
-            if status > KILLED:
-                raise UnreachableError(
-                    f"{self.name}: slipway was ended there by signal {status - KILLED} before it answered. What it had "
-                    "begun is in its journal, and what is served goes on being served. Type: fab recover"
-                ) from None
-            shown = (errors.strip() or output.strip() or "nothing")[-2000:]
-            raise UnreachableError(
-                f"{self.name} cannot perform slipway (status {status}): {shown}\n"
-                "Nothing was changed there. Is the host configured? Type: ansible-playbook -i inventory/ENV site.yml"
-            ) from None
-        return [_answer(one, status) for one in (said if isinstance(said, list) else [said])]
-
     def _unreachable(self, what: str, failure: Exception) -> UnreachableError:
         reason = str(failure) or type(failure).__name__
         return UnreachableError(f"{self.name} ({self.host.address}) {what} over SSH: {reason}.")
@@ -206,17 +221,7 @@ def _heard(channel: Any) -> tuple[str, str, int]:
     """All that a command says: output, errors, status."""
     output = b"".join(iter(lambda: channel.recv(CHUNK), b""))
     errors = b"".join(iter(lambda: channel.recv_stderr(CHUNK), b""))
-    return output.decode(), errors.decode(), channel.recv_exit_status()
-
-
-def _answer(said: dict[str, Any], status: int) -> Answer:
-    error = said.get("error")
-    if error is None:
-        return Answer(said["command"], 0, bool(said["changed"]), said["result"])
-    return Answer(
-        said.get("command", ""),
-        int(said.get("exit", status)),
-        code=error["code"],
-        message=error["message"],
-        details=error.get("details") or {},
-    )
+    status = channel.recv_exit_status()
+    # Its place on the connection is free from now on.
+    channel.close()
+    return output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), status

@@ -16,8 +16,10 @@ from rich.text import Text
 class Report:
     """Plain lines, one an event, each with the seconds since the beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: bool = False) -> None:
+        """apart: on the error output, where standard output is for a program."""
         self.began = time.monotonic()
+        self._apart = apart
         self._lock = threading.Lock()
 
     def __enter__(self) -> Report:
@@ -42,7 +44,11 @@ class Report:
 
     def _line(self, text: str) -> None:
         with self._lock:
-            print(f"{time.monotonic() - self.began:6.1f} s  {text}", flush=True)
+            print(
+                f"{time.monotonic() - self.began:6.1f} s  {text}",
+                flush=True,
+                file=sys.stderr if self._apart else sys.stdout,
+            )
 
 
 class LiveReport(Report):
@@ -87,6 +93,6 @@ class LiveReport(Report):
         return table
 
 
-def of(hosts: list[str]) -> Report:
-    """The report for where this output goes."""
-    return LiveReport(hosts) if sys.stdout.isatty() else Report()
+def of(hosts: list[str], apart: bool = False) -> Report:
+    """The report for where this output goes. apart: standard output is for a program."""
+    return LiveReport(hosts) if sys.stdout.isatty() and not apart else Report(apart)

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile import record, schema, state
+from fabfile import public, record, schema, state
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
-from fabfile.fleet import Fleet
-from fabfile.lease import Claim, acquire, beating
+from fabfile.fleet import Fleet, batches
+from fabfile.interruption import in_order
+from fabfile.lease import Claim, describe, holding
 from fabfile.probe import Probe
 from fabfile.report import Report
-from fabfile.rollout import Rollout, batches, wait_for_the_public
-from fabfile.state import HostState
+from fabfile.rollout import Rollout
+from fabfile.state import States
 
-CONVERGE_SECONDS = 5.0
 # To each host: what stands, gate, switch, settle; on the only one gate and switch are one.
 CALLS = 4
 
@@ -40,32 +40,59 @@ def rollback(
     wait: float = 0.0,
     without: Sequence[str] = (),
 ) -> Moved:
-    """Go back to a release id, else to the newest verified one before the live one. Raises FabError."""
+    """Go back to a release id, else to what was live before the live one. Raises FabError."""
     began = time.monotonic()
-    with Probe(environment.public) as probe, Fleet(environment, without) as fleet:
+    with in_order(), Probe(environment.public) as probe, Fleet(environment, without) as fleet:
         fleet.require_all()
         fleet.prepare(CALLS if len(fleet.remotes) > 1 else CALLS - 1)
-        lease, answers = acquire(fleet.first, Claim(environment.name, ticket), wait, *state.READING)
-        with beating(lease):
-            states = state.read_others(fleet, answers)
-            target = state.rollback_target(states, to)
-            previous = {name: found.live for name, found in states.items()}
-            _check(states, target, previous)
+        with holding(fleet, Claim(environment.name, ticket), wait) as (lease, states):
+            target, previous = chosen(states, to)
             report.step("rollback", f"to {target}")
-            rollout = Rollout(fleet, lease, report, environment.policy, target, previous)
+            rollout = Rollout(fleet, lease, report, environment.policy, target, previous, probe)
             begin = record.words("rollback.begin", target, previous=previous, ticket=ticket)
-            with record.around(fleet, lease, "rollback", target, probe, announce=False) as last:
+            with record.around(
+                fleet, lease, "rollback", target, probe, announce=False, previous=previous
+            ) as last:
                 if len(fleet.remotes) == 1:
                     rollout.prove_and_move(begin)
                 else:
                     rollout.prove(begin)
                     rollout.move(batches(fleet.remotes, "", canary=False), bake=0)
-                wait_for_the_public(probe, target, CONVERGE_SECONDS)
                 rollout.settle(environment.policy.warm, last())
+        public.complain(probe, target, environment.name)
     return Moved(target, previous, time.monotonic() - began, probe.seen.as_record())
 
 
-def _check(states: dict[str, HostState], target: str, previous: dict[str, str | None]) -> None:
+def plan(environment: Environment, to: str = "", without: Sequence[str] = ()) -> str:
+    """What a rollback would do now, in lines: to which release, how quickly, and what speaks against it."""
+    with Fleet(environment, without) as fleet:
+        fleet.require_all()
+        states = state.read(fleet)
+    target, previous = chosen(states, to)
+    lines = [f"{environment.name} would go back to {target}; its schema is allowed, and no migration runs."]
+    for name, found in states.items():
+        until = found.releases[target].get("warm_until")
+        how = (
+            f"warm until {until}: at once"
+            if until
+            else f"{found.state_of(target)}: it has to be started first"
+        )
+        lines.append(f"  {name}: serves {previous[name] or 'nothing'}; {target} is {how}")
+    held = next((found.status["lease"] for found in states.values() if found.status.get("lease")), None)
+    if held and held.get("state") == "held":
+        lines.append(f"  IN THE WAY: {describe(environment.name, held, 0)}")
+    return "\n".join(lines)
+
+
+def chosen(states: States, to: str) -> tuple[str, dict[str, str | None]]:
+    """The release to go back to, and what each host serves now. Raises RefusedError when it cannot be."""
+    target = state.rollback_target(states, to)
+    previous = {name: found.live for name, found in states.items()}
+    _check(states, target, previous)
+    return target, previous
+
+
+def _check(states: States, target: str, previous: dict[str, str | None]) -> None:
     if set(previous.values()) == {target}:
         raise RefusedError(f"{target} is live on every host already. Nothing was changed.")
     chains = [schema.of_manifest(row) for found in states.values() for row in found.releases.values()]

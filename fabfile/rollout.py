@@ -5,31 +5,28 @@ Deploy and rollback are this path; they differ only in where the release comes f
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fabfile import public, steps
 from fabfile.environment import Policy
-from fabfile.errors import FabError, FailedError, FencedError, UnfinishedError
-from fabfile.fleet import AnswerError, Fleet, HostsError, performed
-from fabfile.lease import Lease
+from fabfile.errors import FabError, FailedError, FencedError, UnfinishedError, UntidyError
+from fabfile.fleet import AnswerError, Fleet, HostsError, is_its_own, performed, raise_fenced
+from fabfile.interruption import shielded
+from fabfile.lease import LOCK_SECONDS, Lease
 from fabfile.probe import Probe
 from fabfile.remote import Answer, Remote
 from fabfile.report import Report
-
-# Longer than what each command may take by itself.
-GRACE_SECONDS = 30.0
-# A gate that fails ends with the stop of its instance; one that does not listen is killed after TimeoutStopSec.
-STOP_SECONDS = 40.0
-# Answers of the public path, all from the new release, that end a switch.
-CONVERGED = 3
-# What a host says when a release that had the traffic does not serve.
-OWN_FAULTS = ("switch-failed", "verify-failed", "bake-failed")
+from fabfile.state import States
+from fabfile.steps import GRACE_SECONDS, STOP_SECONDS
 
 
 @dataclass
 class Rollout:
-    """release: what is to be live. previous: what each host serves now, None for a host that serves nothing."""
+    """release: what is to be live. previous: what each host serves now, None for a host that serves nothing.
+
+    Whoever is overtaken (FencedError) changes nothing more, not even back.
+    """
 
     fleet: Fleet
     lease: Lease
@@ -37,6 +34,7 @@ class Rollout:
     policy: Policy
     release: str
     previous: dict[str, str | None]
+    probe: Probe
     switched: list[Remote] = field(default_factory=list)
 
     def prove(self, *before: Sequence[str]) -> None:
@@ -54,54 +52,68 @@ class Rollout:
 
         try:
             self.fleet.each(gate)
-        except HostsError as failure:
-            self.put_away()
-            raise self._nothing_moved("did not become ready", failure) from failure
-        self.lease.check()
+            self.lease.check()
+        except FencedError as overtaken:
+            raise self._overtaken(overtaken) from overtaken
+        except FabError as failure:
+            raise self._put_back(failure) from failure
 
     def prove_and_move(self, *before: Sequence[str]) -> None:
         """The same as prove and move on the only host: no barrier is needed, so one round trip does both."""
         (remote,) = self.fleet.remotes
         self.report.step("gate, switch", self.release)
         try:
+            patience = self._patience + GRACE_SECONDS
             performed(
-                remote, *self._proving(before), *self._moving(remote), seconds=self._patience + GRACE_SECONDS
+                remote,
+                *self._proving(before),
+                *self._switching(self.release, self.previous[remote.name] or steps.NOTHING),
+                seconds=patience,
             )
-        except FencedError:
-            raise
+            public.require(self.probe, self.release)
+        except FencedError as overtaken:
+            raise self._overtaken(overtaken) from overtaken
         except AnswerError as failure:
             if failure.answer.command in ("switch", "verify"):
                 self.switched.append(remote)
                 self._take_back(failure)
-            self.put_away()
-            raise self._nothing_moved("did not become ready", failure) from failure
-        except (FabError, KeyboardInterrupt) as failure:
+            raise self._put_back(failure) from failure
+        except FabError as failure:
             # How far it came is not known; going back is right in any case.
             self.switched.append(remote)
             self._take_back(failure)
 
+    def require_public(self, states: States) -> None:
+        """Raise FailedError where nobody could see whether customers get the release, and put it away again."""
+        try:
+            public.require_reached(self.probe, states)
+        except FabError as failure:
+            raise self._put_back(failure) from failure
+
     @property
     def _patience(self) -> float:
-        return self.policy.gate + STOP_SECONDS + GRACE_SECONDS
+        return self.policy.gate + STOP_SECONDS + LOCK_SECONDS + GRACE_SECONDS
 
     def _proving(self, before: Sequence[Sequence[str]]) -> list[list[str]]:
-        words = [*before, ["start", self.release], ["gate", self.release, f"--timeout={self.policy.gate:g}"]]
-        return [[*command, *self.lease.words] for command in words]
+        public_path = self.fleet.environment.public
+        return steps.proving(self.release, self.policy.gate, public_path, self.lease, before)
 
-    def _moving(self, remote: Remote) -> list[list[str]]:
-        expected = f"--expect={self.previous[remote.name] or 'none'}"
-        return [["switch", self.release, expected, *self.lease.words], ["verify", self.release]]
+    def _switching(self, release: str, expected: str) -> list[list[str]]:
+        return steps.switching(release, expected, self.fleet.environment.public, self.lease)
 
     def move(self, batches: Sequence[Sequence[Remote]], bake: float) -> None:
-        """Move the traffic batch by batch, and watch each for `bake` seconds. On failure every host goes back."""
+        """Move the traffic batch by batch, and watch each for `bake` seconds; in the end customers have to be answered
+        by the release. On failure every host goes back.
+        """
         try:
             for batch in batches:
                 self.lease.check()
                 self._switch(batch)
                 self._bake(batch, bake)
-        except FencedError:
-            raise
-        except (FabError, KeyboardInterrupt) as failure:
+            public.require(self.probe, self.release)
+        except FencedError as overtaken:
+            raise self._overtaken(overtaken) from overtaken
+        except FabError as failure:
             self._take_back(failure)
 
     def settle(self, warm: float, *further: Sequence[str], ends: bool = True) -> None:
@@ -114,17 +126,18 @@ class Rollout:
         commands += [[*command, *self.lease.words] for command in further]
         # Only where it is the only host: on others a newer deploy could come before they have settled.
         last = [self.lease.giving_back] if ends and len(self.fleet.remotes) == 1 else []
+        served = f"{self.release} came live on every host, but"
         try:
-            self.fleet.each(lambda remote: performed(remote, *commands, *last, seconds=GRACE_SECONDS * 4))
+            with shielded():
+                self.fleet.each(lambda remote: performed(remote, *commands, *last, seconds=GRACE_SECONDS * 4))
             self.lease.is_given_back = bool(last)
+        except FencedError as overtaken:
+            raise FencedError(
+                f"{served} this command was overtaken before it had tidied up, and goes no further:\n{overtaken}\n"
+                f"Type: fab status --env {self.fleet.environment.name}"
+            ) from overtaken
         except HostsError as failure:
-            served = f"{self.release} came live on every host, but"
-            if any(each.exit_code == FencedError.exit_code for each in failure.failures.values()):
-                raise FencedError(
-                    f"{served} this command was overtaken before it had tidied up, and goes no further:\n{failure}\n"
-                    f"Type: fab status --env {self.fleet.environment.name}"
-                ) from failure
-            raise UnfinishedError(
+            raise UntidyError(
                 f"{served} tidying up failed:\n{failure}\nType: fab recover --env {self.fleet.environment.name}"
             ) from failure
 
@@ -133,7 +146,11 @@ class Rollout:
 
         def switch(remote: Remote) -> Answer:
             self.switched.append(remote)
-            answers = performed(remote, *self._moving(remote), seconds=GRACE_SECONDS)
+            answers = performed(
+                remote,
+                *self._switching(self.release, self.previous[remote.name] or steps.NOTHING),
+                seconds=GRACE_SECONDS,
+            )
             self.report.done(remote.name, f"live, switched in {answers[0].result.get('took_us', 0)} µs")
             return answers[0]
 
@@ -146,92 +163,86 @@ class Rollout:
         words = ["bake", self.release, f"--seconds={seconds:g}", f"--max-errors={self.policy.max_errors:g}"]
         self.fleet.each(lambda remote: performed(remote, words, seconds=seconds + GRACE_SECONDS), batch)
 
-    def _take_back(self, failure: BaseException) -> None:
+    def _take_back(self, failure: FabError) -> None:
         """Raises FailedError when every host is back on what it served, UnfinishedError when one is not."""
-        self.report.step(
-            "take back", f"{len(self.switched)} of {len(self.fleet.remotes)} hosts were switched"
-        )
-        reason = str(failure) or "interrupted"
+        with shielded():
+            self._go_back(failure)
 
-        def back(remote: Remote) -> Answer | None:
-            previous = self.previous[remote.name]
-            if previous is None:
-                return None
-            answers = performed(
-                remote,
-                ["start", previous, *self.lease.words],
-                ["switch", previous, *self.lease.words],
-                ["verify", previous],
-                seconds=GRACE_SECONDS * 2,
-            )
-            self.report.done(remote.name, f"back on {previous}")
-            return answers[-1]
-
-        outcomes = self.fleet.attempt(back, self.switched)
+    def _go_back(self, failure: FabError) -> None:
+        told = f"{len(self.switched)} of {len(self.fleet.remotes)} hosts were switched"
+        self.report.step("take back", told)
+        try:
+            self.lease.check()
+        except FencedError as overtaken:
+            raise self._overtaken(overtaken, failure) from failure
+        going = [remote for remote in self.switched if self.previous[remote.name] is not None]
+        outcomes = self.fleet.attempt(self._back, going)
         stuck = {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
+        raise_fenced(stuck, lambda overtaken: self._overtaken(overtaken, failure))
         blamed = is_its_own(failure)
-        marked = self.put_away(reason.splitlines()[0][:500] if blamed else "")
-        fenced = [
-            each for each in (*stuck.values(), *marked.values()) if each.exit_code == FencedError.exit_code
-        ]
-        if fenced:
-            raise FencedError(
-                f"{fenced[0]}\nThis deploy of {self.release} had failed ({reason}) and changes nothing more. "
-                f"Type: fab status --env {self.fleet.environment.name}"
-            ) from failure
+        marked = self.put_away(str(failure).splitlines()[0][:500] if blamed else "")
+        raise_fenced(marked, lambda overtaken: self._overtaken(overtaken, failure))
+        name = self.fleet.environment.name
         if stuck or marked:
             told = "\n".join(str(value) for value in [*stuck.values(), *marked.values()])
             raise UnfinishedError(
-                f"{self.release} failed: {reason}\nGoing back did not end on {', '.join(stuck | marked)}:\n{told}\n"
-                f"Type: fab recover --env {self.fleet.environment.name}"
+                f"{self.release} failed: {failure}\nGoing back did not end on {', '.join(stuck | marked)}:\n{told}\n"
+                f"Type: fab recover --env {name}"
             ) from failure
-        served = ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())
-        raise FailedError(
-            f"{self.release} failed after traffic had moved: {reason}\nEvery host went back: {served}."
-            + (f" {self.release} is marked bad." if blamed else "")
-        ) from failure
+        failed = f"{self.release} failed after traffic had moved: {failure}\n"
+        bad = f" {self.release} is marked bad." if blamed else ""
+        if bare := [remote.name for remote in self.switched if remote not in going]:
+            raise UnfinishedError(
+                f"{failed}{', '.join(bare)} served nothing before, so there is nothing to go back to, and the failed "
+                f"release still has the traffic there; the others serve what they served.{bad} To answer clients "
+                f"meanwhile: fab maintenance --on --env {name}; then deploy a release that works."
+            ) from failure
+        raise FailedError(f"{failed}Every host went back: {self._served}.{bad}") from failure
+
+    def _back(self, remote: Remote) -> Answer:
+        previous = str(self.previous[remote.name])
+        starting = ["start", previous, *self.lease.words]
+        answers = performed(
+            remote, starting, *self._switching(previous, self.release), seconds=GRACE_SECONDS * 2
+        )
+        self.report.done(remote.name, f"back on {previous}")
+        return answers[-1]
 
     def put_away(self, bad: str = "") -> dict[str, FabError]:
         """Stop its instances where it is not live; mark it bad when a reason is given. Failures, by host."""
+        # A gate that was interrupted here still has the host's lock there, until it has ended.
+        words = [*self.lease.fenced, f"--wait={self._patience:g}"]
 
         def stop(remote: Remote) -> None:
-            commands = [["stop", self.release, "--unless-live", *self.lease.words]]
+            commands = [["stop", self.release, "--unless-live", *words]]
             if bad:
-                commands.append(["mark-bad", self.release, f"--reason={bad}", *self.lease.words])
-            performed(remote, *commands, seconds=GRACE_SECONDS * 4)
+                commands.append(["mark-bad", self.release, f"--reason={bad}", *words])
+            performed(remote, *commands, seconds=self._patience + GRACE_SECONDS * 4)
 
         outcomes = self.fleet.attempt(stop)
         return {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
 
-    def _nothing_moved(self, what: str, failure: FabError) -> FabError:
-        served = ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())
-        kind = FencedError if failure.exit_code == FencedError.exit_code else FailedError
-        return kind(f"{self.release} {what}:\n{failure}\nNo traffic was moved: {served}.")
+    def _put_back(self, failure: FabError) -> FabError:
+        """The error of a release that did not get the traffic, when its instances are stopped."""
+        with shielded():
+            left = self.put_away()
+        raise_fenced(left, lambda overtaken: self._overtaken(overtaken, failure))
+        said = f"{self.release} did not come live:\n{failure}\nNo traffic was moved: {self._served}."
+        if left:
+            told = "\n".join(str(value) for value in left.values())
+            return UnfinishedError(
+                f"{said} Its instance may still run on {', '.join(left)}:\n{told}\n"
+                f"Type: fab recover --env {self.fleet.environment.name}"
+            )
+        return FailedError(said)
 
+    def _overtaken(self, overtaken: FabError, failure: FabError | None = None) -> FencedError:
+        before = f" It had failed before that: {failure}" if failure else ""
+        return FencedError(
+            f"{overtaken}\nThis rollout of {self.release} was overtaken, and changes nothing more, on no host; what it "
+            f"left is the newer one's to tidy up.{before}\nType: fab status --env {self.fleet.environment.name}"
+        )
 
-def is_its_own(failure: BaseException) -> bool:
-    """Whether the release is to blame: not for a lost connection, nor for whoever pressed Ctrl-C."""
-    failures = failure.failures.values() if isinstance(failure, HostsError) else [failure]
-    return any(isinstance(each, AnswerError) and each.answer.code in OWN_FAULTS for each in failures)
-
-
-def batches(remotes: Sequence[Remote], size: str, canary: bool) -> list[list[Remote]]:
-    """The hosts in the order they are switched. size: a number of hosts, or a share such as 25%; "" is all at once."""
-    rest = list(remotes)
-    ordered = [[rest.pop(0)]] if canary and len(rest) > 1 else []
-    share = len(remotes) * int(size[:-1]) // 100 if size.endswith("%") else int(size or len(remotes))
-    count = max(1, share)
-    while rest:
-        ordered.append(rest[:count])
-        rest = rest[count:]
-    return ordered
-
-
-def wait_for_the_public(probe: Probe, release: str, seconds: float) -> bool:
-    """Wait until clients are answered by the release alone."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if probe.latest == release:
-            return True
-        time.sleep(0.02)
-    return False
+    @property
+    def _served(self) -> str:
+        return ", ".join(f"{name} serves {value or 'nothing'}" for name, value in self.previous.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fabfile.bundle import Bundle
-from fabfile.fleet import AnswerError
+from fabfile.fleet import refusal
 from fabfile.lease import Lease
 from fabfile.remote import Remote
 from fabfile.report import Report
@@ -16,7 +16,7 @@ def ship(remote: Remote, bundle: Bundle, lease: Lease, report: Report) -> None:
     words = [f"--sha256={bundle.sha256}", f"--release={bundle.release}", *lease.words]
     answer = remote.ship(bundle.path, words, SECONDS)
     if not answer.ok:
-        raise AnswerError(remote.name, answer)
+        raise refusal(remote.name, answer)
     report.done(
         remote.name, f"{bundle.release} built" if answer.changed else f"{bundle.release} is there already"
     )

@@ -73,34 +73,40 @@ def unequal(states: States) -> str:
 
 
 def rollback_target(states: States, wanted: str = "") -> str:
-    """The release to go back to: the one named, else a verified one that every host has and none serves, older than
-    the live one: what was live before it, which is warm as a rule, else the newest.
+    """The release to go back to: the one named, else the one that came live last before the live one, of those that
+    are verified on every host and that nobody has gone back from already.
 
     Raises RefusedError that names what is in the way.
     """
     if wanted:
         _check_named(states, wanted)
         return wanted
-    live = {state.live for state in states.values()}
+    live = {state.live for state in states.values()} - {None}
+    common = set.intersection(*(set(state.releases) for state in states.values())) - live
+    candidates = [name for name in common if all(is_verified(state, name) for state in states.values())]
+    orders = [list(state.status.get("before") or []) for state in states.values()]
+    # A host that was away has seen fewer of them.
+    ranks = {
+        name: min((order.index(name) for order in orders if name in order), default=None)
+        for name in candidates
+    }
+    came_live = {name: rank for name, rank in ranks.items() if rank is not None}
+    if came_live:
+        return min(came_live, key=lambda name: (came_live[name], name))
+    # No journal goes back so far: by the time it was built, and never forward.
     newest_live = max((name for name in live if name), default="")
-    common = set.intersection(*(set(state.releases) for state in states.values()))
-    candidates = [
-        name
-        for name in sorted(common, reverse=True)
-        if name < newest_live and all(_verified(state, name) for state in states.values())
-    ]
-    if not candidates:
+    older = [name for name in candidates if name < newest_live]
+    if not older:
         raise RefusedError(
-            "There is no release to go back to: none older than the live one has been verified healthy on every host.\n"
+            "There is no release to go back to: none that was live before has been verified healthy on every host.\n"
             f"{_why_not(states, newest_live)}\nNothing was changed. `fab releases` shows what is there."
         )
-    # The newest may be one that was rolled back from already.
-    before = {state.status.get("previous") for state in states.values()}
-    return next((name for name in candidates if before == {name}), candidates[0])
+    return max(older)
 
 
-def _verified(state: HostState, release: str) -> bool:
-    row = state.releases[release]
+def is_verified(state: HostState, release: str) -> bool:
+    """Whether it was settled once on that host and is not marked bad there."""
+    row = state.releases.get(release) or {}
     return bool(row.get("verified")) and not row.get("bad")
 
 
@@ -116,7 +122,7 @@ def _check_named(states: States, release: str) -> None:
             reason = state.releases[release].get("bad_reason") or ""
             raise RefusedError(
                 f"{release} is marked bad on {name}: {reason} Nothing was changed. "
-                f"If you mean it: slipway mark-bad {release} --clear on every app host, then again."
+                f"If you mean it: fab mark-bad --release {release} --clear, then again."
             )
 
 
@@ -127,6 +133,6 @@ def _why_not(states: States, live: str) -> str:
             if release != live:
                 found = state.state_of(release)
                 lines.append(
-                    f"  {name}: {release} is {found}{'' if _verified(state, release) else ', never verified'}"
+                    f"  {name}: {release} is {found}{'' if is_verified(state, release) else ', never verified'}"
                 )
     return "\n".join(lines) or "  No host has another release."

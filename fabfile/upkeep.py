@@ -1,44 +1,30 @@
-"""What is done to hosts outside a rollout: pruning, unlocking, maintenance, draining."""
+"""What is done to hosts outside a rollout: maintenance, draining."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from fabfile.environment import Environment
-from fabfile.errors import RefusedError
-from fabfile.fleet import AnswerError, Fleet, performed
-from fabfile.lease import Claim, acquire, beating
-from fabfile.remote import Remote
-
-
-def prune(environment: Environment, keep: int, wait: float) -> dict[str, list[str]]:
-    """The releases removed, by host. keep: how many stay on each."""
-    if not 1 <= keep <= 50:
-        raise RefusedError(f"--keep {keep} is not a number from 1 to 50. Nothing was changed.")
-    with Fleet(environment) as fleet:
-        fleet.require_all()
-        lease, _ = acquire(fleet.first, Claim(environment.name), wait)
-        with beating(lease):
-            words = ["prune", f"--keep={keep}", *lease.words]
-            answers = fleet.each(lambda remote: performed(remote, words, seconds=120)[0])
-    return {name: list(answer.result["removed"]) for name, answer in answers.items()}
-
-
-def unlock(environment: Environment) -> dict[str, Any] | None:
-    """Who held the lease that was ended, or None."""
-    with Fleet(environment) as fleet:
-        if environment.app_hosts[0].name in fleet.unreachable:
-            raise fleet.unreachable[environment.app_hosts[0].name]
-        (answer,) = performed(fleet.first, ["lease", "break"])
-        return answer.result.get("broken")
+from fabfile.errors import FabError, RefusedError, UnfinishedError
+from fabfile.fleet import Fleet, performed
 
 
 def maintenance(environment: Environment, on: bool, message: str) -> None:
-    """Answer the public with a 503 and the message on every app host, or with the service again."""
+    """Answer the public with a 503 and the message on every app host, or with the service again.
+
+    What can be reached is set. Raises UnfinishedError that names who could not be.
+    """
     words = ["maintenance", "on" if on else "off", *([f"--message={message}"] if on and message else [])]
     with Fleet(environment) as fleet:
-        fleet.require_all()
-        fleet.each(lambda remote: performed(remote, words))
+        outcomes = fleet.attempt(lambda remote: performed(remote, words))
+        missing = fleet.unreachable | {
+            name: value for name, value in outcomes.items() if isinstance(value, FabError)
+        }
+    if missing:
+        done = [name for name in outcomes if name not in missing]
+        told = "\n".join(str(value) for value in missing.values())
+        raise UnfinishedError(
+            f"{told}\nMaintenance is {'on' if on else 'off'} on {', '.join(done) or 'no host'}, and could not be set "
+            f"on {', '.join(missing)}, which may still answer customers. Type it again when that is back."
+        )
 
 
 def drain(environment: Environment, host: str, on: bool) -> None:
@@ -54,18 +40,3 @@ def drain(environment: Environment, host: str, on: bool) -> None:
     with Fleet(environment, without=others) as fleet:
         fleet.require_all()
         performed(fleet.first, ["drain" if on else "undrain"])
-
-
-def audit(environment: Environment, lines: int, verify: bool) -> dict[str, Any]:
-    """The newest records by host; or with verify what each host says of its chain: whole, or the first altered line."""
-    words = ["journal", "--verify"] if verify else ["journal", f"--lines={lines}"]
-    with Fleet(environment) as fleet:
-        fleet.require_all()
-        return dict(fleet.attempt(lambda remote: _journal(remote, words)))
-
-
-def _journal(remote: Remote, words: list[str]) -> dict[str, Any]:
-    answer = remote.perform(words)[0]
-    if not answer.ok:
-        raise AnswerError(remote.name, answer)
-    return answer.result

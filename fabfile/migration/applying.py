@@ -9,16 +9,16 @@ from functools import partial
 from typing import Any
 
 from fabfile import backups, record, state
-from fabfile.deploy import MIGRATE_SECONDS
 from fabfile.environment import Environment
-from fabfile.errors import FabError, UnfinishedError
+from fabfile.errors import FabError, FencedError, UnfinishedError
 from fabfile.fleet import AnswerError, Fleet, performed
-from fabfile.lease import Claim, Lease, acquire, beating
+from fabfile.interruption import in_order, shielded
+from fabfile.lease import Claim, Lease, holding
 from fabfile.migration.choosing import Wish, checked, held_back
 from fabfile.migration.following import following
 from fabfile.report import Report
-from fabfile.rollout import GRACE_SECONDS
 from fabfile.state import States
+from fabfile.steps import GRACE_SECONDS
 
 # What the host says when it stopped waiting and the unit goes on.
 GOES_ON = ("migration-timeout", "interrupted")
@@ -40,14 +40,15 @@ def migrate(
     environment: Environment, report: Report, wish: Wish, backup_point: BackupPoint = backups.backup_point
 ) -> Migrated:
     """Bring the database to a release's schema. Raises FabError; what it says is how the schema is then."""
-    with Fleet(environment) as fleet:
+    claim = Claim(environment.name, wish.ticket)
+    with in_order(), Fleet(environment, wish.without) as fleet:
         fleet.require_all()
-        lease, answers = acquire(fleet.first, Claim(environment.name, wish.ticket), wish.wait, *state.READING)
-        with beating(lease):
-            states = _settled(fleet, lease, report, state.read_others(fleet, answers))
-            release, waiting, applied = checked(states, wish)
+        fleet.first.require_sessions()
+        with holding(fleet, claim, wish.wait) as (lease, states):
+            settled = _settled(fleet, lease, report, states, _patience(environment, wish))
+            release, waiting, applied = checked(settled, wish)
             if not waiting:
-                return Migrated(release, applied, str(applied), held_back(states, release, applied))
+                return Migrated(release, applied, str(applied), held_back(settled, release, applied))
             saved = ""
             if wish.backup:
                 report.step("backup", f"before {waiting[0].id}")
@@ -59,9 +60,14 @@ def migrate(
                 return _perform(fleet, lease, release, wish, saved)
 
 
+def _patience(environment: Environment, wish: Wish) -> float:
+    """Seconds to watch; a migration has no limit of its own."""
+    return environment.policy.migrate if wish.timeout is None else wish.timeout
+
+
 def plan(environment: Environment, wish: Wish) -> str:
     """What a migration would apply, and what it would leave. Raises RefusedError where it would be refused."""
-    with Fleet(environment) as fleet:
+    with Fleet(environment, wish.without) as fleet:
         fleet.require_all()
         states = state.read(fleet)
     release, waiting, applied = checked(states, wish)
@@ -72,7 +78,7 @@ def plan(environment: Environment, wish: Wish) -> str:
     return "\n".join(lines)
 
 
-def _settled(fleet: Fleet, lease: Lease, report: Report, states: States) -> States:
+def _settled(fleet: Fleet, lease: Lease, report: Report, states: States, seconds: float) -> States:
     """The states when no migration is left of which nobody saw the end; one that still runs is watched to its end."""
     left = states[fleet.first.name].status.get("migration")
     if not left:
@@ -82,11 +88,11 @@ def _settled(fleet: Fleet, lease: Lease, report: Report, states: States) -> Stat
     report.step(
         "migrate", f"that of {release}, begun by {left['by']} at {began:%Y-%m-%d %H:%M:%S} UTC, {how}"
     )
-    words = ["migrate", release, "--watch", f"--timeout={MIGRATE_SECONDS:g}"]
-    words += [*lease.fenced, f"--wait={MIGRATE_SECONDS:g}"]
+    words = ["migrate", release, "--watch", f"--timeout={seconds:g}"]
+    words += [*lease.fenced, f"--wait={seconds:g}"]
     try:
         with following(first, release, partial(report.told, first.name), since=began.timestamp()):
-            (answer,) = performed(first, words, seconds=2 * MIGRATE_SECONDS + GRACE_SECONDS)
+            (answer,) = performed(first, words, seconds=2 * seconds + GRACE_SECONDS)
     except AnswerError as failure:
         if failure.answer.code != "migration-failed":
             raise
@@ -100,18 +106,22 @@ def _settled(fleet: Fleet, lease: Lease, report: Report, states: States) -> Stat
 def _perform(fleet: Fleet, lease: Lease, release: str, wish: Wish, saved: str) -> Migrated:
     told = {"contract": wish.contract, "ticket": wish.ticket, "backup": saved}
     record.everywhere(fleet, lease, "migrate.begin", release, **told)
-    words = ["migrate", release, f"--timeout={MIGRATE_SECONDS:g}", *lease.words]
+    seconds = _patience(fleet.environment, wish)
+    words = ["migrate", release, f"--timeout={seconds:g}", *lease.words]
     words += ["--contract"] if wish.contract else []
     try:
-        (answer,) = performed(fleet.first, words, seconds=MIGRATE_SECONDS + GRACE_SECONDS)
-    except (FabError, KeyboardInterrupt) as failure:
-        ended = record.words("migrate.end", release, result="failed", error=str(failure) or "interrupted")
+        (answer,) = performed(fleet.first, words, seconds=seconds + GRACE_SECONDS)
+    except FencedError:
+        raise
+    except FabError as failure:
+        ended = record.words("migrate.end", release, result="failed", error=str(failure))
         # How it ended is in the first host's own record; this one is as good as can be had.
-        fleet.attempt(lambda remote: performed(remote, [*ended, *lease.words]))
+        with shielded():
+            fleet.attempt(lambda remote: performed(remote, [*ended, *lease.words]))
         if isinstance(failure, AnswerError) and failure.answer.code not in GOES_ON:
             raise
         raise UnfinishedError(
-            f"{failure or 'Interrupted.'}\nThe migration of {release} needs nobody who watches: it goes on in its "
+            f"{failure}\nThe migration of {release} needs nobody who watches: it goes on in its "
             f"unit on {fleet.first.name}, each revision whole or not at all, and the traffic is untouched. To see how "
             f"it ends, and to go on from there: fab migrate --env {fleet.environment.name}"
         ) from None

@@ -13,13 +13,19 @@ from fabfile.state import States
 
 @dataclass(frozen=True)
 class Wish:
-    """release: whose revisions, the live one's when empty. contract: also those that take away. wait: seconds."""
+    """release: whose revisions, the live one's when empty. contract: also those that take away. wait: seconds.
+
+    timeout: seconds to watch it, None for the environment's; it goes on after them. without: hosts to go on
+    without; whether a kept release there needs the old shape is not looked at.
+    """
 
     release: str = ""
     contract: bool = False
     backup: bool = True
     ticket: str = ""
     wait: float = 0.0
+    timeout: float | None = None
+    without: Sequence[str] = ()
 
 
 def chosen(states: States, wish: Wish) -> tuple[str, list[Revision], str | None]:

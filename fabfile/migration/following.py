@@ -14,7 +14,7 @@ from typing import Any
 
 from fabfile import logs
 from fabfile.migration import events
-from fabfile.remote import CHUNK, CONNECT_SECONDS, UNREACHABLE, Remote
+from fabfile.remote import CHUNK, UNREACHABLE, Remote
 
 # How long the last lines may take after the host has said that the unit ended; and when it never began.
 LAST_LINES_SECONDS = 3.0
@@ -54,7 +54,7 @@ class _Reader:
         # The host's own clock, read before the migration can begin.
         moment = "--since=@$(date +%s.%N)" if since is None else f"--since=@{since:.6f}"
         try:
-            self.channel = self.remote.connection.transport.open_session(timeout=CONNECT_SECONDS)
+            self.channel = self.remote.session(optional=True)
             self.channel.exec_command(f"exec {shlex.join([*words, f'--unit={self.unit}'])} {moment}")
         except UNREACHABLE as failure:
             self.tell(

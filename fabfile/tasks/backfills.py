@@ -9,7 +9,7 @@ from invoke import Context, task
 from fabfile.errors import RefusedError
 from fabfile.tasks import running
 from fabfile.tasks.database_toolbox import JSON
-from fabfile.tasks.rollouts import ENV
+from fabfile.tasks.rollouts import ENV, YES
 
 # As slipway's own.
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -18,7 +18,7 @@ HELP = {
     "name": NAMED,
     "env": ENV,
     "watch": "until it has ended (--no-watch: leave it to itself)",
-    "yes": "production is meant",
+    "yes": YES,
 }
 
 
@@ -52,12 +52,12 @@ def backfill_resume(
     _begin(name, env, watch, yes, resume=True)
 
 
-@task(help={"name": NAMED, "env": ENV})
-def backfill_pause(_context: Context, name: str, env: str = "") -> None:
-    """Have a backfill stop after its present batch, wherever it runs, and not begin until it is resumed."""
+@task(help={"name": NAMED, "env": ENV, "yes": YES})
+def backfill_pause(_context: Context, name: str, env: str = "", yes: bool = False) -> None:
+    """Pause a backfill after the batch it is in; `fab backfill-resume` continues it."""
     with running.sentences():
         _checked(name)
-        environment = running.chosen(env)
+        environment = running.chosen(env, yes, "Pausing a backfill")
         from fabfile import backfill
 
         row = backfill.pause(environment, name)

@@ -9,7 +9,7 @@ from invoke import Context, task
 
 from fabfile.errors import RefusedError
 from fabfile.tasks import running
-from fabfile.tasks.rollouts import ENV
+from fabfile.tasks.rollouts import ENV, YES
 
 DATABASE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 BACKUP = re.compile(r"latest|[0-9]{8}T[0-9]{6}Z\.dump")
@@ -46,7 +46,7 @@ def db_backup(_context: Context, env: str = "", keep: int = 0, reason: str = "",
         "test": "restore into a new database, check it, drop it",
         "replace": "drop a scratch database of that name first",
         "drop": "drop the scratch database after the check",
-        "yes": "production is meant",
+        "yes": YES,
         "json": JSON,
     }
 )

@@ -6,7 +6,7 @@ from invoke import Context, task
 
 from fabfile.errors import RefusedError
 from fabfile.tasks import running
-from fabfile.tasks.rollouts import ENV
+from fabfile.tasks.rollouts import ENV, YES
 
 HOST = "the app host"
 
@@ -17,7 +17,7 @@ HOST = "the app host"
         "on": "answer everybody 503, with the message",
         "off": "serve again",
         "message": "what clients are told",
-        "yes": "production is meant",
+        "yes": YES,
     }
 )
 def maintenance(
@@ -41,15 +41,15 @@ def maintenance(
         )
 
 
-@task(help={"env": ENV, "host": HOST, "yes": "production is meant"})
+@task(help={"env": ENV, "host": HOST, "yes": YES})
 def drain(_context: Context, host: str, env: str = "", yes: bool = False) -> None:
-    """Take one app host out of the edge's choice; requests it has are finished."""
+    """Stop sending new requests to one app host; requests it has are finished."""
     _set(env, host, yes, on=True)
 
 
-@task(help={"env": ENV, "host": HOST, "yes": "production is meant"})
+@task(help={"env": ENV, "host": HOST, "yes": YES})
 def undrain(_context: Context, host: str, env: str = "", yes: bool = False) -> None:
-    """Put a drained app host back."""
+    """Send requests to a drained app host again."""
     _set(env, host, yes, on=False)
 
 

@@ -10,7 +10,7 @@ from fabfile import report
 from fabfile.errors import RefusedError
 from fabfile.tasks import running
 from fabfile.tasks.database_toolbox import JSON, LIMIT
-from fabfile.tasks.rollouts import ENV, TICKET, WAIT
+from fabfile.tasks.rollouts import ENV, TICKET, WAIT, WITHOUT, YES
 
 if TYPE_CHECKING:
     from fabfile.migration.applying import Migrated
@@ -26,9 +26,11 @@ MOST = 10_000
         "contract": "apply revisions, too, that take away what releases before them need",
         "backup": "dump the database first (--no-backup: do not)",
         "plan": "say what would be applied and what is in the way, and do nothing",
-        "yes": "production is meant",
+        "yes": YES,
         "ticket": TICKET,
         "wait": WAIT,
+        "timeout": "seconds to watch it; it goes on by itself after them; without it the environment's",
+        "without": WITHOUT,
     }
 )
 def migrate(
@@ -41,15 +43,20 @@ def migrate(
     yes: bool = False,
     ticket: str = "",
     wait: int = 0,
+    timeout: str = "",
+    without: str = "",
 ) -> None:
     """Apply the pending revisions of a release, once, waiting for no lock longer than two seconds at a time."""
     with running.sentences():
         running.release_id(release)
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
+        running.checked("a number of seconds", timeout, running.LONG, "7200")
+        apart = running.hosts(without)
         environment = running.chosen(env, yes or plan, "Migrating")
         from fabfile.migration import applying, choosing
 
-        wish = choosing.Wish(release, contract, backup, ticket, float(wait))
+        watched = float(timeout) if timeout else None
+        wish = choosing.Wish(release, contract, backup, ticket, float(wait), watched, apart)
         if plan:
             print(applying.plan(environment, wish))
             return

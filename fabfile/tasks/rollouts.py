@@ -1,7 +1,9 @@
-"""`fab build`, `deploy`, `rollback`, `recover`, `prune`, `unlock`."""
+"""`fab build`, `deploy`, `rollback`, `recover`."""
 
 from __future__ import annotations
 
+import json as encoding
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from invoke import Context, task
@@ -18,6 +20,8 @@ ENV = "the environment: a folder of inventory/; without it SLIPWAY_ENV, else the
 WITHOUT = "hosts to go on without, separated by commas"
 WAIT = "seconds to queue behind another deploy"
 TICKET = "the change this belongs to, for the audit log"
+JSON = "one JSON object on standard output; what happens meanwhile is on the other one"
+YES = "go ahead in production, and do not ask"
 
 
 @task(
@@ -68,10 +72,11 @@ def _given(path: str) -> Bundle:
         "bake": "seconds to watch each batch under traffic; without it the environment's",
         "gate": "seconds a release may take to be ready; without it the environment's",
         "plan": "say what would be done, and do nothing",
-        "yes": "production is meant",
+        "yes": YES,
         "ticket": TICKET,
         "wait": WAIT,
         "without": WITHOUT,
+        "json": JSON,
     }
 )
 def deploy(
@@ -88,6 +93,7 @@ def deploy(
     ticket: str = "",
     wait: int = 0,
     without: str = "",
+    json: bool = False,
 ) -> None:
     """Bring a release live on every app host without losing a request, or leave every host as it is."""
     with running.sentences():
@@ -99,104 +105,111 @@ def deploy(
             raise RefusedError("--ref builds a bundle and --bundle names one: give one of them.")
         apart = running.hosts(without)
         environment = running.chosen(env, yes or plan, "Deploying")
-        release = _given(bundle) if bundle else _built(ref, allow_dirty=environment.kind == "lab" and not ref)
         from fabfile import deploy as deploying
 
+        if not bundle and not plan and not wait:
+            deploying.require_free(environment, apart)
+        release = _given(bundle) if bundle else _built(ref, allow_dirty=environment.kind == "lab" and not ref)
         if plan:
             print(deploying.make_plan(environment, release, apart).text())
             return
         watched, patience = (float(text) if text else None for text in (bake, gate))
         options = deploying.Options(batch, canary, watched, patience, ticket, float(wait), apart)
-        with report.of([host.name for host in environment.app_hosts]) as told:
+        with report.of([host.name for host in environment.app_hosts], apart=json) as told:
             moved = deploying.deploy(environment, told, release, options)
-        _say(environment.name, "deployed", moved)
+        _say(environment.name, "deployed", moved, json)
 
 
 @task(
     help={
         "env": ENV,
-        "to": "the release to go back to; without it the newest that was verified healthy and is on every host",
-        "yes": "production is meant",
+        "to": "the release to go back to; without it the one that was live before",
+        "plan": "say where it would go and how quickly, and do nothing",
+        "yes": YES,
         "ticket": TICKET,
         "wait": WAIT,
         "without": WITHOUT,
+        "json": JSON,
     }
 )
 def rollback(
     _context: Context,
     env: str = "",
     to: str = "",
+    plan: bool = False,
     yes: bool = False,
     ticket: str = "",
     wait: int = 0,
     without: str = "",
+    json: bool = False,
 ) -> None:
     """Bring an earlier release live again on every app host. The one that is left is kept."""
     with running.sentences():
         running.release_id(to)
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
         apart = running.hosts(without)
-        environment = running.chosen(env, yes, "Rolling back")
+        environment = running.chosen(env, yes or plan, "Rolling back")
+        from fabfile.rollback import plan as planning
         from fabfile.rollback import rollback as rolling_back
 
-        with report.of([host.name for host in environment.app_hosts]) as told:
+        if plan:
+            print(planning(environment, to, apart))
+            return
+        with report.of([host.name for host in environment.app_hosts], apart=json) as told:
             moved = rolling_back(environment, told, to, ticket, float(wait), apart)
-        _say(environment.name, "rolled back", moved)
+        _say(environment.name, "rolled back", moved, json)
 
 
-def _say(environment: str, done: str, moved: Moved) -> None:
+def _say(environment: str, done: str, moved: Moved, as_json: bool) -> None:
+    if as_json:
+        print(encoding.dumps({"version": 1, "environment": environment, "done": done, **asdict(moved)}))
+        return
     seen = moved.seen
+    watched = f"lost={seen['lost']} max_gap_ms={seen['max_gap_ms']} of {seen['requests']} requests on the public path."
     print(
         f"{environment} {done}: {moved.release} is live on every app host, in {moved.seconds:.2f} s. "
-        f"lost={seen['lost']} max_gap_ms={seen['max_gap_ms']} of {seen['requests']} requests on the public path."
+        f"{watched if seen['requests'] else 'The public path was not watched.'}"
     )
 
 
 @task(
     help={
         "env": ENV,
-        "to": "the release to agree on",
-        "yes": "production is meant",
+        "to": "the release to agree on; without it what the newest rollout left",
+        "plan": "say on which release, and why, and do nothing",
+        "yes": YES,
         "wait": WAIT,
         "without": WITHOUT,
+        "json": JSON,
     }
 )
 def recover(
-    _context: Context, env: str = "", to: str = "", yes: bool = False, wait: int = 0, without: str = ""
+    _context: Context,
+    env: str = "",
+    to: str = "",
+    plan: bool = False,
+    yes: bool = False,
+    wait: int = 0,
+    without: str = "",
+    json: bool = False,
 ) -> None:
     """Make the hosts agree again after a rollout that was cut off, with nothing left behind."""
     with running.sentences():
         running.release_id(to)
         apart = running.hosts(without)
-        environment = running.chosen(env, yes, "Recovering")
-        from fabfile.recover import recover as recovering
+        environment = running.chosen(env, yes or plan, "Recovering")
+        from fabfile import recover as recovering
 
-        with report.of([host.name for host in environment.app_hosts]) as told:
-            states = recovering(environment, told, to, float(wait), apart)
-        print("\n".join(f"{name} serves {found.live or 'nothing'}" for name, found in states.items()))
-
-
-@task(help={"env": ENV, "keep": "releases to keep on each host", "yes": "production is meant", "wait": WAIT})
-def prune(_context: Context, env: str = "", keep: int = 0, yes: bool = False, wait: int = 0) -> None:
-    """Remove the oldest releases of every host; never one that is live, warm, or what a rollback would go to."""
-    with running.sentences():
-        environment = running.chosen(env, yes, "Pruning")
-        from fabfile.upkeep import prune as pruning
-
-        for name, removed in pruning(environment, keep or environment.policy.keep, float(wait)).items():
-            print(f"{name}: {', '.join(removed) or 'nothing'} removed")
-
-
-@task(help={"env": ENV, "yes": "production is meant"})
-def unlock(_context: Context, env: str = "", yes: bool = False) -> None:
-    """End the lease of a deploy that is dead. One that lives is stopped by this: its next step is refused."""
-    with running.sentences():
-        environment = running.chosen(env, yes, "Unlocking")
-        from fabfile.upkeep import unlock as unlocking
-
-        held = unlocking(environment)
-        print(
-            f"The lease of {held['holder']} ({held['process']}) has ended."
-            if held
-            else "Nobody held the lease."
-        )
+        if plan or not (to or yes):
+            said = recovering.plan_text(*recovering.plan(environment, apart))
+            if plan:
+                print(said)
+                return
+            running.agreed(f"{said}\nGo ahead?", yes)
+        with report.of([host.name for host in environment.app_hosts], apart=json) as told:
+            states = recovering.recover(environment, told, to, float(wait), apart)
+        served = {name: found.live for name, found in states.items()}
+        if json:
+            print(encoding.dumps({"version": 1, "environment": environment.name, "live": served}))
+        else:
+            print("\n".join(f"{name} serves {live or 'nothing'}" for name, live in served.items()))

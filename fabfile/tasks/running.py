@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/#:-]{0,79}")
 HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 BATCH = re.compile(r"[1-9][0-9]{0,3}|(100|[1-9][0-9]?)%")
 SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9])?")
+# Up to a day.
+LONG = re.compile(r"[1-9][0-9]{0,3}|[1-7][0-9]{4}|8[0-5][0-9]{3}|86[0-3][0-9]{2}|86400")
+SINCE = re.compile(r"[0-9]{1,4}[mhd]|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -30,6 +34,20 @@ def sentences() -> Iterator[None]:
         yield
     except FabError as failure:
         raise Exit(str(failure), code=failure.exit_code) from None
+    except KeyboardInterrupt:
+        raise Exit(
+            "Interrupted. What a host was asked to do it ends by itself: fab status", code=130
+        ) from None
+    except Exit:
+        raise
+    except Exception as failure:
+        if os.environ.get("SLIPWAY_TRACEBACK"):
+            raise
+        raise Exit(
+            f"A fault in fab itself: {type(failure).__name__}: {failure}. What was done on hosts is in their journals: "
+            "fab status, fab audit. SLIPWAY_TRACEBACK=1 shows where it happened.",
+            code=1,
+        ) from failure
 
 
 def checked(what: str, text: str, pattern: re.Pattern[str], looks_like: str) -> str:
@@ -60,6 +78,12 @@ def chosen(env: str, yes: bool = True, doing: str = "") -> Environment:
     if found.kind == "production" and not yes:
         _confirm(found, doing)
     return found
+
+
+def agreed(question: str, yes: bool) -> None:
+    """Ask on a terminal, unless --yes says so already. Raises RefusedError for anything but a yes."""
+    if not yes and sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise RefusedError("Nothing was changed.")
 
 
 def _confirm(found: Environment, doing: str) -> None:

@@ -1,6 +1,7 @@
 """A release's server for the unit tests: SOCKET RELEASE BEHAVIOUR.
 
-BEHAVIOUR: ready, never (503), wrong (answers for another release), schemaless (does not say with
+BEHAVIOUR: ready, nameless (ready, and refuses whoever asks by the name shop.test), broken (ready, and answers 500 to
+customers), never (503), wrong (answers for another release), schemaless (does not say with
 which schema), crash (ends at once); others are ready.
 """
 
@@ -20,12 +21,24 @@ class Ready(http.server.BaseHTTPRequestHandler):
     behaviour = ""
 
     def do_GET(self) -> None:
+        if self.path != "/health/ready" and self.behaviour != "never":
+            self._customer()
+            return
         ready = self.behaviour != "never" and self.path == "/health/ready"
         said = {"status": "ready" if ready else "database is not reachable"}
         schema = {} if self.behaviour == "schemaless" else {"schema_applied": "0001"}
         body = json.dumps(said | schema).encode()
         self.send_response(200 if ready else 503)
         self.send_header("X-Release", OTHER_RELEASE if self.behaviour == "wrong" else self.release)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _customer(self) -> None:
+        refused = self.behaviour == "nameless" and self.headers["Host"] == "shop.test"
+        body = b'{"code": "host_not_served"}' if refused else b"[]"
+        self.send_response(421 if refused else 500 if self.behaviour == "broken" else 200)
+        self.send_header("X-Release", self.release)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

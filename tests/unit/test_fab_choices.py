@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from fabfile import recover, schema, state
+from fabfile import agreement, schema, state
 from fabfile.diagnose import redacted
 from fabfile.errors import FabError, RefusedError
-from fabfile.fleet import AnswerError, HostsError
+from fabfile.fleet import AnswerError, HostsError, batches, is_its_own
 from fabfile.migration import choosing
 from fabfile.migration.choosing import Wish
 from fabfile.remote import Answer, UnreachableError
-from fabfile.rollout import batches, is_its_own
 from fabfile.schema import Revision
 from fabfile.state import HostState
 
@@ -39,13 +38,13 @@ def test_a_rollback_goes_to_the_newest_verified_release_before_the_live_one() ->
 
 
 def test_a_rollback_goes_to_what_was_live_before_and_not_to_what_was_rolled_back_from() -> None:
-    states = fleet(*(host(name, NEW, row(OLD), row(MIDDLE), row(NEW), previous=OLD) for name in ("a", "b")))
+    states = fleet(*(host(name, NEW, row(OLD), row(MIDDLE), row(NEW), before=[OLD]) for name in ("a", "b")))
     assert state.rollback_target(states) == OLD
 
 
 def test_a_second_rollback_goes_further_back() -> None:
     states = fleet(
-        *(host(name, MIDDLE, row(OLD), row(MIDDLE), row(NEW), previous=NEW) for name in ("a", "b"))
+        *(host(name, MIDDLE, row(OLD), row(MIDDLE), row(NEW), before=[OLD]) for name in ("a", "b"))
     )
     assert state.rollback_target(states) == OLD
 
@@ -71,7 +70,7 @@ def test_without_a_release_to_go_back_to_the_refusal_names_each_hosts_own() -> N
     states = fleet(host("a", NEW, row(NEW)), host("b", NEW, row(OLD, verified=False), row(NEW)))
     with pytest.raises(RefusedError) as refused:
         state.rollback_target(states)
-    assert "none older than the live one" in str(refused.value)
+    assert "none that was live before has been verified" in str(refused.value)
     assert f"b: {OLD} is staged, never verified" in str(refused.value)
 
 
@@ -97,28 +96,33 @@ def test_a_release_that_is_named_and_cannot_be_gone_back_to_is_refused_by_name(
 def test_hosts_that_agree_stay_on_what_they_serve() -> None:
     states = fleet(host("a", NEW, row(NEW)), host("b", NEW, row(NEW)))
     assert state.unequal(states) == ""
-    assert recover.right_release(states) == NEW
+    assert agreement.choose(states).release == NEW
 
 
 def test_a_rollout_that_never_ended_is_taken_back() -> None:
-    begun = {"kind": "deploy.begin", "release": NEW, "details": {"previous": {"a": MIDDLE, "b": MIDDLE}}}
+    begun = {
+        "kind": "deploy.begin",
+        "release": NEW,
+        "fence": 4,
+        "details": {"previous": {"a": MIDDLE, "b": MIDDLE}},
+    }
     states = fleet(
         host("a", NEW, row(MIDDLE), row(NEW), last_record=begun),
         host("b", MIDDLE, row(MIDDLE), row(NEW), last_record=begun),
     )
     assert f"a {NEW}, b {MIDDLE}" in state.unequal(states)
-    assert recover.right_release(states) == MIDDLE
+    assert agreement.choose(states).release == MIDDLE
 
 
 def test_a_host_that_was_away_follows_the_newest_that_is_verified_everywhere_else_the_most() -> None:
-    ended = {"kind": "deploy.end", "release": NEW}
+    ended = {"kind": "deploy.end", "fence": 7, "release": NEW, "details": {"result": "ok"}}
     away = host("c", OLD, row(OLD))
     states = fleet(
         host("a", NEW, row(OLD), row(NEW), last_record=ended),
         host("b", NEW, row(NEW), last_record=ended),
         away,
     )
-    assert recover.right_release(states) == NEW
+    assert agreement.choose(states).release == NEW
 
 
 CHAIN = [

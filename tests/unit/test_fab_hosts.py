@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from fabric.testing.base import Command, MockRemote
 
-from fabfile import overview, rollback
+from fabfile import controller, overview, rollback
+from fabfile import lease as lease_module
+from fabfile.answers import MARKER
 from fabfile.environment import AppHost, Budget, Environment, Policy, Public
 from fabfile.errors import FabError, FencedError, LockedError, RefusedError, UnfinishedError
 from fabfile.fleet import AnswerError, Fleet, HostsError, performed
 from fabfile.lease import Claim, acquire
-from fabfile.remote import PROGRAM, UnreachableError
+from fabfile.probe import Probe
+from fabfile.remote import TELLING, UnreachableError
 from fabfile.report import Report
 from fabfile.rollout import Rollout
 
@@ -100,15 +103,13 @@ def row(release: str, **more: Any) -> dict[str, Any]:
 
 
 def test_status_is_one_round_trip(mock: MockRemote, environment: Environment) -> None:
-    wanted = 'printf %s \'[["status"], ["list", "--brief"]]\' | sudo -n /usr/local/sbin/slipway run'
     reading = answers(status(NEW), listed(row(NEW, state="live")))
-    expect(mock, Command(cmd=wanted, out=json.dumps(json.loads(_text(reading))).encode()))
+    channel = mock.expect(
+        host="192.0.2.1", user="deploy", port=22, commands=[Command(cmd=TELLING, out=reading.out)]
+    )
     states, unreachable = overview.read(environment)
     assert (states["app-1"].live, unreachable) == (NEW, {})
-
-
-def _text(command: Command) -> str:
-    return command.out.decode()
+    assert json.loads(channel._stdin.getvalue()) == [["status"], ["list", "--brief"]]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,10 @@ def test_a_deploy_that_holds_the_lease_is_described_and_how_to_go_on(
 ) -> None:
     held = {
         "holder": "ada",
-        "process": f"{os.getpid()}@{socket.gethostname()}",
+        "process": controller.process(),
+        "machine": controller.machine(),
+        "fence": 7,
+        "idle": 3.0,
         "since": "2026-11-22T10:00:00Z",
         "renewed": "2026-11-22T10:00:15Z",
         "expires": "2026-11-22T10:01:15Z",
@@ -159,7 +163,10 @@ def test_the_lease_of_a_process_of_this_machine_that_is_gone_is_taken_over(
 ) -> None:
     dead = {
         "holder": "ada",
-        "process": f"999999999@{socket.gethostname()}",
+        "process": "999999999@here",
+        "machine": controller.machine(),
+        "fence": 7,
+        "idle": 31.0,
         "since": "",
         "command": "fab deploy",
     }
@@ -174,6 +181,59 @@ def test_the_lease_of_a_process_of_this_machine_that_is_gone_is_taken_over(
     assert (lease.fence, lease.taken_over) == (8, dead)
 
 
+@pytest.mark.parametrize(
+    ("machine", "idle"),
+    [("another", 3600.0), ("", 3600.0)],
+    ids=["of another machine or namespace", "nobody can tell"],
+)
+def test_the_lease_of_a_process_that_cannot_be_seen_from_here_is_never_broken(
+    mock: MockRemote, environment: Environment, machine: str, idle: float
+) -> None:
+    held = {"holder": "ada", "process": "999999999@here", "machine": machine, "fence": 7, "idle": idle}
+    expect(mock, answers(bad("lease acquire", "lease-held", 4, **held)))
+    with Fleet(environment) as fleet, pytest.raises(LockedError, match="can be seen on here"):
+        acquire(fleet.first, Claim("lab"), 0)
+
+
+def test_a_lease_that_is_still_renewed_is_not_broken_though_its_process_seems_gone(
+    mock: MockRemote, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "ASK_AGAIN_SECONDS", 0.01)
+    seen = {"holder": "ada", "process": "999999999@here", "machine": controller.machine(), "fence": 7}
+    expect(
+        mock,
+        answers(bad("lease acquire", "lease-held", 4, **seen, idle=1.0)),
+        answers(good("lease acquire", fence=8, taken_over=None)),
+    )
+    with Fleet(environment) as fleet:
+        # Given back meanwhile: it was never broken.
+        assert acquire(fleet.first, Claim("lab"), 0)[0].fence == 8
+
+
+def test_two_processes_of_one_number_name_and_command_are_told_apart() -> None:
+    words = (
+        "from fabfile.lease import Claim; print(Claim('lab', holder='a', process='1@h', command='c').words())"
+    )
+    said = {
+        subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(said) == 2
+
+
+def test_a_machine_is_its_boot_and_its_namespace_not_its_name(tmp_path: Path) -> None:
+    def machine(boot: str, namespace: str) -> str:
+        proc = tmp_path / f"{boot}-{namespace}"
+        (proc / "sys/kernel/random").mkdir(parents=True)
+        (proc / "self/ns").mkdir(parents=True)
+        (proc / "sys/kernel/random/boot_id").write_text(boot)
+        (proc / "self/ns/pid").symlink_to(f"pid:[{namespace}]")
+        return controller.machine(proc, tmp_path / "no-machine-id")
+
+    assert len({machine("a", "1"), machine("a", "2"), machine("b", "1")}) == 3
+    assert controller.machine(tmp_path / "no-proc") == ""
+
+
 def test_a_host_that_refuses_the_fence_stops_the_rollout_where_it_is(
     mock: MockRemote, environment: Environment
 ) -> None:
@@ -181,11 +241,12 @@ def test_a_host_that_refuses_the_fence_stops_the_rollout_where_it_is(
         mock,
         answers(good("lease acquire", fence=3, taken_over=None)),
         answers(bad("start", "fence-stale", 7, "A newer deploy has taken over.")),
-        answers(bad("stop", "fence-stale", 7, "A newer deploy has taken over.")),
     )
     with Fleet(environment) as fleet:
         lease, _ = acquire(fleet.first, Claim("lab"), 0)
-        rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
+        rollout = Rollout(
+            fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD}, Probe(environment.public)
+        )
         with pytest.raises(FencedError, match="A newer deploy has taken over"):
             rollout.prove()
 
@@ -207,10 +268,12 @@ def test_a_release_that_is_live_but_not_settled_is_left_to_whoever_is_in_charge(
     expect(mock, answers(good("lease acquire", fence=3, taken_over=None)), answers(refusal))
     with Fleet(environment) as fleet:
         lease, _ = acquire(fleet.first, Claim("lab"), 0)
-        rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
+        rollout = Rollout(
+            fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD}, Probe(environment.public)
+        )
         with pytest.raises(kind, match=f"{NEW} came live on every host") as failed:
             rollout.settle(warm=600)
-    assert failed.value.__class__ is kind
+    assert isinstance(failed.value, kind)
     assert str(failed.value).endswith(f"Type: {told}")
 
 
@@ -225,7 +288,9 @@ def test_a_gate_that_fails_says_that_no_traffic_was_moved(mock: MockRemote, envi
     )
     with Fleet(environment) as fleet:
         lease, _ = acquire(fleet.first, Claim("lab"), 0)
-        rollout = Rollout(fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD})
+        rollout = Rollout(
+            fleet, lease, Report(), environment.policy, NEW, {"app-1": OLD}, Probe(environment.public)
+        )
         with pytest.raises(Exception, match="database_unreachable") as failed:
             rollout.prove()
     assert f"No traffic was moved: app-1 serves {OLD}" in str(failed.value)
@@ -238,7 +303,7 @@ def test_a_slipway_that_was_started_ahead_is_told_what_to_do(
     channel = mock.expect(commands=[answers(good("status"), ahead=True)])
     with Fleet(environment) as fleet:
         fleet.prepare(1)
-        channel.exec_command.assert_called_once_with(f"{PROGRAM} run")
+        channel.exec_command.assert_called_once_with(TELLING)
         (answer,) = performed(fleet.first, ["status"])
     assert (answer.command, channel._stdin.getvalue()) == ("status", b'[["status"]]')
     channel.shutdown_write.assert_called_once_with()
@@ -268,8 +333,39 @@ def test_a_rollback_without_a_target_gives_the_lease_back_and_says_why(
         answers(good("lease release"), ahead=True),
         Command(),
     )
-    with pytest.raises(RefusedError, match=f"{OLD} is verified, never verified|none older than the live one"):
+    with pytest.raises(RefusedError, match=f"{OLD} is verified, never verified|none that was live before"):
         rollback.rollback(environment, Report())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorised use only\n{marker}\n{answer}",
+        "a\n[1]\n{marker}\n{answer}\nBye.\n",
+        "\xff\n{marker}\n{answer}",
+    ],
+    ids=["a banner", "one like an answer, and a farewell", "one that is not UTF-8"],
+)
+def test_an_answer_is_found_among_what_a_login_shell_prints(
+    mock: MockRemote, environment: Environment, text: str
+) -> None:
+    answer = json.dumps([good("lease break", broken=None)])
+    said = text.format(marker=MARKER, answer=answer).encode("latin-1")
+    expect(mock, Command(out=said))
+    with Fleet(environment) as fleet:
+        assert performed(fleet.first, ["lease", "break"])[0].changed is True
+
+
+def test_what_was_done_is_never_said_to_be_nothing_without_an_answer(
+    mock: MockRemote, environment: Environment
+) -> None:
+    expect(mock, Command(out=f"Authorised use only\n{MARKER}\n".encode(), err=b"Connection reset", exit=1))
+    with (
+        Fleet(environment) as fleet,
+        pytest.raises(UnreachableError, match="cannot be told from here") as failed,
+    ):
+        performed(fleet.first, ["lease", "break"])
+    assert "Nothing was changed" not in str(failed.value)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ CASES = {
     "bake": Case(["bake", RELEASE, "--seconds", "0.1"]),
     "lease acquire": Case(LEASE),
     "lease release": Case(["lease", "release", "--fence", "1"], commands(LEASE)),
-    "lease break": Case(["lease", "break"], commands(LEASE)),
+    "lease break": Case(["lease", "break", "--fence", "1"], commands(LEASE)),
 }
 
 # These do something every time they are asked.

@@ -17,8 +17,19 @@ from tests.unit.slipway_support import OTHER, RELEASE, Host
 from tests.unit.test_slipway_activate import live
 from tests.unit.test_slipway_recovery import wait_for
 
-ADA = ["--holder", "ada", "--process", "11@laptop", "--command", "fab deploy", "--ticket", "OPS-7"]
-BOB = ["--holder", "bob", "--process", "22@ci-3", "--command", "fab deploy --ref main"]
+ADA = [
+    "--holder",
+    "ada",
+    "--process",
+    "11@laptop",
+    "--command",
+    "fab deploy",
+    "--ticket",
+    "OPS-7",
+    "--nonce",
+    "a" * 32,
+]
+BOB = ["--holder", "bob", "--process", "22@ci-3", "--command", "fab deploy --ref main", "--nonce", "b" * 32]
 
 
 def acquire(slipway: Slipway, who: list[str], *words: str) -> Answer:
@@ -33,9 +44,10 @@ def test_one_deploy_holds_the_lease_and_the_next_is_told_by_whom(host: Host, sli
     assert (first["fence"], first["taken_over"]) == (1, None)
     assert (second.code, second.error) == (4, "lease-held")
     details = second.json["error"]["details"]
+    assert details.pop("idle") < 10
     assert details == {name: first[name] for name in details}
     assert set(details) >= {"holder", "process", "since", "renewed", "expires", "command", "ticket"}
-    for word in ("ada", "OPS-7", "`fab deploy`", "11@laptop", "slipway lease break"):
+    for word in ("ada", "OPS-7", "`fab deploy`", "11@laptop", "slipway lease break --fence 1"):
         assert word in second.message
     assert slipway("status").result["lease"]["state"] == "held"
 
@@ -107,14 +119,55 @@ def test_a_lease_written_before_a_reboot_expires_by_the_clock_of_the_wall(
 def test_a_broken_lease_keeps_its_holder_out_at_once(host: Host, slipway: Slipway) -> None:
     acquire(slipway, ADA)
 
-    broken = slipway("lease", "break").result
+    broken = slipway("lease", "break", "--fence", "1").result
 
     assert broken["broken"]["holder"] == "ada"
-    assert slipway("lease", "break").json["changed"] is False
+    assert slipway("lease", "break", "--fence", "1").json["changed"] is False
     assert slipway("status").result["lease"]["state"] == "broken"
     assert slipway("record", "deploy.end", "--fence", "1").code == 7
     taken = acquire(slipway, ADA).result
     assert (taken["fence"], taken["taken_over"]["holder"]) == (3, "ada")
+
+
+def test_only_the_lease_that_is_meant_is_broken(host: Host, slipway: Slipway) -> None:
+    """Between the refusal and the break it may have become another's, and that one lives."""
+    acquire(slipway, ADA)
+    slipway("lease", "release", "--fence", "1")
+    acquire(slipway, BOB)
+
+    answer = slipway("lease", "break", "--fence", "1")
+
+    assert (answer.code, answer.error) == (4, "lease-differs")
+    assert "is bob's" in answer.message
+    assert slipway("lease", "renew", "--fence", "2").code == 0
+    assert slipway("lease", "break").code == 2
+
+
+def test_a_process_of_the_same_number_and_name_is_another_one(host: Host, slipway: Slipway) -> None:
+    acquire(slipway, ADA)
+
+    twin = acquire(slipway, [*ADA[:-1], "c" * 32])
+
+    assert (twin.code, twin.error) == (4, "lease-held")
+
+
+def test_who_has_a_fence_that_other_hosts_have_outdated_gets_a_higher_one(
+    host: Host, slipway: Slipway
+) -> None:
+    acquire(slipway, ADA)
+
+    assert acquire(slipway, ADA, "--above", "7").result["fence"] == 8
+    assert slipway("record", "deploy.begin", "--fence", "1").error == "fence-stale"
+    assert slipway("lease", "renew", "--fence", "8").code == 0
+
+
+def test_a_lease_tells_how_long_nobody_has_heard_of_its_holder(host: Host, slipway: Slipway) -> None:
+    acquire(slipway, ADA)
+    kept = json.loads(host.lease.read_text())
+    host.lease.write_text(json.dumps({**kept, "uptime": kept["uptime"] - 40}))
+
+    assert 40 <= slipway("status").result["lease"]["idle"] < 50
+    assert 40 <= acquire(slipway, BOB).json["error"]["details"]["idle"] < 50
 
 
 def test_two_that_ask_at_once_do_not_both_get_it(host: Host) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
 from typing import Any, NoReturn
 
-from slipway import __version__, backfill_arguments
+from slipway import __version__, backfill_arguments, values
 from slipway.errors import RefusedError
-from slipway.host import check_release_id
 
 DESCRIPTION = "Owns the releases of this host: stages, starts, switches to and removes them. Run it as root."
 EPILOG = """exit codes:
@@ -27,9 +24,6 @@ Output is one JSON object when it is not read by a terminal, or with --json:
   {"schema": 1, "command": ..., "error": {"code": ..., "message": ..., "details": {...}}}
 `slipway run` prints a list of these, each with its "exit".
 """
-FENCES = 2**53
-WORDS = 500
-PROCESS = re.compile(r"[0-9]{1,10}@[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,75 +35,15 @@ class Parser(argparse.ArgumentParser):
         raise RefusedError("usage", f"{message}.", f"`{self.prog} --help` shows how it is used.")
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value) or not 0 <= value <= 86400:
-        raise ValueError(text)
-    return value
-
-
-def _some_seconds(text: str) -> float:
-    value = _seconds(text)
-    if value <= 0:
-        raise ValueError(text)
-    return value
-
-
-def _percent(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise ValueError(text)
-    return value
-
-
-def _number(lowest: int, highest: int, name: str) -> type:
-    """A whole number, named in the refusal of another word."""
-
-    def convert(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,16}", text) or not lowest <= int(text) <= highest:
-            raise ValueError(text)
-        return int(text)
-
-    convert.__name__ = name
-    return convert  # type: ignore[return-value]
-
-
-def _text(text: str) -> str:
-    """A line of text that may stand in a journal and on a terminal."""
-    if not text.strip() or len(text) > WORDS or not text.isprintable():
-        raise ValueError(text)
-    return text
-
-
-def _process(text: str) -> str:
-    if not PROCESS.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-def _expected(text: str) -> str:
-    return text if text == "none" else check_release_id(text)
-
-
-for _convert, _name in (
-    (_seconds, "number of seconds"),
-    (_some_seconds, "number of seconds"),
-    (_percent, "percentage"),
-    (_text, "line of text"),
-    (_process, "process (PID@HOST)"),
-):
-    _convert.__name__ = _name
-
-_FENCE = _number(1, FENCES, "fence")
-
-
 def parser() -> Parser:
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON also on a terminal")
     fenced = Parser(add_help=False, parents=[common])
-    fenced.add_argument("--fence", type=_FENCE, metavar="N", help="the fence of the lease this is done under")
     fenced.add_argument(
-        "--wait", type=_seconds, default=0.0, metavar="SECONDS", help="for the lock (default 0)"
+        "--fence", type=values.FENCE, metavar="N", help="the fence of the lease this is done under"
+    )
+    fenced.add_argument(
+        "--wait", type=values.seconds, default=0.0, metavar="SECONDS", help="for the lock (default 0)"
     )
     top = Parser(
         "slipway",
@@ -145,53 +79,81 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     staging.add_argument("--sha256", required=True, metavar="HEX", help="the sha256 of the whole bundle")
     staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")
     migrating = command("migrate", "run a staged release's migrations")
-    migrating.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default 900")
+    migrating.add_argument(
+        "--timeout", type=values.seconds, default=900.0, metavar="SECONDS", help="default 900"
+    )
     taking = "apply also what takes away from releases before"
     migrating.add_argument("--contract", action="store_true", help=taking)
     migrating.add_argument("--watch", action="store_true", help="only wait for one whose end nobody saw")
     activating = command("activate", "start a staged release and move traffic to it")
-    activating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
+    activating.add_argument(
+        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
+    )
     warmth = "see settle; default 0"
-    activating.add_argument("--warm", type=_seconds, default=0.0, metavar="SECONDS", help=warmth)
+    activating.add_argument("--warm", type=values.seconds, default=0.0, metavar="SECONDS", help=warmth)
     command("start", "start its unit beside the live one")
     gating = command(
         "gate", "wait until it is ready on its own socket; stop it and mark it bad when it is not"
     )
-    gating.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
+    gating.add_argument("--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30")
+    _as_customers_ask(gating)
     switching = command("switch", "move the traffic to it")
     switching.add_argument(
-        "--expect", type=_expected, metavar="LIVE", help="refuse when another is live; or `none`"
+        "--expect", type=values.expected, metavar="LIVE", help="refuse when another is live; or `none`"
     )
     verifying = command("verify", "ask it where the traffic goes")
-    counting = _number(1, 1000, "number of answers")
+    counting = values.number(1, 1000, "number of answers")
     verifying.add_argument("--count", type=counting, default=5, metavar="N", help="default 5")
+    _as_customers_ask(verifying)
     baking = command("bake", "watch the release that got the traffic")
-    baking.add_argument("--seconds", type=_some_seconds, required=True, metavar="SECONDS", help="how long")
     baking.add_argument(
-        "--max-errors", type=_percent, default=1.0, metavar="PERCENT", help="of answers with a 5xx; default 1"
+        "--seconds", type=values.some_seconds, required=True, metavar="SECONDS", help="how long"
+    )
+    baking.add_argument(
+        "--max-errors",
+        type=values.percent,
+        default=1.0,
+        metavar="PERCENT",
+        help="of answers with a 5xx; default 1",
     )
     settling = command("settle", "it has proved itself: keep the one before warm, put all others away")
-    settling.add_argument("--warm", type=_seconds, default=600.0, metavar="SECONDS", help="default 600")
+    settling.add_argument("--warm", type=values.seconds, default=600.0, metavar="SECONDS", help="default 600")
     stopping = command("stop", "stop it and take it out of the boot")
     stopping.add_argument(
         "--unless-live", action="store_true", help="leave the live one alone without complaint"
     )
     marking = command("mark-bad", "never a rollback's target again")
-    marking.add_argument("--reason", type=_text, metavar="TEXT")
+    marking.add_argument("--reason", type=values.line, metavar="TEXT")
     marking.add_argument("--clear", action="store_true", help="take the mark away")
+
+
+def _as_customers_ask(asking: Parser) -> None:
+    asking.add_argument(
+        "--public",
+        type=values.HOST,
+        metavar="NAME",
+        help="ask by this name, too, as customers do",
+    )
+    asking.add_argument(
+        "--path",
+        type=values.ASKED,
+        default="/",
+        metavar="PATH",
+        help="what they ask for; default /",
+    )
 
 
 def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     pruning = commands.add_parser("prune", parents=[fenced], help="remove the oldest releases")
-    keeping = _number(1, 1000, "number of releases")
+    keeping = values.number(1, 1000, "number of releases")
     pruning.add_argument("--keep", type=keeping, default=5, metavar="N", help="default 5")
     maintaining = commands.add_parser("maintenance", parents=[fenced], help="nginx answers for the service")
     maintaining.add_argument("state", choices=("on", "off"))
     maintaining.add_argument(
-        "--message", type=_text, metavar="TEXT", help="what the service's users are told"
+        "--message", type=values.line, metavar="TEXT", help="what the service's users are told"
     )
     draining = commands.add_parser("drain", parents=[fenced], help="take no new connections from the edge")
-    port = _number(1, 65535, "port")
+    port = values.number(1, 65535, "port")
     draining.add_argument(
         "--port", type=port, default=8443, metavar="N", help="the private port (default 8443)"
     )
@@ -199,7 +161,9 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     backfilling = commands.add_parser("backfill", parents=[fenced], help="change many rows, in batches")
     backfill_arguments.arguments(backfilling)
     recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
-    recovering.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="default 30")
+    recovering.add_argument(
+        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
+    )
     recording = commands.add_parser(
         "record", parents=[fenced], help="put a controller's record in the journal"
     )
@@ -214,26 +178,36 @@ def _lease_commands(commands: Commands[Parser], common: Parser, fenced: Parser) 
     acquiring = actions.add_parser(
         "acquire", parents=[common], help="take it when it is free, expired or broken"
     )
-    acquiring.add_argument("--holder", type=_text, required=True, metavar="TEXT", help="who deploys")
+    acquiring.add_argument("--holder", type=values.line, required=True, metavar="TEXT", help="who deploys")
     acquiring.add_argument(
-        "--process", type=_process, required=True, metavar="PID@HOST", help="of the controller"
+        "--process", type=values.process, required=True, metavar="PID@HOST", help="of the controller"
     )
     acquiring.add_argument(
-        "--command", dest="typed", type=_text, required=True, metavar="TEXT", help="what was typed"
+        "--command", dest="typed", type=values.line, required=True, metavar="TEXT", help="what was typed"
     )
-    acquiring.add_argument("--ticket", type=_text, metavar="TEXT")
-    acquiring.add_argument("--ttl", type=_some_seconds, default=60.0, metavar="SECONDS", help="default 60")
+    acquiring.add_argument("--ticket", type=values.line, metavar="TEXT")
+    acquiring.add_argument("--nonce", type=values.HEX, metavar="HEX", help="of this process alone")
+    acquiring.add_argument(
+        "--machine", type=values.HEX, metavar="HEX", help="of the controller, as it names itself"
+    )
+    acquiring.add_argument("--reason", type=values.line, metavar="TEXT", help="why nobody is to deploy")
+    acquiring.add_argument(
+        "--ttl", type=values.some_seconds, default=60.0, metavar="SECONDS", help="default 60"
+    )
     acquiring.add_argument(
         "--above",
-        type=_number(0, FENCES, "fence"),
+        type=values.number(0, values.FENCES, "fence"),
         default=0,
         metavar="N",
         help="a fence other hosts have seen",
     )
-    for name, summary in (("renew", "the holder's heartbeat"), ("release", "give it back")):
+    for name, summary in (
+        ("renew", "the holder's heartbeat"),
+        ("release", "give it back"),
+        ("break", "take it from whoever holds the one with this fence"),
+    ):
         action = actions.add_parser(name, parents=[common], help=summary)
-        action.add_argument("--fence", type=_FENCE, required=True, metavar="N")
-    actions.add_parser("break", parents=[common], help="take it from whoever holds it")
+        action.add_argument("--fence", type=values.FENCE, required=True, metavar="N")
 
 
 def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
@@ -242,10 +216,10 @@ def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
     listing.add_argument("--brief", action="store_true", help="without what each takes on the disk")
     showing = commands.add_parser("journal", parents=[common], help="what was done on this host")
     showing.add_argument(
-        "--lines", type=_number(1, 10000, "number of lines"), default=50, metavar="N", help="default 50"
+        "--lines", type=values.number(1, 10000, "number of lines"), default=50, metavar="N", help="default 50"
     )
     showing.add_argument(
-        "--step", type=_text, metavar="NAME", help="one step's alone, as far back as they go"
+        "--step", type=values.line, metavar="NAME", help="one step's alone, as far back as they go"
     )
     showing.add_argument("--verify", action="store_true", help="check that no line was altered")
     commands.add_parser("run", parents=[common], help="several commands, as a JSON list on standard input")

@@ -32,9 +32,9 @@ CHANGES: dict[str, Command] = {
         session, given.release, given.timeout, given.contract, given.watch
     ),
     "start": lambda session, given: start(session, given.release),
-    "gate": lambda session, given: pass_gate(session, given.release, given.timeout),
+    "gate": lambda session, given: pass_gate(session, given.release, given.timeout, given.public, given.path),
     "switch": lambda session, given: switch(session, given.release, given.expect),
-    "verify": lambda session, given: verify(session, given.release, given.count),
+    "verify": lambda session, given: verify(session, given.release, given.count, given.public, given.path),
     "settle": lambda session, given: settle(session, given.release, given.warm),
     "stop": lambda session, given: stop(session, given.release, given.unless_live),
     "activate": lambda session, given: activate(session, given.release, given.timeout, given.warm),
@@ -53,13 +53,21 @@ NOTES: dict[str, Command] = {
 LEASE: dict[str, Command] = {
     "acquire": lambda session, given: lease.acquire(
         session,
-        {"holder": given.holder, "process": given.process, "command": given.typed, "ticket": given.ticket},
+        {
+            "holder": given.holder,
+            "process": given.process,
+            "command": given.typed,
+            "ticket": given.ticket,
+            "nonce": given.nonce,
+            "machine": given.machine,
+            "freeze": given.reason,
+        },
         given.ttl,
         given.above,
     ),
     "renew": lambda session, given: lease.renew(session, given.fence),
     "release": lambda session, given: lease.release(session, given.fence),
-    "break": lambda session, given: lease.break_(session),
+    "break": lambda session, given: lease.break_(session, given.fence),
 }
 # With a lock of their own.
 BACKFILLS: dict[str, Command] = {

@@ -12,11 +12,15 @@ from pathlib import Path
 from slipway.systemd import Systemd, UnitState
 
 READY = "/health/ready"
+# Nobody's request: the access log's readers leave it out.
+AGENT = "slipway-probe"
 PROBE_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
 # Between answers that are good: a rollback has a second to be done in.
 GOOD_PAUSE_SECONDS = 0.02
 CONSECUTIVE = 3
+# What no customer gets from a service that knows its own name: 400 and 421 are about the name, 5xx about the service.
+REFUSALS = (400, 421)
 BODY_BYTES = 4000
 
 
@@ -79,7 +83,7 @@ def probe(path: Path, seconds: float = PROBE_SECONDS) -> Probe:
     """One GET /health/ready over the unix socket at path."""
     connection = _UnixConnection(path, seconds)
     try:
-        connection.request("GET", READY, headers={"User-Agent": "slipway", "Accept": "application/json"})
+        connection.request("GET", READY, headers={"User-Agent": AGENT, "Accept": "application/json"})
         answer = connection.getresponse()
         body = answer.read(BODY_BYTES).decode("utf-8", "replace")
         return Probe(answer.status, answer.getheader("X-Release"), body)
@@ -87,6 +91,28 @@ def probe(path: Path, seconds: float = PROBE_SECONDS) -> Probe:
         return Probe(error=f"{path}: {failure or type(failure).__name__}")
     finally:
         connection.close()
+
+
+def complaint(path: Path, public: str, asked: str) -> str:
+    """What is wrong with the answer that a customer gets, who asks by the public name; empty when nothing is.
+
+    /health/ready is exempt from what a customer's request has to pass, so it alone proves too little.
+    """
+    connection = _UnixConnection(path, PROBE_SECONDS)
+    name = f"[{public}]" if ":" in public else public
+    try:
+        connection.request("GET", asked, headers={"Host": name, "User-Agent": AGENT, "Accept": "*/*"})
+        answer = connection.getresponse()
+        body = answer.read(BODY_BYTES).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as failure:
+        return (
+            f"asked for {asked} by the name {public} it gave no answer: {failure or type(failure).__name__}"
+        )
+    finally:
+        connection.close()
+    if answer.status < 500 and answer.status not in REFUSALS:
+        return ""
+    return f"asked for {asked} by the name {public} it answers HTTP {answer.status}: {body.strip()[:500] or 'empty'}"
 
 
 def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float) -> Verdict:

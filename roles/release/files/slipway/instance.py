@@ -8,6 +8,7 @@ from typing import Any
 
 from slipway import gate, marks, releases, warm
 from slipway.errors import RefusedError, SlipwayError, StepError
+from slipway.host import APP
 from slipway.session import Report, Session
 
 
@@ -50,8 +51,13 @@ def _untouched() -> str:
     return "Its instance was stopped; traffic goes where it went before"
 
 
-def pass_gate(session: Session, release: str, seconds: float) -> Report:
-    """Waits at most seconds until the release is ready on its own socket; one that is not is stopped and marked bad."""
+def pass_gate(
+    session: Session, release: str, seconds: float, public: str | None = None, path: str = "/"
+) -> Report:
+    """Waits at most seconds until the release is ready on its own socket; one that is not is stopped and marked bad.
+
+    public: the name by which customers ask for path; then it has to answer that as well, or it is stopped.
+    """
     releases.require_staged(session.host, release)
     unit = session.host.unit(release)
     warm.hold(session, release)
@@ -62,11 +68,12 @@ def pass_gate(session: Session, release: str, seconds: float) -> Report:
     began = time.monotonic()
     with session.journal.step("gate", release) as outcome:
         try:
-            verdict = gate.wait_until_ready(
-                session.systemd, release, session.host.release(release) / "http.sock", seconds
-            )
+            own = session.host.release(release) / "http.sock"
+            verdict = gate.wait_until_ready(session.systemd, release, own, seconds)
             if not verdict.passed:
                 raise _gate_failed(session, release, verdict)
+            if public and (reason := gate.complaint(own, public, path)):
+                raise _not_for_customers(session, release, reason)
         except BaseException as failure:
             _put_away(session, release, failure)
             raise
@@ -101,6 +108,20 @@ def _gate_failed(session: Session, release: str, verdict: gate.Verdict) -> StepE
         probe=vars(verdict.probe),
         journal=lines,
         marked_bad=blamed,
+    )
+
+
+def _not_for_customers(session: Session, release: str, reason: str) -> StepError:
+    """Not marked bad: by which names it is served stands in the host's settings, not in the release."""
+    stays = releases.live(session.host) == release
+    after = "It stays the live release and its unit is left to systemd" if stays else _untouched()
+    return StepError(
+        "public-refused",
+        f"Release {release} is ready, but no customer would be served: {reason}. {after}; it is not marked bad. "
+        f"Where the name is refused, /etc/{APP}/{APP}.env and the inventory differ. Type: "
+        "ansible-playbook -i inventory/ENV site.yml",
+        release=release,
+        reason=reason,
     )
 
 

@@ -18,36 +18,42 @@ from slipway.host import Host
 from slipway.journal import utc
 from slipway.session import Report, Session
 
-SHOWN = ("fence", "holder", "process", "command", "ticket", "since", "renewed", "expires", "ttl")
+KEPT = ("fence", "holder", "process", "command", "ticket", "since", "renewed", "expires", "ttl")
+# machine: of the controller, as it names itself. freeze: why everybody is kept out. An older lease has neither.
+SHOWN = (*KEPT, "machine", "freeze")
 
 
 def current(host: Host) -> dict[str, Any] | None:
-    """The lease as `status` shows it, with state held, expired or broken; None when there is none."""
+    """The lease as `status` shows it, with state held, expired or broken, and the seconds since it was renewed
+    (`idle`); None when there is none."""
     kept = _read(host)
     if kept is None:
         return None
     state = "broken" if kept.get("broken") else "expired" if _expired(kept) else "held"
-    return {**_shown(kept), "state": state}
+    return {**_shown(kept), "state": state, "idle": _idle(kept)}
 
 
 def acquire(session: Session, who: dict[str, str | None], seconds: float, above: int = 0) -> Report:
-    """who: holder, process, command, ticket. above: a fence that other hosts have seen; this one becomes higher.
+    """who: holder, process, command, ticket, nonce, machine, freeze; no two processes have the same nonce.
 
-    The same process asking again, because the answer got lost, is given the lease it has.
+    above: a fence that other hosts have seen; this one becomes higher. The same process asking again, because the
+    answer got lost, is given the lease it has, and a higher one when that is too low.
     """
     with fence.guarded(session.host):
         kept = _read(session.host)
-        if kept is not None and _same(kept, who) and kept["fence"] == fence.read(session.host) > above:
+        own = kept is not None and _same(kept, who)
+        if kept is not None and own and kept["fence"] == fence.read(session.host) > above:
             renewed = _keep(session.host, {**kept, "ttl": seconds})
             return Report(
                 False, {**_shown(renewed), "taken_over": None}, f"The lease is already {who['holder']}'s."
             )
-        if kept is not None and not kept.get("broken") and not _expired(kept):
+        if kept is not None and not own and not kept.get("broken") and not _expired(kept):
             raise _held(kept)
         number = max(fence.read(session.host), above) + 1
         session.journal.fence = number
-        taken_over = _shown(kept) if kept else None
-        with session.journal.step("lease.acquire", **who, number=number, taken_over=taken_over):
+        taken_over = _shown(kept) if kept and not own else None
+        told = {name: value for name, value in who.items() if name != "nonce"}
+        with session.journal.step("lease.acquire", **told, number=number, taken_over=taken_over):
             # The fence first: a lease whose fence is not yet raised would let its predecessor go on.
             fence.raise_to(session.host, number)
             lease = {**who, "fence": number, "since": utc(time.time()), "ttl": seconds}
@@ -77,13 +83,24 @@ def release(session: Session, number: int) -> Report:
     return Report(True, {"fence": number}, f"The lease with fence {number} is given back.")
 
 
-def break_(session: Session) -> Report:
-    """Takes the lease from whoever holds it; from now on this host refuses that deploy's commands."""
+def break_(session: Session, number: int) -> Report:
+    """Takes the lease with this fence from whoever holds it; from now on this host refuses that deploy's commands.
+
+    Another lease is left alone: since the caller looked, somebody else may have got it.
+    """
     with fence.guarded(session.host):
         kept = _read(session.host)
         if kept is None or kept.get("broken"):
             return Report(
                 False, {"broken": None, "fence": fence.read(session.host)}, "There is no lease to break."
+            )
+        if kept["fence"] != number:
+            raise LeaseHeldError(
+                "lease-differs",
+                f"The lease here has fence {kept['fence']} and is {kept['holder']}'s (`{kept['command']}`, since "
+                f"{kept['since']}), not the one with fence {number}.",
+                f"To end this one: slipway lease break --fence {kept['fence']}",
+                **_details(kept),
             )
         number = max(fence.read(session.host), kept["fence"]) + 1
         with session.journal.step("lease.break", broken=_shown(kept), number=number):
@@ -111,18 +128,29 @@ def _own(host: Host, number: int) -> dict[str, Any]:
 
 def _held(kept: dict[str, Any]) -> LeaseHeldError:
     ticket = f" for {kept['ticket']}" if kept.get("ticket") else ""
+    if kept.get("freeze"):
+        said = f"{kept['holder']} keeps everybody out since {kept['since']}: {kept['freeze']}."
+    else:
+        said = (
+            f"{kept['holder']} is deploying{ticket} since {kept['since']}: `{kept['command']}`, process "
+            f"{kept['process']}, last heard of {kept['renewed']}."
+        )
     return LeaseHeldError(
         "lease-held",
-        f"{kept['holder']} is deploying{ticket} since {kept['since']}: `{kept['command']}`, process {kept['process']}, "
-        f"last heard of {kept['renewed']}.",
+        said,
         f"Wait for it. If that process is dead, the lease expires {kept['expires']} by itself; "
-        "if it must not go on, take its lease: slipway lease break",
-        **_shown(kept),
+        f"if it must not go on, take its lease: slipway lease break --fence {kept['fence']}",
+        **_details(kept),
     )
 
 
 def _same(kept: dict[str, Any], who: dict[str, str | None]) -> bool:
-    return not kept.get("broken") and all(kept.get(name) == value for name, value in who.items())
+    """Whether it was given to this very process; without a nonce nobody can tell."""
+    return not kept.get("broken") and who.get("nonce") is not None and kept.get("nonce") == who["nonce"]
+
+
+def _details(kept: dict[str, Any]) -> dict[str, Any]:
+    return {**_shown(kept), "idle": _idle(kept)}
 
 
 def _shown(kept: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +178,12 @@ def _expired(kept: dict[str, Any]) -> bool:
     return bool(time.time() >= kept["wall"])
 
 
+def _idle(kept: dict[str, Any]) -> float:
+    """Seconds since it was renewed."""
+    ends, now = (kept["uptime"], _uptime()) if kept["boot"] == _boot() else (kept["wall"], time.time())
+    return round(max(0.0, now - (ends - kept["ttl"])), 1)
+
+
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
@@ -166,6 +200,6 @@ def _read(host: Host) -> dict[str, Any] | None:
     """A lease that a hand made unreadable is none: the fence still keeps its holder out."""
     try:
         kept = json.loads(host.lease.read_bytes())
-        return kept if isinstance(kept, dict) and {*SHOWN, "boot", "wall", "uptime"} <= kept.keys() else None
+        return kept if isinstance(kept, dict) and {*KEPT, "boot", "wall", "uptime"} <= kept.keys() else None
     except (FileNotFoundError, ValueError):
         return None

@@ -10,6 +10,7 @@ from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
 from slipway.host import Host
+from slipway.journal import utc_now
 from slipway.journal_reading import Reading
 from slipway.releases import Release
 from slipway.session import Report, Session
@@ -18,7 +19,7 @@ from slipway.systemd import UnitState
 
 FACTS = ("git_sha", "author", "dirty", "built_at", "staged_at", "schema_head", "schema_revisions")
 # What a controller records of a rollout begins with one of these.
-ROLLOUTS = ("deploy", "rollback")
+ROLLOUTS = ("deploy", "rollback", "recover")
 
 
 def status(session: Session) -> Report:
@@ -32,6 +33,7 @@ def status(session: Session) -> Report:
     result = {
         "live": _live(session, live, states) if live else None,
         "previous": reading.before(live) if live else None,
+        "before": came_before(reading, live) if live else [],
         "running": sorted(name for name, state in states.items() if state.running),
         "warm": {"release": kept_warm.release, "until": warm.until(host, kept_warm.release)}
         if kept_warm
@@ -39,6 +41,8 @@ def status(session: Session) -> Report:
         "releases": [_state(host, found, live, states.get(found.id)) for found in reversed(installed)],
         "half_built": [found.id for found in installed if found.manifest is None],
         "leftovers": [str(path) for path in stage_leftovers(host)],
+        "time": utc_now(),
+        "free_bytes": host.free_bytes(host.releases),
         "lock": lock.holder(host.lock),
         "fence": _fence(host),
         "lease": lease.current(host),
@@ -75,6 +79,26 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
     }
 
 
+def came_before(reading: Reading, live: str) -> list[str]:
+    """What was live before the live release, the newest first, without what was gone back from.
+
+    The order in which they came live is the order to go back in; a release's name says only when it was built.
+    """
+    order: list[str] = []
+    for entry in reading.steps:
+        if entry["step"].rpartition(".")[2] != "switch" or entry["phase"] != "end":
+            continue
+        if entry.get("result") not in ("ok", "abandoned") or not entry.get("release"):
+            continue
+        release, previous = entry["release"], (entry.get("details") or {}).get("previous")
+        for name in (previous, release):
+            if name in order:
+                del order[order.index(name) + 1 :]
+            elif name:
+                order.append(name)
+    return order[: order.index(live)][::-1] if live in order else order[::-1]
+
+
 def packages(files: dict[str, Any]) -> dict[str, str]:
     """Version by name of the wheels that a release was built of."""
     found = {}
@@ -97,7 +121,7 @@ def _last_record(reading: Reading) -> dict[str, Any] | None:
     """The newest thing a controller said about a rollout."""
     for entry in reversed(reading.entries):
         if entry["phase"] == "note" and entry["step"].partition(".")[0] in ROLLOUTS:
-            named = ("step", "time", "who", "release", "details")
+            named = ("step", "time", "who", "fence", "release", "details")
             return {"kind" if name == "step" else name: entry.get(name) for name in named}
     return None
 

@@ -83,11 +83,16 @@ def _failed(release: str, live: str | None, reason: str, answer: gate.Probe) -> 
     )
 
 
-def verify(session: Session, release: str, count: int) -> Report:
-    """Asks count times where the traffic goes; every answer has to be ready and from the release."""
+def verify(session: Session, release: str, count: int, public: str | None = None, path: str = "/") -> Report:
+    """Asks count times where the traffic goes; every answer has to be ready and from the release.
+
+    public: the name by which customers ask for path; then that is asked, too.
+    """
     releases.require_staged(session.host, release)
     with session.journal.step("verify", release) as outcome:
         reason, last = _complaint(session, release, count)
+        if not reason and public:
+            reason = gate.complaint(session.host.current / "http.sock", public, path)
         if reason:
             raise StepError(
                 "verify-failed",

@@ -1,0 +1,27 @@
+"""What the exit code of a `fab` command says; docs/exit-codes.md and `fab --help TASK` have it from here."""
+
+from __future__ import annotations
+
+CODES = {
+    0: "done, or there was nothing to do",
+    1: "a fault in fab or slipway itself, or words that fab does not know; for migrate-plan: findings",
+    2: "refused before anything was changed: the sentence says what to put right",
+    3: "a step failed, and every host serves what it served before; of a reading task: something is wrong, or a host "
+    "did not answer",
+    4: "somebody else is at work, or keeps everybody out; nothing was changed",
+    5: "not root on the host; nothing was changed",
+    6: "not finished: the hosts may differ, or customers do not get what is live; the sentence says what ends it",
+    7: "a newer deploy has taken over; this one changed nothing more",
+    130: "interrupted while reading",
+}
+STATUS = {0: "ok", 1: "warning", 2: "critical", 3: "unknown: something could not be read"}
+
+
+def of(task: str) -> dict[int, str]:
+    """The codes of one task; db-status follows what monitoring expects."""
+    return STATUS if task == "db-status" else CODES
+
+
+def text(task: str) -> str:
+    """The same as lines for `fab --help`."""
+    return "\n".join(["Exit codes:", *(f"  {code:>3}  {said}" for code, said in of(task).items())])
