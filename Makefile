@@ -15,8 +15,8 @@ SERVICE_PYTHONS ?= 3.10 3.11
 BENCH ?= hosts service rollouts database migrations
 BENCH_ARGUMENTS ?=
 # What `make quick` runs of the unit tests: those that read this repository or a file, and start no server.
-QUICK := tests/unit/contract $(addprefix tests/unit/test_,fab_*.py lab_*.py migration_source.py deploy_plan.py \
-  apt_candidates.py slipway_journal.py slipway_hostile.py vault.py) $(addprefix tests/database/test_,texts.py terminal.py)
+QUICK := tests/unit/contract $(addprefix tests/unit/test_,fab_*.py apt_candidates.py slipway_hostile.py suites.py vault.py) \
+  $(addprefix tests/database/test_,texts.py terminal.py)
 # Tests that need no host share the cores; what a module prepares is prepared once a worker.
 WORKERS := -n auto --dist worksteal
 export PATH := $(BIN):$(PATH)
