@@ -28,16 +28,15 @@ CONFIGURATION = ("/etc", "/usr/local", "/home", "/srv", "/root", "/var/lib/slipw
 HOSTILE = """'";$(touch /hostile)`id`\\\\n %s %% #ü€ &|<>*? !{"""
 
 
-# Before pytest-xdist reads the groups.
+# Before pytest chooses by marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the one host and the fleet be tested side by side: each is one worker's alone."""
+    """Mark what is tested on the fleet, so that it and the one host can be tested side by side."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
-            on = "fleet" if "fleet" in getattr(item, "fixturenames", ()) else "one host"
-            item.add_marker(pytest.mark.xdist_group(on))
-            if item.get_closest_marker("share"):
-                item.user_properties.append(("share", "rollouts"))
+        if "fleet" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.fleet)
+        if item.get_closest_marker("share"):
+            item.user_properties.append(("share", "rollouts"))
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,6 @@ NETWORK = "10.83.250"
 Checkout = Callable[..., Path]
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one network to one worker."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("lab"))
-
-
 def run_lab(
     *arguments: str | Path, wrapper: tuple[str, ...] = (), environment: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
