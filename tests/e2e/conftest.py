@@ -8,7 +8,6 @@ SLIPWAY_E2E_KEEP=as-is it takes them as it finds them, without a boot.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
