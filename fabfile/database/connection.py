@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -24,9 +24,11 @@ from fabfile.database import host_facts, place, refusals, texts
 from fabfile.database.place import Database
 from fabfile.database.refusals import DownError
 from fabfile.environment import AppHost, Environment
+from fabfile.errors import FabError
 from fabfile.remote import UnreachableError
 
 Connection = psycopg.Connection[Any]
+Read = TypeVar("Read")
 SOCKETS = "/var/run/postgresql"
 CONNECT_SECONDS = 10
 FACTS_SECONDS = 15.0
@@ -132,6 +134,33 @@ def looking(
             if note:
                 print(note, file=sys.stderr)
             yield connection
+
+
+class Reopened:
+    """A connection for somebody who looks again and again: what failed is opened anew for the next look."""
+
+    def __init__(self, environment: Environment, application: str) -> None:
+        self.environment, self.application = environment, application
+        self._opened = ExitStack()
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Reopened:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._opened.close()
+
+    def read(self, ask: Callable[[Connection], Read]) -> Read:
+        """What is read by ask. Raises its FabError, UnreachableError."""
+        try:
+            if self._connection is None:
+                way = looking(self.environment, application=self.application)
+                self._connection = self._opened.enter_context(way)
+            return ask(self._connection)
+        except FabError:
+            self._connection = None
+            self._opened.close()
+            raise
 
 
 @contextmanager
