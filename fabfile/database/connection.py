@@ -9,36 +9,34 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
-from fabfile.database import host_facts, place
+from fabfile.database import host_facts, place, refusals, texts
 from fabfile.database.place import Database
+from fabfile.database.refusals import DownError
 from fabfile.environment import AppHost, Environment
+from fabfile.errors import FabError
 from fabfile.remote import UnreachableError
 
 Connection = psycopg.Connection[Any]
+Read = TypeVar("Read")
 SOCKETS = "/var/run/postgresql"
 CONNECT_SECONDS = 10
 FACTS_SECONDS = 15.0
+# Of one answer's line, in bytes.
+LONGEST = 1 << 24
 PROGRAM = Path(host_facts.__file__)
 # The program comes first on standard input; whatever follows would be the end.
 LOADER = "import sys; exec(sys.stdin.buffer.read(%d).decode())"
-
-
-class DownError(UnreachableError):
-    """The host answers, its server does not take a connection. cause: PostgreSQL's or the socket's own word."""
-
-    def __init__(self, message: str, cause: psycopg.OperationalError) -> None:
-        super().__init__(message)
-        self.cause = cause
 
 
 @dataclass
@@ -48,6 +46,7 @@ class Tunnel:
     database: Database
     socket: Path
     process: subprocess.Popen[bytes]
+    asked_at: float
     _facts: dict[str, Any] | None = None
 
     @property
@@ -55,19 +54,34 @@ class Tunnel:
         """What the host said of itself (see host_facts). Raises UnreachableError."""
         if self._facts is None:
             assert self.process.stdout is not None
-            line = self.process.stdout.readline()
-            if not line:
-                raise _lost(self.database.host, self.process)
-            self._facts = dict(json.loads(line))
-            # Positive is ahead of this machine; the way back is within any threshold.
-            self._facts["clock_apart"] = self._facts["clock"] - time.time()
+            self._facts = self._answer()
+            self._facts["clock_apart"] = apart(self._facts["clock"], self.asked_at, time.time())
         return self._facts
+
+    def _answer(self) -> dict[str, Any]:
+        """The next JSON object; what a login shell prints before it is passed over."""
+        assert self.process.stdout is not None
+        noise = ""
+        while line := self.process.stdout.readline(LONGEST):
+            text = line.decode("utf-8", "replace").strip()
+            if text.startswith(host_facts.MARK):
+                return dict(json.loads(text.removeprefix(host_facts.MARK)))
+            noise = noise or text
+        failure = _lost(self.database.host, self.process)
+        if noise:
+            host = self.database.host
+            raise UnreachableError(
+                f"{host.name} ({host.address}) printed {texts.plain(noise, 80)!r} and did not say what db-status asks: "
+                f"{failure}"
+            )
+        raise failure
 
     def refresh(self) -> None:
         """Ask the host anew; it answers while the server is asked."""
         assert self.process.stdin is not None
         if self._facts is not None:
             self._facts = None
+            self.asked_at = time.time()
             try:
                 self.process.stdin.write(b"\n")
                 self.process.stdin.flush()
@@ -89,11 +103,20 @@ class Tunnel:
                 options=f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms} -c lock_timeout=1000",
             )
         except psycopg.OperationalError as failure:
-            reason = str(failure).strip().rpartition("failed: ")[2]
-            raise DownError(
-                f"PostgreSQL on {host.name} ({host.address}) takes no connection: {reason}. Type: fab db-status",
-                failure,
-            ) from None
+            raise refusals.of(host, self.database.name, role, failure) from None
+
+    def to_look(self, application: str, timeout_ms: int = 5_000) -> tuple[Connection, str]:
+        """(A session of who looks, how it was made if unusually). Raises DownError.
+
+        When slipway_ops has all the sessions that it may have, slipway_signal looks: it sees as much of all sessions.
+        """
+        try:
+            return self.connect("slipway_ops", application, timeout_ms), ""
+        except refusals.RoleFullError as failure:
+            try:
+                return self.connect("slipway_signal", application, timeout_ms), f"{failure}"
+            except DownError:
+                raise failure from None
 
 
 @contextmanager
@@ -101,8 +124,43 @@ def looking(
     environment: Environment, role: str = "slipway_ops", application: str = "slipway db-status"
 ) -> Iterator[Connection]:
     """An open connection to the environment's database, closed at the end. Raises UnreachableError, RefusedError."""
-    with tunnel(place.of(environment)) as way, way.connect(role, application) as connection:
-        yield connection
+    with tunnel(place.of(environment)) as way:
+        note = ""
+        if role == "slipway_ops":
+            connection, note = way.to_look(application)
+        else:
+            connection = way.connect(role, application)
+        with connection:
+            if note:
+                print(note, file=sys.stderr)
+            yield connection
+
+
+class Reopened:
+    """A connection for somebody who looks again and again: what failed is opened anew for the next look."""
+
+    def __init__(self, environment: Environment, application: str) -> None:
+        self.environment, self.application = environment, application
+        self._opened = ExitStack()
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Reopened:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._opened.close()
+
+    def read(self, ask: Callable[[Connection], Read]) -> Read:
+        """What is read by ask. Raises its FabError, UnreachableError."""
+        try:
+            if self._connection is None:
+                way = looking(self.environment, application=self.application)
+                self._connection = self._opened.enter_context(way)
+            return ask(self._connection)
+        except FabError:
+            self._connection = None
+            self._opened.close()
+            raise
 
 
 @contextmanager
@@ -122,13 +180,14 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
         )  # fmt: skip
         try:
             assert process.stdin is not None
+            began = time.time()
             try:
                 process.stdin.write(program)
                 process.stdin.flush()
             except BrokenPipeError:
                 raise _lost(database.host, process) from None
             _await(local, process, database.host)
-            yield Tunnel(database, Path(folder), process)
+            yield Tunnel(database, Path(folder), process, began)
         finally:
             end(process)
 
@@ -166,8 +225,15 @@ def _arguments(database: Database) -> str:
             "lock": f"{SOCKETS}/.s.PGSQL.{database.port}.lock",
             "markers": f"/var/backups/slipway/{database.name}",
             "live": "/srv/shop/current/manifest.json",
+            "releases": "/srv/shop/releases",
+            "server": f"/usr/lib/postgresql/{database.version}",
         }
     )
+
+
+def apart(clock: float, asked: float, answered: float) -> float:
+    """Seconds by which a clock is off at least, ahead or behind: it was read between these two moments of this one."""
+    return min(clock - asked, 0.0) + max(clock - answered, 0.0)
 
 
 def _await(local: Path, process: subprocess.Popen[bytes], host: AppHost) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fabfile.database import texts
 from fabfile.database.findings import Finding, Report, Section
 
-VERSION = 1
+VERSION = 2
 
 
 def encoded(report: Report) -> str:
@@ -44,7 +44,7 @@ def _section(section: Section) -> dict[str, Any]:
         "name": section.name,
         "seconds": round(section.seconds, 3),
         "problem": section.problem,
-        "findings": [_finding(finding) for finding in section.findings],
+        "findings": [_finding(finding) for finding in section.said],
         "tables": [
             {
                 "title": table.title,
@@ -67,6 +67,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "warn": finding.warn,
         "critical": finding.critical,
         "unit": finding.unit,
+        "subjects": [texts.plain(name) for name in finding.subjects],
+        "accepted": texts.plain(finding.accepted),
     }
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+UNREAD = "section-unread"
+
 
 class Level(Enum):
     """How bad it is; the value is the exit code. What nobody can see ranks worse than a warning."""
@@ -32,7 +34,8 @@ class Finding:
     """One line. check: its lasting name, such as "connections". sentence: with its number and its threshold.
 
     value, warn and critical are in unit; None when the check has no number. command: what to type next.
-    runbook: the page below docs/runbooks, for a line that can be critical.
+    runbook: the page below docs/runbooks, for a line that can be critical. subjects: all that it is about, by name.
+    accepted: why and until when somebody lives with it, "" when nobody said so.
     """
 
     check: str
@@ -44,6 +47,13 @@ class Finding:
     warn: float | None = None
     critical: float | None = None
     unit: str = ""
+    subjects: tuple[str, ...] = ()
+    accepted: str = ""
+
+    @property
+    def counts_as(self) -> Level:
+        """Its level for the exit code: what was accepted wakes nobody."""
+        return Level.OK if self.accepted else self.level
 
 
 @dataclass(frozen=True)
@@ -65,10 +75,21 @@ class Section:
     seconds: float = 0.0
     problem: str = ""
 
+    @property
+    def said(self) -> tuple[Finding, ...]:
+        """The findings, with one more when it could not be read and no other says so."""
+        if not self.problem or any(finding.level is Level.UNKNOWN for finding in self.findings):
+            return self.findings
+        sentence = f"{self.name} could not be read: {self.problem.rstrip('.')}."
+        return (*self.findings, Finding(f"{self.name}-{UNREAD}", Level.UNKNOWN, sentence))
+
 
 @dataclass(frozen=True)
 class Server:
-    """role: primary, standby or down. version: such as 14.23, "" when down. note: how it was reached, if unusual."""
+    """role: primary, standby, down, or unseen (it answers, and lets nobody look).
+
+    version: such as 14.23, "" when down. note: how it was reached, if unusual.
+    """
 
     host: str
     role: str
@@ -91,12 +112,12 @@ class Report:
     @property
     def findings(self) -> list[Finding]:
         """All findings, worst first, in the sections' order among equals."""
-        found = [finding for section in self.sections for finding in section.findings]
-        return sorted(found, key=lambda finding: -finding.level.rank)
+        found = [finding for section in self.sections for finding in section.said]
+        return sorted(found, key=lambda finding: -finding.counts_as.rank)
 
     @property
     def level(self) -> Level:
-        return worst(finding.level for finding in self.findings)
+        return worst(finding.counts_as for finding in self.findings)
 
     @property
     def exit_code(self) -> int:

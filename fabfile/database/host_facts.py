@@ -5,34 +5,78 @@ Fed over SSH with its arguments as JSON; never installed. What cannot be read is
 """
 
 import ctypes
+import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from typing import Any
 
 TIME_ERROR = 5
+# What an answer's line begins with: a login shell may print lines of its own.
+MARK = "slipway-facts "
+LOOK = "/usr/local/lib/slipway/look-at-postgresql-files"
+ON_DISKS = (
+    "ext2",
+    "ext3",
+    "ext4",
+    "xfs",
+    "btrfs",
+    "zfs",
+    "f2fs",
+    "jfs",
+    "reiserfs",
+    "bcachefs",
+    "vfat",
+    "overlay",
+)
+MOST_MOUNTS = 200
+MOST_RELEASES = 20
+SECONDS = 5
 
 
-def collect(data: str, unit: str, lock: str, markers: str, live: str) -> dict[str, Any]:
-    """data: the data directory; lock: the server's lock file; markers: the backups' folder; live: a manifest."""
+def collect(
+    data: str, unit: str, lock: str, markers: str, live: str, releases: str, server: str
+) -> dict[str, Any]:
+    """data: the data directory, as long as no server names its own; lock: the server's lock file; markers: the
+    backups' folder; live: a manifest; releases: where the others are; server: the server's programs and libraries.
+    """
+    # Asked as the server's own user meanwhile; the answer is awaited last.
+    asked = _begun("sudo", "-n", "-u", "postgres", LOOK)
     facts: dict[str, Any] = {
         "clock": time.time(),
         "synchronised": _synchronised(),
         "unit": _unit(unit),
-        "disks": {path: _disk(path) for path in (data, "/var/log", markers)},
+        "disks": {path: _disk(path) for path in ("/var/log", markers, *_mounts())},
         "lock": _lock(lock),
         "latest": _object(os.path.join(markers, "latest.json")),
         "restore_test": _object(os.path.join(markers, "restore-test.json")),
-        "manifest": _object(live),
+        "manifest": _object(live, nested=("schema_revisions",)),
+        "chains": _chains(releases),
         "certificate": _text("/etc/ssl/slipway/host.pem"),
+        "libraries": _libraries(server),
+        "huge_pages": _huge_pages(),
     }
     if (facts["unit"] or {}).get("ActiveState") != "active":
         facts["log"] = _output(
             "journalctl", "--no-pager", "--lines=12", "--output=short-iso", f"--unit={unit}"
         )
+    facts["server"] = _answered(asked)
     return facts
+
+
+def _mounts() -> "list[str]":
+    """Where disks of this host are mounted that can be written; not what is another host's, or in memory."""
+    found = []
+    for line in (_text("/proc/self/mountinfo") or "").splitlines():
+        fields, _, more = line.partition(" - ")
+        words = fields.split(" ")
+        kind = more.split(" ")[0]
+        if len(words) > 5 and kind in ON_DISKS and "rw" in words[5].split(","):
+            found.append(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[4]))
+    return [path for path in found if os.path.isdir(path)][:MOST_MOUNTS]
 
 
 def _disk(path: str) -> "dict[str, int] | None":
@@ -89,8 +133,11 @@ def _text(path: str) -> "str | None":
         return None
 
 
-def _object(path: str) -> "dict[str, Any] | None":
-    """A JSON object, None when the file is not there, {"unreadable": why} when it is no object."""
+def _object(path: str, nested: "tuple[str, ...]" = ()) -> "dict[str, Any] | None":
+    """A JSON object, None when the file is not there, {"unreadable": why} when it is no object.
+
+    nested: which of its values may be lists or objects; others of these are left out.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             found = json.loads(file.read(1 << 18))
@@ -100,13 +147,60 @@ def _object(path: str) -> "dict[str, Any] | None":
         return {"unreadable": str(failure)}
     if not isinstance(found, dict):
         return {"unreadable": "it is not an object"}
-    return {key: value for key, value in found.items() if not isinstance(value, (dict, list))}
+    return {
+        key: value for key, value in found.items() if key in nested or not isinstance(value, (dict, list))
+    }
+
+
+def _chains(releases: str) -> "list[Any]":
+    """The schema's revisions as each of the newest releases knows them."""
+    paths = sorted(glob.glob(os.path.join(releases, "*", "manifest.json")), reverse=True)[:MOST_RELEASES]
+    manifests = [_object(path, nested=("schema_revisions",)) or {} for path in paths]
+    return [each["schema_revisions"] for each in manifests if each.get("schema_revisions")]
+
+
+def _libraries(server: str) -> "list[str] | None":
+    """What the server can load at its start, by name."""
+    try:
+        return sorted(name[:-3] for name in os.listdir(os.path.join(server, "lib")) if name.endswith(".so"))
+    except OSError:
+        return None
+
+
+def _huge_pages() -> "int | None":
+    found = re.search(r"^HugePages_Total:\s+(\d+)", _text("/proc/meminfo") or "", re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _begun(*command: str) -> "subprocess.Popen[bytes] | None":
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    except OSError:
+        return None
+
+
+def _answered(process: "subprocess.Popen[bytes] | None") -> "dict[str, Any]":
+    """What the program for the server's files printed; {"problem": why} when it did not."""
+    if process is None:
+        return {"problem": "there is no sudo"}
+    try:
+        said, wrong = process.communicate(timeout=SECONDS)
+        return dict(json.loads(said))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return {"problem": f"{LOOK} did not answer in {SECONDS} s"}
+    except ValueError:
+        lines = wrong.decode("utf-8", "replace").strip().splitlines()
+        return {"problem": lines[-1] if lines else f"{LOOK} ended with status {process.returncode}"}
 
 
 def _output(*command: str) -> str:
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=5, check=False
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -115,6 +209,10 @@ def _output(*command: str) -> str:
 
 def main(arguments: str) -> None:
     wanted = json.loads(arguments)
-    print(json.dumps(collect(**wanted)), flush=True)
+    _answer(wanted)
     while sys.stdin.buffer.readline():
-        print(json.dumps(collect(**wanted)), flush=True)
+        _answer(wanted)
+
+
+def _answer(wanted: "dict[str, str]") -> None:
+    print(MARK + json.dumps(collect(**wanted)), flush=True)

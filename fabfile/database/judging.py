@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from psycopg import sql
 
 from fabfile.database import texts, thresholds
+from fabfile.database.counters import Came, Counters, from_the_beginning
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.thresholds import Threshold
+from fabfile.schema import Revision
 
 # The one list of pages a critical line may name: docs/runbooks/db-<check>.md.
 RUNBOOKS = frozenset(
@@ -32,6 +34,10 @@ PAGES = {
     "clock-synchronisation": "clock",
     "inodes": "disk",
     "multixacts": "transaction-ids",
+    "slot-room": "slots",
+    "role-limits": "connections",
+    "cleaning": "oldest-transaction",
+    "bloat-unmeasured": "bloat",
 }
 
 
@@ -40,7 +46,7 @@ class About:
     """What a judgement knows beside its rows. facts: the host's (see host_facts), empty where nobody asked it.
 
     budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision.
-    sent, answered: the controller's clock around the host's.
+    chains: the revisions of the live release and of the others at hand. since: counters less those of an earlier look.
     """
 
     environment: str
@@ -53,6 +59,8 @@ class About:
     backups_expected: bool = False
     budget: int = 0
     head: str | None = None
+    chains: Sequence[Sequence[Revision]] = ()
+    since: Callable[[str, Counters], Came] = from_the_beginning
     facts: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: dict(thresholds.DEFAULTS))
 
@@ -92,6 +100,7 @@ def measured(
     command: str = "",
     applies: bool = True,
     role: str = "",
+    subjects: tuple[str, ...] = (),
 ) -> Finding:
     """A finding of a number; its thresholds end the sentence. applies: False is OK at any number.
 
@@ -110,15 +119,23 @@ def measured(
         threshold.warn,
         threshold.critical,
         threshold.unit,
+        subjects,
     )
 
 
-def stated(about: About, check: str, level: Level, sentence: str, command: str = "") -> Finding:
+def stated(
+    about: About, check: str, level: Level, sentence: str, command: str = "", subjects: tuple[str, ...] = ()
+) -> Finding:
     """A finding without a number of its own to compare."""
     wrong = level is not Level.OK
-    return Finding(
-        check, level, sentence, command_of(about, command) if wrong else "", runbook(check) if wrong else ""
-    )
+    command, page = (command_of(about, command), runbook(check)) if wrong else ("", "")
+    return Finding(check, level, sentence, command, page, subjects=subjects)
+
+
+def named(subjects: Sequence[str], most: int = 5) -> str:
+    """The first of several names, and how many more there are."""
+    more = len(subjects) - most
+    return f"{', '.join(subjects[:most])}{f' and {more} more' if more > 0 else ''}"
 
 
 def command_of(about: About, command: str) -> str:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import psycopg
 
-from fabfile.database import connection, queries, reserved, snapshot, thresholds
-from fabfile.database.connection import DownError, Tunnel
-from fabfile.database.findings import Finding, Level, Report, Section, Server, Table
-from fabfile.database.judging import About, Check, command_of, runbook, stated
+from fabfile.database import (
+    acceptances,
+    connection,
+    down,
+    queries,
+    refusals,
+    releases,
+    reserved,
+    snapshot,
+    thresholds,
+)
+from fabfile.database.acceptances import Acceptance
+from fabfile.database.connection import Tunnel
+from fabfile.database.counters import Memory
+from fabfile.database.findings import Finding, Level, Report, Section, Server
+from fabfile.database.judging import About, Check, stated
 from fabfile.database.place import Database
+from fabfile.database.refusals import DownError
 from fabfile.database.sections import (
     bloat,
+    limits,
     replication,
     service,
     sessions,
@@ -29,9 +43,11 @@ from fabfile.database.sections import (
 )
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
+from fabfile.remote import UnreachableError
 
+# Sessions and replication first: in a bad hour they are what counts, and they cost little on any catalogue.
 SECTIONS: dict[str, tuple[Check, ...]] = {
-    "sessions": sessions.CHECKS,
+    "sessions": (*limits.CHECKS, *sessions.CHECKS),
     "replication": replication.CHECKS,
     "service": service.CHECKS,
     "tables": tables.CHECKS,
@@ -39,7 +55,6 @@ SECTIONS: dict[str, tuple[Check, ...]] = {
     "settings": (*settings.CHECKS, *starts.CHECKS),
 }
 NAMES = ("server", *SECTIONS)
-LIVE = "cat /srv/shop/current/manifest.json"
 ADMINS = 10
 
 
@@ -68,41 +83,101 @@ def chosen(names: str) -> tuple[str, ...]:
 
 
 class Look:
-    """Looks again and again over one way there; the session is opened anew when it was lost."""
+    """Looks again and again; the way there and the session are opened anew when they were lost."""
 
-    def __init__(self, environment: Environment, way: Tunnel, live: subprocess.Popen[bytes] | None) -> None:
-        self.environment, self.way, self._live = environment, way, live
+    def __init__(
+        self, environment: Environment, database: Database, accepted: Sequence[Acceptance] = (),
+        limit_ms: int = snapshot.TIMEOUT_MS,
+    ) -> None:  # fmt: skip
+        self.environment, self.database, self.limit_ms = environment, database, limit_ms
+        self._accepted = accepted
+        self._memory = Memory(environment.name)
+        self._release = releases.of(environment, database)
+        self._opened = ExitStack()
+        self._way: Tunnel | None = None
         self._session: psycopg.Connection[Any] | None = None
-        self._head: str | None = None
+        self._note = ""
+
+    def __enter__(self) -> Look:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._close()
+        self._release.close()
 
     def again(self, names: Sequence[str] = ()) -> Report:
-        """A report. Raises UnreachableError where the host does not answer."""
+        """A report. Raises UnreachableError where the host does not answer; the next look opens a way anew."""
         began = time.monotonic()
-        database = self.way.database
-        self.way.refresh()
-        about = self._about(database)
         try:
-            server, parts = self._read(about, names)
-        except DownError as failure:
-            about = self._of_host(about)
-            full = reserved.is_full(failure.cause)
-            server, parts = (reserved.look if full else _down)(database, about, failure)
-        return Report(
-            self.environment.name,
-            database.name,
-            server,
-            datetime.now(UTC),
-            time.monotonic() - began,
-            tuple(parts),
+            server, parts = self._looked(names)
+        except DownError:
+            raise
+        except UnreachableError:
+            self._close()
+            raise
+        seconds = time.monotonic() - began
+        report = Report(
+            self.environment.name, self.database.name, server, datetime.now(UTC), seconds, tuple(parts)
+        )
+        return acceptances.applied(
+            report, self._accepted, whole=not names and server.role in ("primary", "standby")
         )
 
-    def _read(self, about: About, names: Sequence[str]) -> tuple[Server, list[Section]]:
-        if self._session is None or self._session.broken or self._session.closed:
-            self._session = self.way.connect("slipway_ops", "slipway db-status")
-        return read(self._session, self._of_host(about), self.way.database.host.name, names)
+    def _looked(self, names: Sequence[str]) -> tuple[Server, list[Section]]:
+        way = self._open()
+        about = self._about()
+        try:
+            try:
+                return self._read(way, about, names)
+            except psycopg.OperationalError:
+                # The server ended the session, as a restart does: it may take another.
+                self._end_session()
+                return self._read(way, about, names)
+        except psycopg.OperationalError as failure:
+            self._end_session()
+            lost = refusals.of(self.database.host, self.database.name, "slipway_ops", failure)
+            return self._unread(way, about, lost, names)
+        except DownError as failure:
+            return self._unread(way, about, failure, names)
 
-    def _about(self, database: Database) -> About:
-        budget = self.environment.budget
+    def _unread(
+        self, way: Tunnel, about: About, failure: DownError, names: Sequence[str]
+    ) -> tuple[Server, list[Section]]:
+        about = self._of_host(way, about)
+        kept = isinstance(failure, refusals.FullError | refusals.RoleFullError)
+        server, parts = (reserved.look if kept else down.look)(self.database, about, failure)
+        seen = {part.name for part in parts}
+        reason = f"it was not looked at, because {down.why(failure)}"
+        # What nobody looked at is not right.
+        parts += [Section(name, problem=reason) for name in SECTIONS if name not in seen]
+        return server, [part for part in parts if not names or part.name in (*names, "server")]
+
+    def _open(self) -> Tunnel:
+        if self._way is None:
+            self._way = self._opened.enter_context(connection.tunnel(self.database))
+        else:
+            self._way.refresh()
+        return self._way
+
+    def _close(self) -> None:
+        self._end_session()
+        self._opened.close()
+        self._way = None
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _read(self, way: Tunnel, about: About, names: Sequence[str]) -> tuple[Server, list[Section]]:
+        if self._session is None or self._session.broken or self._session.closed:
+            self._session, self._note = way.to_look("slipway db-status", max(5_000, self.limit_ms))
+        about = self._of_host(way, about)
+        server, parts = read(self._session, about, self.database.host.name, names, self.limit_ms)
+        return replace(server, note=self._note), parts
+
+    def _about(self) -> About:
+        budget, database = self.environment.budget, self.database
         return About(
             environment=self.environment.name,
             database=database.name,
@@ -111,21 +186,24 @@ class Look:
             replicas=database.replicas,
             backups_expected=database.backups_expected,
             budget=len(self.environment.app_hosts) * 2 * budget.of_one_release + ADMINS,
+            since=self._memory.since,
             thresholds=thresholds.of(database.overrides),
         )
 
-    def _of_host(self, about: About) -> About:
-        facts = self.way.facts
-        if self._head is None:
-            manifest = _answer(self._live) if self._live else facts.get("manifest")
-            self._head = str((manifest or {}).get("schema_head") or "") or None
-        return replace(about, facts=facts, head=self._head)
+    def _of_host(self, way: Tunnel, about: About) -> About:
+        facts = way.facts
+        head, chains = self._release.now(facts)
+        return replace(about, facts=facts, head=head, chains=chains)
 
 
 def read(
-    session: psycopg.Connection[Any], about: About, host: str, names: Sequence[str] = ()
-) -> tuple[Server, list[Section]]:
-    """The server, and its sections, on any connection. about: version, standby and monitor are read here."""
+    session: psycopg.Connection[Any], about: About, host: str, names: Sequence[str] = (),
+    limit_ms: int = snapshot.TIMEOUT_MS,
+) -> tuple[Server, list[Section]]:  # fmt: skip
+    """The server, and its sections, on any connection. about: version, standby and monitor are read here.
+
+    limit_ms: how long one query may take. Raises psycopg.OperationalError when the first question gets no answer.
+    """
     began = time.monotonic()
     one = queries.rows(session, Privileges, "privileges")[0]
     about = replace(about, version=one.version, standby=one.standby, monitor=one.monitor)
@@ -133,19 +211,18 @@ def read(
     parts = [Section("server", tuple(_privileges(about, one)), (), time.monotonic() - began)]
     for name, checks in SECTIONS.items():
         if not names or name in names:
-            parts.append(snapshot.section(session, about, name, (*checks, *_extended(session, name))))
+            more = partial(_extended, session, name, limit_ms / 1000)
+            parts.append(snapshot.section(session, about, name, checks, limit_ms, more))
     return server, [part for part in parts if not names or part.name in names or part.name == "server"]
 
 
-def _extended(session: psycopg.Connection[Any], name: str) -> tuple[Check, ...]:
+def _extended(session: psycopg.Connection[Any], name: str, seconds: float) -> tuple[Check, ...]:
     """What can be asked where an extension is; a missing one is a finding, not a failure."""
-    if session.broken:
-        return ()
     if name == "workload":
-        one = queries.rows(session, workload.Preloaded, "preloaded")[0]
-        return (workload.COUNTED,) if one.installed and one.loaded else ()
+        return workload.counted_in(queries.rows(session, workload.Preloaded, "preloaded")[0])
     if name == "tables":
-        return bloat.measured_in(next(iter(queries.rows(session, bloat.Measuring, "measuring")), None))
+        there = next(iter(queries.rows(session, bloat.Measuring, "measuring")), None)
+        return bloat.measured_in(there, seconds)
     return ()
 
 
@@ -156,55 +233,3 @@ def _privileges(about: About, one: Privileges) -> list[Finding]:
     said = f"{one.role} is no member of pg_monitor and sees a part only; what depends on it is not known."
     command = f"ansible-playbook -i inventory/{about.environment} playbooks/database.yml"
     return [stated(about, "privileges", Level.UNKNOWN, said, command)]
-
-
-def _down(database: Database, about: About, failure: DownError) -> tuple[Server, list[Section]]:
-    """What the host alone can say when its server takes no connection."""
-    unit = about.facts.get("unit") or {}
-    lock = about.facts.get("lock")
-    state = f"{unit.get('ActiveState', 'unknown')} ({unit.get('SubState', '')}, {unit.get('Result', '')})"
-    if lock is None:
-        process = "there is no lock file, so no server holds the socket"
-    else:
-        process = (
-            f"the lock file names process {lock['pid']}, which {'lives' if lock['alive'] else 'is gone'}"
-        )
-    name = f"postgresql@{database.version}-{database.cluster}"
-    said = f"PostgreSQL on {database.host.name} takes no connection: its unit is {state}, and {process}."
-    command = f"systemctl start {name}" if unit.get("ActiveState") != "active" else f"journalctl -u {name}"
-    finding = Finding("server", Level.CRITICAL, said, command_of(about, command), runbook("server"))
-    lines = tuple((line,) for line in str(about.facts.get("log") or failure).splitlines())
-    parts = [Section("server", (finding,), (Table("Last lines of the log", ("line",), lines),))]
-    return Server(database.host.name, "down"), [*parts, host_section(about)]
-
-
-def host_section(about: About) -> Section:
-    """What can be said without the server."""
-    said = [item for check in service.HOST for item in check.judge(about)]
-    return Section(
-        "service",
-        tuple(item for item in said if isinstance(item, Finding)),
-        tuple(item for item in said if isinstance(item, Table)),
-    )
-
-
-def live(environment: Environment, database: Database) -> subprocess.Popen[bytes] | None:
-    """Asks the first app host for its live release meanwhile, where that is another host."""
-    if database.host.name in {host.name for host in environment.app_hosts}:
-        return None
-    return subprocess.Popen(
-        connection.command(environment.app_hosts[0], LIVE),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """The manifest, empty when the host does not say it in time: then the revision is not known."""
-    try:
-        output, _ = process.communicate(timeout=connection.CONNECT_SECONDS)
-        return dict(json.loads(output))
-    except (subprocess.TimeoutExpired, ValueError):
-        process.kill()
-        return {}

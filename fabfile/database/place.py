@@ -13,7 +13,9 @@ from fabfile.errors import RefusedError
 
 @dataclass(frozen=True)
 class Database:
-    """port: of the server's socket. replicas: how many standbys belong to it. overrides: db_status_thresholds."""
+    """port: of the server's socket. replicas: how many standbys belong to it. overrides:
+    db_status_thresholds. accepted: db_status_accepted.
+    """
 
     host: AppHost
     name: str
@@ -23,6 +25,7 @@ class Database:
     replicas: int = 0
     backups_expected: bool = True
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Any = ()
 
 
 def of(found: Environment) -> Database:
@@ -49,4 +52,5 @@ def of(found: Environment) -> Database:
         replicas=int(variables.of(host.name, "db_status_replicas", 0)),
         backups_expected=bool(variables.of(host.name, "db_status_backups_expected", True)),
         overrides=overrides,
+        accepted=variables.of(host.name, "db_status_accepted", []) or [],
     )

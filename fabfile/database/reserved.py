@@ -11,32 +11,24 @@ import subprocess
 from dataclasses import replace
 from typing import Any
 
-import psycopg
-
-from fabfile.database import connection, texts
-from fabfile.database.connection import DownError
+from fabfile.database import connection, down, texts
 from fabfile.database.findings import Finding, Level, Section, Server, Table
 from fabfile.database.judging import About, stated
 from fabfile.database.place import Database
-from fabfile.database.sections import service, sessions
-from fabfile.database.sections.sessions import Limits, Prepared, Session, Usage
+from fabfile.database.refusals import DownError, FullError
+from fabfile.database.sections import limits, sessions
+from fabfile.database.sections.limits import Limit, Limits, Usage
+from fabfile.database.sections.sessions import Prepared, Session
 
 PROGRAM = "sudo -n -u postgres /usr/local/lib/slipway/look-at-postgresql"
 SECONDS = 15
-FULL = ("connection slots are reserved", "too many clients", "too many connections")
-NOTE = "All ordinary connections are taken; this was read over one that is kept for superusers"
-
-
-def is_full(failure: psycopg.OperationalError) -> bool:
-    """Whether the server lives and has no connection left for who asked."""
-    return any(part in str(failure) for part in FULL)
+NOTE = "this was read over a connection that is kept for superusers"
 
 
 def look(database: Database, about: About, failure: DownError) -> tuple[Server, list[Section]]:
     """The sessions and what the host says; the other sections are not known."""
     host = database.host.name
-    said = [item for check in service.HOST for item in check.judge(about)]
-    of_host = _section("service", said)
+    of_host = down.of_host(about)
     try:
         answer = _ask(database)
     except (ValueError, OSError, subprocess.TimeoutExpired) as problem:
@@ -44,31 +36,30 @@ def look(database: Database, about: About, failure: DownError) -> tuple[Server, 
             about,
             "connections",
             Level.CRITICAL,
-            f"All ordinary connections of {host} are taken, and none that is kept for superusers could be used "
-            f"({texts.plain(problem, 120)}).",
-            "systemctl restart shop@*",
+            f"{down.why(failure).capitalize()} on {host} ({failure.reason}), and no connection that is kept for "
+            f"superusers could be used ({texts.plain(problem, 120)}).",
+            "systemctl restart shop@*" if isinstance(failure, FullError) else "fab db-activity",
         )
-        return Server(host, "primary", note=str(failure.cause).strip()), [
-            Section("sessions", (full,)),
-            of_host,
-        ]
-    server = Server(host, "standby" if answer["standby"] else "primary", str(answer["version"]), note=NOTE)
+        return Server(host, "primary", note=failure.reason), [Section("sessions", (full,)), of_host]
+    role = "standby" if answer["standby"] else "primary"
+    note = f"{down.why(failure).capitalize()}; {NOTE}"
+    server = Server(host, role, str(answer["version"]), note=note)
     return server, [_section("sessions", judged(about, answer)), of_host]
 
 
 def judged(about: About, answer: dict[str, Any]) -> list[Finding | Table]:
     """Findings of the program's rows."""
     about = replace(about, monitor=True)
-    limits = [Limits(**answer["limits"])]
-    usage = [Usage(**row) for row in answer["usage"]]
     found = [Session(**row) for row in answer["sessions"]]
     prepared = [Prepared(**row) for row in answer["prepared"]]
     return [
-        *sessions.connections(about, limits, usage),
-        *sessions.budget(about, limits),
+        *limits.connections(about, [Limits(**answer["limits"])], [Usage(**row) for row in answer["usage"]]),
+        *limits.of_roles(about, [Limit(**row) for row in answer["role_limits"]], found),
+        *limits.budget(about, [Limits(**answer["limits"])]),
         *sessions.blocked(about, found),
         *sessions.longest_query(about, found),
-        *sessions.oldest_transaction(about, found, prepared),
+        *sessions.oldest_transaction(about, found),
+        *sessions.cleaning(about, found, prepared),
         *sessions.idle_in_transaction(about, found),
         *sessions.prepared_transactions(about, prepared),
     ]
@@ -89,4 +80,7 @@ def _ask(database: Database) -> dict[str, Any]:
     )  # fmt: skip
     if done.returncode != 0:
         raise ValueError(done.stderr.decode(errors="replace").strip() or f"status {done.returncode}")
-    return dict(json.loads(done.stdout))
+    if not done.stdout.strip():
+        raise ValueError("it printed nothing")
+    # A login shell may print lines of its own before it; the program's is the last.
+    return dict(json.loads(done.stdout.decode().strip().splitlines()[-1]))

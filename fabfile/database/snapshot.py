@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -23,14 +23,18 @@ def section(
     name: str,
     checks: Sequence[Check],
     timeout_ms: int = TIMEOUT_MS,
+    more: Callable[[], Sequence[Check]] = tuple,
 ) -> Section:
-    """The section, judged. A check that could not be read is UNKNOWN; one connection lost ends only this section."""
+    """The section, judged. more: checks that depend on what is installed, asked in the same snapshot.
+    A check that could not be read is UNKNOWN; one connection lost ends only this section.
+    """
     began = time.monotonic()
     read: dict[str, list[Any]] = {}
     unread: dict[str, str] = {}
     problem = ""
     try:
         connection.execute(BEGIN + f"; SET LOCAL statement_timeout = {timeout_ms}".encode())
+        checks = (*checks, *more())
         wanted = {query: (kind, check.parts) for check in checks for query, kind in check.queries}
         for query, (kind, parts) in wanted.items():
             _read(connection, query, kind, parts, read, unread)

@@ -25,7 +25,6 @@ INDENT = 10
 RUNBOOKS = "docs/runbooks"
 # What goes into a pipe is for grep and for pasting: a sentence stays one line.
 UNFOLDED = 1000
-UNREAD = "section-unread"
 
 
 def console(stream: IO[str] | None = None) -> Console:
@@ -37,17 +36,12 @@ def console(stream: IO[str] | None = None) -> Console:
 
 
 def findings(report: Report, sections: Sequence[str] = ()) -> list[Finding]:
-    """All findings, worst first, with one for each section that could not be read and does not say so itself."""
-    chosen = [part for part in report.sections if not sections or part.name in sections]
-    whole = replace(report, sections=tuple(_with_its_problem(part) for part in chosen))
-    return whole.findings
-
-
-def _with_its_problem(part: Section) -> Section:
-    if not part.problem or any(finding.level is Level.UNKNOWN for finding in part.findings):
-        return part
-    unread = Finding(f"{part.name}-{UNREAD}", Level.UNKNOWN, f"{part.name} could not be read: {part.problem}")
-    return replace(part, findings=(*part.findings, unread))
+    """All findings of the sections, worst first; what is wrong with the server itself concerns every section."""
+    chosen = tuple(part for part in report.sections if not sections or part.name in sections)
+    if sections and "server" not in sections:
+        wrong = (finding for part in report.sections if part.name == "server" for finding in part.said)
+        chosen = (Section("server", tuple(each for each in wrong if each.level is not Level.OK)), *chosen)
+    return replace(report, sections=chosen).findings
 
 
 def show(
@@ -72,12 +66,14 @@ def drawn(
     found = findings(report, sections)
     lines: list[RenderableType] = [*_verdict(report, found, sections, out)]
     for finding in found:
-        if finding.level is not Level.OK:
+        if finding.counts_as is not Level.OK:
             stood = (report.taken - since[finding.check]) if since and finding.check in since else None
             lines += [
                 Text(""),
                 *_problem(finding, out, units.duration(stood.total_seconds()) if stood else ""),
             ]
+    if accepted := [finding for finding in found if finding.accepted]:
+        lines += [Text(""), *(line for finding in accepted for line in _accepted(finding, out))]
     if not only_problems:
         lines += [Text(""), *(_each_ok(found, out) if sections else _folded(report, found, out))]
     for part in report.sections:
@@ -87,9 +83,9 @@ def drawn(
 
 
 def _verdict(report: Report, found: Sequence[Finding], sections: Sequence[str], out: Console) -> list[Text]:
-    level = worst(finding.level for finding in found)
+    level = worst(finding.counts_as for finding in found)
     server = report.server
-    is_what = "is down" if server.role == "down" else f"is a {server.role}"
+    is_what = {"down": "is down", "unseen": "lets nobody look"}.get(server.role, f"is a {server.role}")
     version = f" of PostgreSQL {server.version}" if server.version else ""
     lines = _labelled(
         level, f"{report.environment}: {report.database} on {server.host} {is_what}{version}.", out
@@ -97,8 +93,10 @@ def _verdict(report: Report, found: Sequence[Finding], sections: Sequence[str], 
     counts = [
         f"{number} {NAMES[one]}{'s' if one is Level.WARN and number > 1 else ''}"
         for one in sorted(Level, key=_rank, reverse=True)
-        if (number := sum(each.level is one for each in found))
+        if (number := sum(each.counts_as is one for each in found if not each.accepted))
     ]
+    if accepted := sum(bool(each.accepted) for each in found):
+        counts.append(f"{accepted} accepted")
     taken = report.taken.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     apart = f" in {', '.join(sections)} alone" if sections else ""
     up = f", up {units.duration((report.taken - server.started).total_seconds())}" if server.started else ""
@@ -123,6 +121,13 @@ def _problem(finding: Finding, out: Console, stood: str) -> list[Text]:
     if finding.runbook:
         lines.append(_line("read", f"{RUNBOOKS}/{finding.runbook.removeprefix(RUNBOOKS + '/')}", "", out))
     return lines
+
+
+def _accepted(finding: Finding, out: Console) -> list[Text]:
+    said = f"{finding.sentence.rstrip('.')} ({finding.level.name.lower()}). Accepted {finding.accepted}."
+    first, *rest = _wrapped(said, out)
+    label = Text.assemble(("accepted", "dim"), " " * (INDENT - len("accepted")), (first.plain, "dim"))
+    return [label, *(Text(" " * INDENT + line.plain, style="dim") for line in rest)]
 
 
 def _line(word: str, text: str, style: str, out: Console) -> Text:

@@ -1,7 +1,7 @@
 """From when on something is worth a warning, and from when on worth waking somebody; the inventory overrides any.
 
 db_status_thresholds in the inventory maps a name of DEFAULTS to [warning, critical]; null is "never". A check of
-OF_ROLES may be named with a role, as longest-query/slipway_backup: it holds for the sessions of that role.
+MAY_NAME_A_ROLE may be named with a role, as longest-query/slipway_backup: it holds for the sessions of that role.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.database import units
+from fabfile.database import planned, units
 from fabfile.database.findings import Level
 from fabfile.errors import RefusedError
 
@@ -44,15 +44,18 @@ class Threshold:
 
 DEFAULTS = {
     "connections": Threshold(75, 90, "%"),
+    "role-limits": Threshold(90, 100, "%"),
     "blocked": Threshold(30, 120, "s"),
     "longest-query": Threshold(60, 300, "s"),
     "oldest-transaction": Threshold(600, 3600, "s"),
     "idle-in-transaction": Threshold(60, 300, "s"),
+    # Beyond what a day of many writes makes, and before vacuum against wraparound comes for nothing.
+    "cleaning": Threshold(100_000_000, 400_000_000),
     "prepared-transactions": Threshold(30, 300, "s"),
     "replica-lag": Threshold(16 << 20, 128 << 20, "B"),
     "replay-delay": Threshold(10, 60, "s"),
-    # Half of what postgresql_max_slot_wal_keep_size lets one keep: there is still something to save.
-    "slots": Threshold(1 << 30, 4 << 30, "B"),
+    # Of what it may keep, by max_slot_wal_keep_size and by the disk: at half there is still something to save.
+    "slot-room": Threshold(25, 50, "%"),
     # A standby that restarts is back by then.
     "slot-unread": Threshold(900, None, "s"),
     "archiving": Threshold(300, 900, "s"),
@@ -67,6 +70,8 @@ DEFAULTS = {
     "cache-hit": Threshold(95, None, "%", falling=True),
     "sequences": Threshold(75, 90, "%"),
     "checkpoints": Threshold(50, None, "%"),
+    # An hour, since an earlier look.
+    "deadlocks": Threshold(10, None),
     "restart": Threshold(3600, None, "s", falling=True),
     "timeline": Threshold(3600, None, "s", falling=True),
     "certificate": Threshold(21, 7, "d", falling=True),
@@ -78,8 +83,19 @@ DEFAULTS = {
     "clock": Threshold(2, 5, "s"),
 }
 OF_ROLES = ("longest-query", "oldest-transaction", "idle-in-transaction")
-# A backup is one statement a table, in one transaction, beside a session that does nothing but hold its snapshot.
-DEFAULTS |= {f"{check}/slipway_backup": Threshold(2 * 3600, 6 * 3600, "s") for check in OF_ROLES}
+MAY_NAME_A_ROLE = (*OF_ROLES, "role-limits")
+# A backup is one statement a table, in one transaction, beside a session that does nothing but hold its snapshot;
+# migrations, builds of indexes and vacuums take their time as well.
+DEFAULTS |= {
+    f"{check}/{role}": Threshold(2 * 3600, 6 * 3600, "s")
+    for check in OF_ROLES
+    for role in (planned.BACKUP, planned.MIGRATOR, planned.ROLE)
+}
+# Who looks and who ends sessions keep no customer waiting.
+DEFAULTS |= {
+    f"role-limits/{role}": Threshold(100, None, "%")
+    for role in ("slipway_ops", "slipway_signal", planned.BACKUP, planned.MIGRATOR)
+}
 
 
 def of(overrides: Mapping[str, Any]) -> dict[str, Threshold]:
@@ -92,11 +108,11 @@ def of(overrides: Mapping[str, Any]) -> dict[str, Threshold]:
 
 def _default(name: Any) -> Threshold:
     check, _, role = str(name).partition("/")
-    known = DEFAULTS.get(check if check in OF_ROLES and role else name)
+    known = DEFAULTS.get(check if check in MAY_NAME_A_ROLE and role else name)
     if known is None:
         raise RefusedError(
             f"db_status_thresholds names {name!r}, which is none of {', '.join(sorted(DEFAULTS))}; another role "
-            f"may follow {', '.join(OF_ROLES)}, after a slash. Nothing was read."
+            f"may follow {', '.join(MAY_NAME_A_ROLE)}, after a slash. Nothing was read."
         )
     return known
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from fabfile import accepted
 from fabfile.errors import RefusedError
 from fabfile.migration.lint import Problem
 
 FILE = Path(__file__).parents[2] / "service/migrations/waivers.yml"
 FIELDS = {"revision", "rule", "reason", "until"}
-SHORTEST_REASON = 10
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,10 @@ def _waiver(name: str, row: Any) -> Waiver:
         raise RefusedError(
             f"{name}: {row!r} does not have revision, rule, reason and until. Nothing was changed."
         )
-    if not isinstance(row["until"], date) or len(str(row["reason"]).strip()) < SHORTEST_REASON:
-        raise RefusedError(
-            f"{name}: the waiver of {row['rule']} for {row['revision']} needs a reason in words and a day such as "
-            "2027-01-31. Nothing was changed."
-        )
-    return Waiver(str(row["revision"]), str(row["rule"]), str(row["reason"]), row["until"])
+    reason, until = accepted.terms(
+        f"{name}: the waiver of {row['rule']} for {row['revision']}", row, "Nothing was changed."
+    )
+    return Waiver(str(row["revision"]), str(row["rule"]), reason, until)
 
 
 def remaining(

@@ -39,18 +39,18 @@ def db_activity(
         if seconds and json:
             raise RefusedError("--watch draws and --json prints once: give one of them.")
         environment = running.chosen(env)
-        from fabfile.database.connection import looking
+        from fabfile.database.connection import Reopened
         from fabfile.database.toolbox import activity
 
-        with looking(environment, application="slipway db-activity") as connection:
+        with Reopened(environment, "slipway db-activity") as way:
             if json:
                 from fabfile.database.toolbox import reading
 
-                print(reading.as_json((), sessions=activity.as_dicts(activity.read(connection))))
+                print(reading.as_json((), sessions=activity.as_dicts(way.read(activity.read))))
                 return
             out = terminal.console()
             look = watching.Watch(
-                lambda: activity.read(connection),
+                lambda: way.read(activity.read),
                 lambda sessions, out: toolbox_screen.activity(sessions, environment.name, idle, out),
                 lambda _sessions: 0,
                 out,
@@ -170,6 +170,7 @@ def _text(file: str, largest: int) -> str:
         "terminate": "end the session when cancelling its statement was not enough",
         "yes": "do not ask",
         "even_wraparound": "end even a vacuum that prevents transaction id wraparound",
+        "even_planned": "end even a migration, a backup, a build of an index or a vacuum",
     },
 )
 def db_kill(
@@ -179,6 +180,7 @@ def db_kill(
     terminate: bool = False,
     yes: bool = False,
     even_wraparound: bool = False,
+    even_planned: bool = False,
 ) -> None:
     """Show a session, ask, and cancel its statement; with --terminate or a second yes, end the session."""
     with running.sentences():
@@ -198,7 +200,9 @@ def db_kill(
                 )
             return input(f"{question} Type yes: ").strip() == "yes"
 
-        wish = kill.Wish(confirm, terminate, even_wraparound, asks, environment.name)
+        wish = kill.Wish(
+            confirm, terminate, even_wraparound, even_planned, may_ask=asks, environment=environment.name
+        )
         with looking(environment, "slipway_signal", "slipway db-kill") as connection:
             print(kill.end(connection, int(pid), wish, print))
 

@@ -1,4 +1,4 @@
-"""A throw-away server with a shop in it, and the backup program pointed at it; clients are its own or those of 15."""
+"""A throw-away server with a shop in it, and the backup program pointed at it; its clients are its own or 15's."""
 
 from __future__ import annotations
 

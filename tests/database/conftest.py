@@ -7,13 +7,16 @@ import pytest
 from tests.database import clusters
 from tests.database.clusters import USUAL, VERSIONS
 
-MARK = "every_version"
+MARK, LARGE = "every_version", "catalogue"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{MARK}(why, of=versions): runs on servers of 14 to 17 (or of those), because what it shows is theirs",
+    )
+    config.addinivalue_line(
+        "markers", f"{LARGE}: makes a large catalogue, in half a minute; -m 'not {LARGE}' leaves it out"
     )
 
 

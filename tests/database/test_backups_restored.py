@@ -177,3 +177,40 @@ def test_two_restores_at_once_one_is_refused_with_who_makes_the_other(shop: Grou
 
     assert "process 4711 (a restore) since 2026-11-23T00:00:00Z" in said
     assert shop.ask("restore", "--into=scratch")[0] == 0
+
+
+@pytest.mark.parametrize("child", ["", " PARTITION BY RANGE (id)"])
+def test_a_reference_to_a_partitioned_table_holds_and_one_that_is_broken_is_found(
+    shop: Ground, child: str
+) -> None:
+    shop.sql(
+        "CREATE TABLE shop.days (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+        "CREATE TABLE shop.days_1 PARTITION OF shop.days FOR VALUES FROM (0) TO (10);"
+        "CREATE TABLE shop.days_2 PARTITION OF shop.days FOR VALUES FROM (10) TO (20);"
+        f"CREATE TABLE shop.visits (id int REFERENCES shop.days){child};"
+        + ("CREATE TABLE shop.visits_1 PARTITION OF shop.visits DEFAULT;" if child else "")
+        + "INSERT INTO shop.days SELECT generate_series(1, 19); INSERT INTO shop.visits SELECT generate_series(1, 19)"
+    )
+    try:
+        shop.backup()
+        status, answer = shop.ask("restore-test")
+        shop.sql("SET session_replication_role = replica; DELETE FROM shop.days WHERE id IN (7, 17)")
+        shop.backup()
+        broken = shop.refused(3, "restore-test")
+    finally:
+        shop.sql("DROP TABLE shop.visits, shop.days")
+    assert status == 0, answer
+    assert "visits_id_fkey" in broken
+
+
+@pytest.mark.every_version("14 knows no provider but the C library", of=(15,))
+def test_a_database_that_another_library_sorts_is_restored_as_one(shop: Ground) -> None:
+    shop.sql("CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-DE'", "postgres")
+    shop.configure(database="sorted")
+    try:
+        shop.backup()
+        assert shop.ask("restore", "--into=scratch")[0] == 0
+    finally:
+        shop.configure()
+    who = "SELECT datlocprovider, daticulocale FROM pg_database WHERE datname = 'scratch'"
+    assert shop.sql(who, "postgres") == [("i", "de-DE")]

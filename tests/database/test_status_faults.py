@@ -12,10 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fabfile.database import queries, reserved, thresholds
+from fabfile.database import queries, refusals, thresholds
 from fabfile.database.findings import Level
 from fabfile.database.judging import About
 from fabfile.database.thresholds import Threshold
+from fabfile.environment import AppHost
 from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, running, until, wrong
 from tests.unit.test_postgresql_harness import owned_directory, run_as_owner
 
@@ -265,7 +266,7 @@ def test_an_expected_replica_that_is_missing_and_a_standby_itself(cluster: Clust
         seen = standby.look()
         assert seen.server.role == "standby"
         assert wrong(seen) == {}
-        assert "1 standbys are connected" in found(primary.look(), "replicas").sentence
+        assert "1 standby is connected" in found(primary.look(), "replicas").sentence
         with standby.connect() as session:
             session.execute("SELECT pg_wal_replay_pause()")
         assert "replay" in wrong(standby.look())
@@ -311,10 +312,14 @@ def test_when_all_connections_are_taken_the_server_says_so(cluster: Cluster) -> 
             cluster.connect("shop")
         except psycopg.OperationalError as failure:
             failures.append(failure)
-    assert reserved.is_full(failures[0])
+    host = AppHost("db-1", "192.0.2.1", 22, "deploy", Path("/key"), Path("/known"))
+    said = refusals.of(host, "shop", "shop", failures[0])
+    assert isinstance(said, refusals.FullError)
     with pytest.raises(psycopg.OperationalError) as refused:
         psycopg.connect(host=str(cluster.directory), port=1, user="shop", dbname="shop")
-    assert not reserved.is_full(refused.value)
+    absent = refusals.of(host, "shop", "shop", refused.value)
+    assert type(absent) is refusals.DownError
+    assert "No such file or directory" in str(absent)
 
 
 __all__ = ["cluster", "one_a_version"]

@@ -15,7 +15,7 @@ import pytest
 from fabfile.database import connection, encoding, host_facts, judging, queries, reserved, thresholds
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.judging import About
-from fabfile.database.sections import service
+from fabfile.database.sections import disks, service
 from fabfile.environment import AppHost
 from fabfile.errors import RefusedError
 from tests.database.status_ground import Cluster, cluster, found, one_a_version, wrong
@@ -81,7 +81,8 @@ def test_the_record_of_the_last_backup_is_judged(marker: dict[str, Any] | None, 
 
 def test_a_full_disk_is_said_once_for_all_folders_on_it() -> None:
     disk = {"device": 1, "size": 100, "free": 5, "used": 95, "inodes": 100, "inodes_free": 50}
-    said = list(service.disks(about(disks={"/a": disk, "/b": disk, "/c": None})))
+    seen = {"server": {"places": []}, "disks": {"/a": disk, "/b": disk, "/c": None}}
+    said = list(disks.disks(about(**seen)))
     assert levels(said) == [Level.CRITICAL, Level.OK]
     assert isinstance(said[-1], Table)
 
@@ -108,7 +109,7 @@ def test_a_host_asks_its_kernel_about_the_clock_and_a_container_does_not(
     contained: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os.path, "exists", lambda path: contained and path == "/run/systemd/container")
-    found = host_facts.collect(*[str(tmp_path)] * 5)["synchronised"]
+    found = host_facts.collect(*[str(tmp_path)] * 7)["synchronised"]
     assert found is None if contained else isinstance(found, bool)
 
 

@@ -58,7 +58,7 @@ def test_a_benchmark_that_keeps_the_server_busy_is_left_in_peace(cluster: Cluste
 
 def test_a_cache_that_has_had_time_to_fill_and_is_missed_is_told() -> None:
     about = About("test", "shop", datetime.now(UTC), 0)
-    missed = workload.Cache(80_000, 40_000, 1, 0, 0, 0, 0, seconds=2 * workload.LEAST_SECONDS)
-    just_started = replace(missed, seconds=60)
+    missed = workload.Cache(80_000, 40_000, 1, 0, 0, 0, 0, began=0, at=2 * workload.LEAST_SECONDS)
+    just_started = replace(missed, at=60)
     told = [next(iter(workload.cache(about, [each]))) for each in (missed, just_started)]
     assert [each.level for each in told if isinstance(each, Finding)] == [Level.WARN, Level.OK]

@@ -34,7 +34,7 @@ LEFT_BEHIND = (
     "SELECT pg_switch_wal()",
 )
 NAMED = {
-    "blocked", "longest-query", "oldest-transaction", "idle-in-transaction", "prepared-transactions", "slots",
+    "blocked", "longest-query", "oldest-transaction", "idle-in-transaction", "prepared-transactions", "slot-room",
     "archiving", "dead-tuples", "autovacuum", "bloat", "invalid-indexes", "constraints", "sequences",
     "pending-restart", "settings-drift", "settings-files", "hba", "access",
 }  # fmt: skip
@@ -99,7 +99,8 @@ def test_faults_that_come_together_are_each_named(server: Cluster) -> None:
         until(lambda: watcher.execute(holds).fetchone() == (True,))
         report = server.look(
             blocked=AT_ONCE, longest_query=AT_ONCE, oldest_transaction=AT_ONCE, idle_in_transaction=AT_ONCE,
-            prepared_transactions=AT_ONCE, slots=Threshold(1, 1024, "B"), bloat=Threshold(1 << 19, 4 << 20, "B"),
+            prepared_transactions=AT_ONCE, slot_room=Threshold(0.001, 0.01, "%"),
+            bloat=Threshold(1 << 19, 4 << 20, "B"),
         )  # fmt: skip
     finally:
         root.execute("ROLLBACK")

@@ -189,3 +189,17 @@ def test_a_role_that_may_not_signal_says_so(ground: Ground) -> None:
         with pytest.raises(RefusedError, match="may not be ended by slipway_ops"):
             kill.end(ops, session.pid, kill.Wish(answers(True)[0]), print)
         assert session.thread.is_alive()
+
+
+def test_planned_work_is_named_and_wants_more_than_a_yes(
+    ground: Ground, signal: psycopg.Connection[Any]
+) -> None:
+    told: list[str] = []
+    confirm, asked = answers(True)
+    with ground.running(SLEEP, "slipway_backup", "pg_dump") as session:
+        with pytest.raises(RefusedError, match=r"is a backup: it was begun on purpose.* add --even-planned"):
+            kill.end(signal, session.pid, kill.Wish(confirm), told.append)
+        assert asked == []
+        assert session.thread.is_alive()
+        kill.end(signal, session.pid, kill.Wish(confirm, even_planned=True), told.append)
+    assert "work         a backup" in told[0]

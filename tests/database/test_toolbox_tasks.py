@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from invoke import Context, Exit
 
+from fabfile.database import status
 from fabfile.tasks import database_toolbox as tasks
+from fabfile.tasks import running
+from fabfile.tasks.database import db_status
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +86,36 @@ def test_naming_the_tasks_loads_no_machinery(monkeypatch: pytest.MonkeyPatch) ->
     loaded = done.stdout.strip()
     assert "psycopg" not in loaded
     assert "pglast" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"section": "nonsense"}, "There is no section 'nonsense'"),
+        ({"watch": "x"}, "--watch x is not a number of seconds"),
+        ({"watch": "2", "json": True}, "goes with a screen"),
+        ({"limit": "0"}, "--limit 0 is not a number of seconds"),
+        ({"env": "-oProxyCommand=x"}, "is not the name of an environment"),
+    ],
+)
+def test_a_refusal_of_db_status_is_no_level(
+    wish: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "env" not in wish:
+        monkeypatch.setattr(running, "chosen", lambda _env: None)
+    with pytest.raises(Exit) as caught:
+        db_status(Context(), **wish)
+    assert caught.value.code == 3
+    assert sentence in str(caught.value)
+
+
+def test_a_fault_of_db_status_itself_is_no_level(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "chosen", lambda _env: None)
+    monkeypatch.setattr(status, "run", lambda *_words, **_more: 1 // 0)
+    with pytest.raises(Exit) as caught:
+        db_status(Context())
+    assert caught.value.code == 4
+    assert "says nothing of the database" in str(caught.value)
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -36,11 +36,14 @@ def test_an_engineers_key_opens_the_deploy_account(host: Host) -> None:
     assert status["live"]["socket"]["ready"], status
 
 
-def test_the_deploy_account_may_run_slipway_as_root_one_look_as_postgres_and_nothing_else(host: Host) -> None:
+def test_the_deploy_account_may_run_slipway_as_root_two_looks_as_postgres_and_nothing_else(
+    host: Host,
+) -> None:
     allowed = as_deploy(host, "sudo -n -l").stdout.partition("may run the following commands")[2]
     assert [line.strip() for line in allowed.splitlines()[1:]] == [
         "(root) NOPASSWD: /usr/local/sbin/slipway",
         '(postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql ""',
+        '(postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql-files ""',
     ]
     for command in (
         "id",
@@ -48,6 +51,7 @@ def test_the_deploy_account_may_run_slipway_as_root_one_look_as_postgres_and_not
         "-u shop id",
         "-u postgres psql",
         "-u postgres /usr/local/lib/slipway/look-at-postgresql --help",
+        "-u postgres /usr/local/lib/slipway/look-at-postgresql-files --help",
         "/usr/local/sbin/slipwayx",
         "systemctl restart nginx",
     ):

@@ -84,7 +84,7 @@ def test_when_every_connection_is_taken_it_looks_over_a_kept_one(host: Host, fab
         hosts.until("the connections are taken", lambda: used(host) >= 97, seconds=PATIENCE)
         fab.run("db-status").ended(
             2,
-            "this was read over one that is kept for superusers",
+            "this was read over a connection that is kept for superusers",
             "97 connections are taken",
             "fab db-activity",
         )
@@ -97,6 +97,6 @@ def test_a_stopped_server_is_said_with_what_to_do(host: Host, fab: Fab) -> None:
         fab.run("db-status").ended(
             2, "takes no connection", "its unit is inactive", "systemctl start postgresql@14-main"
         )
-        fab.run("db-status", "--section=nonsense").ended(2, "There is no section 'nonsense'")
+        fab.run("db-status", "--section=nonsense").ended(3, "There is no section 'nonsense'")
     finally:
         hosts.output(host, f"systemctl start {SERVER}")

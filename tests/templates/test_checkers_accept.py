@@ -84,11 +84,12 @@ def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, 
 
     assert done.returncode == 0, done.stdout
     assert "/etc/sudoers.d/slipway: parsed OK" in done.stdout
-    look = '    (postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql ""'
+    names = ("look-at-postgresql", "look-at-postgresql-files")
+    looks = [f'    (postgres) NOPASSWD: /usr/local/lib/slipway/{name} ""' for name in names]
     # Older ones show the empty argument with backslashes.
     assert re.findall(r"^ +\(.*", listed.stdout.replace("\\", ""), re.MULTILINE) == [
         "    (root) NOPASSWD: /usr/local/sbin/slipway",
-        *([look] if tree.has("usr/local/lib/slipway/look-at-postgresql") else []),
+        *(looks if tree.has("usr/local/lib/slipway/look-at-postgresql") else []),
     ], listed.stdout
 
 

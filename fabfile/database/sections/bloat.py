@@ -8,11 +8,11 @@ from psycopg import sql
 
 from fabfile.database import texts, units
 from fabfile.database.findings import Level
-from fabfile.database.judging import About, Check, Judged, measured, stated
+from fabfile.database.judging import About, Check, Judged, measured, named, stated
 
 LEAST_BLOAT = 0.3
-# Read in one look, some 50 ms.
-MOST_PAGES = 5_000
+# Pages read in each second that a query may take; some 100 ms of it.
+MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,23 @@ def bloat(about: About, found: list[Bloat]) -> Judged:
     known = [one for one in found if one.measured]
     wrong = [one for one in known if one.size and one.wasted / one.size >= LEAST_BLOAT]
     one = max(wrong, key=lambda each: each.wasted, default=None)
-    left = len(found) - len(known)
-    more = f"; {left} larger ones only fab db-bloat measures" if left else ""
+    left = [each for each in found if not each.measured]
+    size = units.size(sum(each.size for each in left))
+    more = f"; {len(left)} of {size} only fab db-bloat, or a longer --limit, measures" if left else ""
     if one is None:
         yield measured(about, "bloat", 0, f"No table of {len(known)} measured is bloated{more}")
-        return
-    name = texts.qualified(one.schema, one.name)
-    said = f"{name} has {units.size(one.wasted)} more than its rows need, of {units.size(one.size)}{more}"
-    yield measured(about, "bloat", one.wasted, said, "fab db-bloat")
+    else:
+        name = texts.qualified(one.schema, one.name)
+        said = f"{name} has {units.size(one.wasted)} more than its rows need, of {units.size(one.size)}{more}"
+        yield measured(about, "bloat", one.wasted, said, "fab db-bloat", subjects=(name,))
+    # What could be bloated to where it wakes somebody, and nobody looked at, is not right: it is not known.
+    last = about.threshold("bloat").critical
+    if last is not None and sum(each.size for each in left) * LEAST_BLOAT >= last:
+        names = tuple(texts.qualified(each.schema, each.name) for each in left)
+        said = (
+            f"Whether {named(names)} ({size} in all) are bloated is not known: that takes longer than a look."
+        )
+        yield stated(about, "bloat-unmeasured", Level.UNKNOWN, said, "fab db-bloat", names)
 
 
 def unmeasured(about: About) -> Judged:
@@ -55,10 +64,10 @@ def unmeasured(about: About) -> Judged:
     yield stated(about, "bloat", Level.WARN, said, command)
 
 
-def measured_in(there: Measuring | None) -> tuple[Check, ...]:
-    """The check of bloat; there: None without the extension."""
+def measured_in(there: Measuring | None, seconds: float) -> tuple[Check, ...]:
+    """The check of bloat; there: None without the extension. seconds: that a query may take."""
     if there is None:
         return (Check("bloat", (), unmeasured, monitor=False),)
     measure = sql.Identifier(there.schema, "pgstattuple_approx")
-    parts = {"measure": measure, "budget": sql.Literal(MOST_PAGES)}
+    parts = {"measure": measure, "budget": sql.Literal(int(MOST_PAGES * seconds))}
     return (Check("bloat", (("bloat", Bloat),), bloat, parts=parts),)

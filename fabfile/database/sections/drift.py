@@ -26,6 +26,7 @@ OF_A_CONNECTION = (
 )
 CHOSEN_BY_THE_SERVER = "-1"
 MOST_NAMED = 4
+PRELOADED = ("shared_preload_libraries",)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Setting:
     file: str
     line: int
     altered: bool
+
+
+@dataclass(frozen=True)
+class Pending:
+    """value: what the next start would take."""
+
+    name: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -118,16 +127,25 @@ def _scale(unit: str) -> float | None:
     return None if found is None or size is None else int(found[1] or 1) * size
 
 
-def drift(about: About, settings: list[Setting], rendered: list[Rendered]) -> Judged:
+def drift(about: About, settings: list[Setting], rendered: list[Rendered], pending: list[Pending]) -> Judged:
     """What waits for a restart, what runs with another value than Slipway wrote, what ALTER SYSTEM added."""
     waiting = [one.name for one in settings if one.pending_restart]
-    yield stated(
-        about,
-        "pending-restart",
-        Level.WARN if waiting else Level.OK,
-        f"{len(waiting)} settings wait for a restart{_named(waiting)}.",
-        f"{PLAYBOOK} -e postgresql_restart_allowed=true",
-    )
+    fatal = [why for one in pending if (why := _fatal(about, one))]
+    if fatal:
+        ending = f"The server would not come up again: {'; '.join(fatal)}. It runs until its next start."
+        yield stated(
+            about, "next-start", Level.CRITICAL, ending, f"{PLAYBOOK} --check --diff", tuple(waiting)
+        )
+    else:
+        # A restart that may end the server is advised to nobody.
+        yield stated(
+            about,
+            "pending-restart",
+            Level.WARN if waiting else Level.OK,
+            f"{len(waiting)} settings wait for a restart{_named(waiting)}.",
+            f"{PLAYBOOK} -e postgresql_restart_allowed=true",
+            tuple(waiting),
+        )
     other = [one for one in rendered if not one.same]
     wrong = [one for one in other if not one.waits or one.origin == "ALTER SYSTEM"]
     names = {one.name for one in rendered}
@@ -153,6 +171,7 @@ def drift(about: About, settings: list[Setting], rendered: list[Rendered]) -> Ju
         Level.WARN if parts else Level.OK,
         f"{'; '.join(parts) or fine}.",
         f"ALTER SYSTEM RESET {texts.name(altered[0])}; SELECT pg_reload_conf();" if altered else PLAYBOOK,
+        (*(one.name for one in wrong), *(one.name for one in added)),
     )
     rows = tuple(
         (
@@ -169,6 +188,20 @@ def drift(about: About, settings: list[Setting], rendered: list[Rendered]) -> Ju
     )
 
 
+def _fatal(about: About, one: Pending) -> str:
+    """Why a server that starts with the value ends at once, as far as its host shows; "" when nothing says so."""
+    libraries, pages = about.facts.get("libraries"), about.facts.get("huge_pages")
+    if one.name in PRELOADED and libraries is not None:
+        wanted = [each.strip().strip('"').removesuffix(".so") for each in one.value.split(",")]
+        # One with a folder of its own is not looked for.
+        missing = [name for name in wanted if name and "/" not in name and name not in libraries]
+        if missing:
+            return f"{one.name} names {', '.join(texts.plain(each, 40) for each in missing)}, which is not installed"
+    if one.name == "huge_pages" and pages == 0 and _truth(one.value.lower()) is True:
+        return "huge_pages is on, and the host keeps no huge pages (vm.nr_hugepages is 0)"
+    return ""
+
+
 def _value(text: str) -> str:
     return texts.plain(text, 40) or "empty"
 
@@ -178,4 +211,4 @@ def _named(names: list[str]) -> str:
     return f": {', '.join(names[:MOST_NAMED])}{more}" if names else ""
 
 
-CHECK = Check("settings-drift", (("settings", Setting), ("rendered", Rendered)), drift)
+CHECK = Check("settings-drift", (("settings", Setting), ("rendered", Rendered), ("pending", Pending)), drift)

@@ -1,4 +1,4 @@
-"""Standbys, slots, archiving, and the WAL that waits for them."""
+"""Standbys and who else receives WAL, archiving, and the WAL that waits for them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ from dataclasses import dataclass
 
 from fabfile.database import texts, units
 from fabfile.database.findings import Finding, Level, Table
-from fabfile.database.judging import About, Check, Judged, measured, runbook, stated
-from fabfile.database.sections import service
+from fabfile.database.judging import About, Check, Judged, measured, named, runbook, stated
+from fabfile.database.sections import disks, slots
 
-MOST_OF_THE_DISK = 0.25
 # Of max_wal_size: as much again may be there before a checkpoint is through.
 LEAST_ROOM = 2
 
 
 @dataclass(frozen=True)
 class Replica:
-    """lag: bytes written here that it has not replayed."""
+    """kind: standby, receiver (it stores WAL and replays none) or logical. lag: bytes written here that it has not
+    replayed, None while it has not said so.
+    """
 
     application: str
     address: str
     state: str
     sync: str
-    lag: float
+    kind: str
+    lag: float | None
     lag_seconds: float
+
+    @property
+    def name(self) -> str:
+        return texts.plain(self.application or self.address, 40)
 
 
 @dataclass(frozen=True)
@@ -35,39 +41,6 @@ class Receiver:
     paused: bool
     behind: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class Slot:
-    """status: reserved, extended, unreserved or lost. retained: bytes of WAL. held: as of a session.
-
-    room: bytes of WAL that can still be written before it is lost, None where it is lost or nothing limits it.
-    away: seconds since somebody read it, at least so many where the server does not know them exactly.
-    """
-
-    name: str
-    kind: str
-    active: bool
-    status: str
-    retained: float
-    room: float | None
-    held: int
-    away: float
-    exact: bool
-
-    @property
-    def ending(self) -> str:
-        return f"SELECT pg_drop_replication_slot('{texts.plain(self.name, 64)}');"
-
-    @property
-    def limit(self) -> str:
-        return (
-            "which nothing limits" if self.room is None else f"and is lost {units.size(self.room)} further on"
-        )
-
-    @property
-    def since(self) -> str:
-        return f"{'' if self.exact else 'at least '}{units.duration(self.away)}"
 
 
 @dataclass(frozen=True)
@@ -90,29 +63,37 @@ class Wal:
 
 
 def replicas(about: About, found: list[Replica]) -> Judged:
-    """As many standbys as the inventory expects, none of them far behind."""
-    streaming = [one for one in found if one.state in ("streaming", "catchup")]
+    """As many standbys as the inventory expects, none of them far behind; who else receives WAL is none of them."""
+    standbys = [one for one in found if one.kind == "standby"]
+    streaming = [one for one in standbys if one.state in ("streaming", "catchup")]
     if not about.standby:
         missing = about.replicas - len(streaming)
+        is_are = "standby is" if len(streaming) == 1 else "standbys are"
         yield stated(
             about,
             "replicas",
             Level.CRITICAL if missing > 0 else Level.OK,
-            f"{len(streaming)} standbys are connected, {about.replicas} are expected by db_status_replicas.",
+            f"{len(streaming)} {is_are} connected, {about.replicas} expected by db_status_replicas{_beside(found)}.",
             "fab db-status --section replication",
         )
-    if found:
-        worst = max(found, key=lambda one: one.lag)
-        name = texts.plain(worst.application or worst.address, 40)
-        said = f"The standby {name} is {units.size(worst.lag)} behind"
-        yield measured(about, "replica-lag", worst.lag, said, "fab db-status --section replication")
+    known = [one for one in standbys if one.lag is not None]
+    if known:
+        worst = max(known, key=lambda one: one.lag or 0)
+        said = f"The standby {worst.name} is {units.size(worst.lag)} behind"
+        yield measured(about, "replica-lag", worst.lag or 0, said, "fab db-status --section replication")
     rows = tuple(
-        (texts.plain(one.application), one.address, one.state, one.sync, one.lag, one.lag_seconds)
+        (texts.plain(one.application), one.address, one.kind, one.state, one.sync, one.lag, one.lag_seconds)
         for one in found
     )
-    yield Table(
-        "Standbys", ("application", "address", "state", "sync", "lag bytes", "replay lag seconds"), rows
-    )
+    columns = ("application", "address", "kind", "state", "sync", "lag bytes", "replay lag seconds")
+    yield Table("Who receives WAL", columns, rows)
+
+
+def _beside(found: list[Replica]) -> str:
+    receivers = [one.name for one in found if one.kind == "receiver"]
+    logical = [one.name for one in found if one.kind == "logical"]
+    said = f"; {named(receivers)} stores WAL and replays none" if receivers else ""
+    return said + (f"; {named(logical)} reads a logical slot" if logical else "")
 
 
 def receiver(about: About, found: list[Receiver]) -> Judged:
@@ -140,50 +121,6 @@ def receiver(about: About, found: list[Receiver]) -> Judged:
     )
 
 
-def slots(about: About, found: list[Slot]) -> Judged:
-    """A slot nobody reads keeps WAL until the disk is full."""
-    wrong = [finding for one in found for finding in _of_slot(about, one)]
-    yield from wrong
-    if all(finding.level is Level.OK for finding in wrong):
-        said = f"{len(found)} replication slots, none of them left alone."
-        yield stated(about, "slots", Level.OK, said)
-    rows = tuple(
-        (
-            texts.plain(one.name),
-            one.kind,
-            "yes" if one.active else "no",
-            one.status,
-            one.retained,
-            one.room,
-            None if one.active else one.away,
-        )
-        for one in found
-    )
-    columns = ("slot", "kind", "active", "status", "retained bytes", "bytes until lost", "unread seconds")
-    yield Table("Replication slots", columns, rows)
-
-
-def _of_slot(about: About, one: Slot) -> list[Finding]:
-    name, kept = texts.plain(one.name, 64), units.size(one.retained)
-    if one.status == "lost":
-        said = f"The slot {name} is lost: WAL it needs is gone, and who reads it has to be built anew."
-        return [stated(about, "slots", Level.CRITICAL, said, one.ending)]
-    if one.status == "unreserved":
-        said = f"The slot {name} keeps {kept}, more than max_slot_wal_keep_size, and is lost at a checkpoint."
-        return [stated(about, "slots", Level.CRITICAL, said, "fab db-status --section replication")]
-    free = service.free_for_data(about)
-    if free is not None and one.retained > free * MOST_OF_THE_DISK:
-        said = f"The slot {name} keeps {kept} of WAL, more than a quarter of the {units.size(free)} that are free."
-        return [stated(about, "slots", Level.CRITICAL, said, one.ending)]
-    if one.active:
-        return []
-    said = f"The slot {name} was read by nobody for {one.since} and keeps {kept} of WAL, {one.limit}"
-    return [
-        measured(about, "slots", one.retained, said, one.ending),
-        measured(about, "slot-unread", one.away, said, one.ending),
-    ]
-
-
 def archiving(about: About, found: list[Archiver]) -> Judged:
     """Whether WAL gets away."""
     one = found[0]
@@ -206,24 +143,27 @@ def archiving(about: About, found: list[Archiver]) -> Judged:
 
 
 def wal_size(about: About, found: list[Wal]) -> Judged:
-    """The size of pg_wal in percent of max_wal_size."""
+    """The size of pg_wal in percent of what the settings have it stay within."""
     one = found[0]
     percent = 100 * one.size / one.maximum if one.maximum else 0
-    said = f"pg_wal has {units.size(one.size)}, {percent:.0f} % of max_wal_size"
+    said = (
+        f"pg_wal has {units.size(one.size)}, {percent:.0f} % of what its settings have it stay within "
+        f"({units.size(one.maximum)})"
+    )
     yield measured(about, "wal-size", percent, said, "fab db-status --section replication")
-    free = service.free_for_data(about)
+    free = disks.free_for_wal(about)
     if free is not None:
         short = free + one.size < LEAST_ROOM * one.maximum
         word = "less than" if short else "at least"
         room, twice = units.size(free + one.size), units.size(LEAST_ROOM * one.maximum)
-        said = f"The disk has room for {room} of WAL, {word} twice max_wal_size ({twice})."
+        said = f"The disk of pg_wal has room for {room} of WAL, {word} twice that much ({twice})."
         yield stated(about, "wal-room", Level.WARN if short else Level.OK, said, "fab db-sizes")
 
 
 CHECKS = (
     Check("replicas", (("replicas", Replica),), replicas),
     Check("receiver", (("receiver", Receiver),), receiver),
-    Check("slots", (("slots", Slot),), slots),
+    slots.CHECK,
     Check("archiving", (("archiver", Archiver),), archiving),
     Check("wal-size", (("wal", Wal),), wal_size),
 )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from fabfile import schema
 from fabfile.database import texts, units
-from fabfile.database.findings import Level, Table
+from fabfile.database.findings import Level
 from fabfile.database.judging import About, Check, Judged, measured, stated
-
-DATA = "/var/lib/postgresql/"
+from fabfile.database.sections import disks
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,18 @@ def migration(about: About, found: list[Revision]) -> Judged:
             f"The schema is at {said}; which one the live release has is not known.",
             "fab releases",
         )
+    elif about.head == found[0].revision:
+        yield stated(about, "migration", Level.OK, f"The schema is at {said}, as the live release has it.")
+    elif not about.chains:
+        told = f"The schema is at {said}, not as the live release has it ({texts.plain(about.head, 40)})."
+        yield stated(about, "migration", Level.WARN, told, "fab releases")
+    elif why := schema.outside(about.head, found[0].revision, about.chains):
+        told = f"The live release does not fit the schema: {texts.plain(why, 300)}."
+        yield stated(about, "migration", Level.CRITICAL, told, "fab migrate-plan")
     else:
-        same = about.head == found[0].revision
-        word = "as" if same else "not as"
-        yield stated(
-            about,
-            "migration",
-            Level.OK if same else Level.WARN,
-            f"The schema is at {said}, {word} the live release has it ({texts.plain(about.head, 40)}).",
-            "fab releases",
-        )
+        # A step that takes away is held back, or the release was rolled back: both are meant to be so.
+        told = f"The schema is at {said}, which the live release ({texts.plain(about.head, 40)}) can run on."
+        yield stated(about, "migration", Level.OK, told)
 
 
 def backups(about: About) -> Judged:
@@ -85,40 +85,6 @@ def _moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def disks(about: About) -> Judged:
-    """Space and inodes; folders on one device are one line."""
-    seen: dict[int, tuple[list[str], Mapping[str, Any]]] = {}
-    for path, disk in (about.facts.get("disks") or {}).items():
-        if disk:
-            seen.setdefault(disk["device"], ([], disk))[0].append(path)
-    rows = []
-    for paths, disk in seen.values():
-        where = texts.plain(" and ".join(paths))
-        used = 100 * disk["used"] / max(1, disk["used"] + disk["free"])
-        said = f"The disk of {where} is {used:.0f} % full, {units.size(disk['free'])} are free"
-        yield measured(about, "disk", used, said, "fab db-sizes")
-        if disk["inodes"]:
-            percent = 100 * (1 - disk["inodes_free"] / disk["inodes"])
-            yield measured(
-                about, "inodes", percent, f"The disk of {where} has used {percent:.0f} % of its inodes"
-            )
-        rows.append((where, disk["size"], disk["free"], used))
-    if rows:
-        yield Table("Disks", ("folders", "size bytes", "free bytes", "used %"), tuple(rows))
-    elif about.facts:
-        yield stated(
-            about, "disk", Level.UNKNOWN, "The host does not say how full its disks are.", "fab diagnose"
-        )
-
-
-def free_for_data(about: About) -> float | None:
-    """Bytes free where the data is, None where nobody asked the host."""
-    for path, disk in (about.facts.get("disks") or {}).items():
-        if disk and path.startswith(DATA):
-            return float(disk["free"])
-    return None
 
 
 def certificate(about: About) -> Judged:
@@ -162,7 +128,7 @@ def clock(about: About) -> Judged:
 CHECKS = (
     Check("migration", (("revision", Revision),), migration, monitor=False),
     Check("backup", (), backups, monitor=False),
-    Check("disk", (), disks, monitor=False),
+    disks.CHECK,
     Check("certificate", (), certificate, monitor=False),
     Check("clock", (), clock, monitor=False),
 )

@@ -1,58 +1,69 @@
-"""Who is connected, who waits for whom, who has been at it for too long."""
+"""Who waits for whom, who has been at it for too long, who keeps what from being cleaned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fabfile.database import texts, units
-from fabfile.database.findings import Level, Table
-from fabfile.database.judging import About, Check, Judged, measured, stated
-from fabfile.database.sections.replication import Slot
-
-
-@dataclass(frozen=True)
-class Limits:
-    maximum: int
-    reserved: int
-    used: int
-
-
-@dataclass(frozen=True)
-class Usage:
-    role: str
-    application: str
-    state: str
-    sessions: int
+from fabfile.database import planned, texts, units
+from fabfile.database.findings import Table
+from fabfile.database.judging import About, Check, Judged, measured
+from fabfile.database.sections.slots import Slot
 
 
 @dataclass(frozen=True)
 class Session:
-    """held: how many transactions ago its snapshot was taken. blocked_by: pids, 0 for a prepared transaction."""
+    """held: how many transactions ago its snapshot was taken. blocked_by: pids, 0 for a prepared transaction.
+
+    doing: what the server counts the progress of, "" for nothing; percent: how far that is, where it is known.
+    """
 
     pid: int
     role: str
+    database: str
     application: str
     state: str
     backend_type: str
+    connected_seconds: float
     transaction_seconds: float
     query_seconds: float
     state_seconds: float
     held: int
     blocked_by: list[int]
     wait_seconds: float
+    doing: str
+    percent: float | None
     query: str
+
+    @property
+    def planned(self) -> str:
+        """What it is when it was begun on purpose and ends by itself, "" otherwise."""
+        return planned.what(self.role, self.application, self.query, self.doing)
 
     @property
     def who(self) -> str:
         """Such as "pid 4711 (shop, nightly report)"; what strangers chose is made safe."""
         names = [texts.plain(name, 40) for name in (self.role, self.application) if name]
-        return f"pid {self.pid} ({', '.join(names) or self.backend_type})"
+        work = f", {self.planned}" if self.planned else ""
+        return f"pid {self.pid} ({', '.join(names) or self.backend_type}){work}"
+
+    @property
+    def progress(self) -> str:
+        """Such as "create index of shop.big, building index: scanning table, 61 %"."""
+        far = "" if self.percent is None else f", {self.percent:.0f} %"
+        return f"{texts.plain(self.doing, 120)}{far}" if self.doing else ""
 
     @property
     def ending(self) -> str:
-        """What to type against it: there is no statement to cancel where none runs."""
+        """What to type against it: there is no statement to cancel where none runs, and planned work goes on."""
+        if self.planned:
+            return "fab db-activity"
         return f"fab db-kill {self.pid}" + (" --terminate" if self.state.startswith("idle") else "")
+
+    def limited_as(self, about: About, check: str) -> str:
+        """Whose thresholds hold for it: its role's, else those of planned work, else everybody's."""
+        own = f"{check}/{self.role}" in about.thresholds
+        return self.role if own or not self.planned else planned.ROLE
 
 
 @dataclass(frozen=True)
@@ -62,46 +73,6 @@ class Prepared:
     database: str
     seconds: float
     held: int
-
-
-def connections(about: About, limits: list[Limits], usage: list[Usage]) -> Judged:
-    """Connections against what ordinary roles may have."""
-    one = limits[0]
-    room = one.maximum - one.reserved
-    top = usage[0] if usage else None
-    most = f", most of them {top.sessions} of {texts.plain(top.role, 40)} {top.state}".rstrip() if top else ""
-    percent = 100 * one.used / max(1, room)
-    yield measured(
-        about,
-        "connections",
-        percent,
-        f"{one.used} of {room} connections are taken, {percent:.0f} %{most}",
-        "fab db-activity",
-    )
-    rows = tuple(
-        (texts.plain(row.role), texts.plain(row.application), row.state, row.sessions) for row in usage
-    )
-    yield Table("Connections by role and state", ("role", "application", "state", "sessions"), rows)
-
-
-def budget(about: About, limits: list[Limits]) -> Judged:
-    """Whether all app hosts fit, two releases each."""
-    room = limits[0].maximum - limits[0].reserved
-    if not about.budget:
-        return
-    fits = about.budget <= room
-    yield stated(
-        about,
-        "connection-budget",
-        Level.OK if fits else Level.CRITICAL,
-        f"A deploy may need {about.budget} connections, and there are {room}"
-        + (
-            "."
-            if fits
-            else ": raise postgresql_max_connections, or use smaller pools, before the next deploy."
-        ),
-        "fab deploy --plan",
-    )
 
 
 def blocked(about: About, sessions: list[Session]) -> Judged:
@@ -156,35 +127,50 @@ def longest_query(about: About, sessions: list[Session]) -> Judged:
     if one is None:
         yield measured(about, "longest-query", 0, "No query runs")
         return
-    said = f"A query of {one.who} has run for {units.duration(one.query_seconds)}"
+    far = f": {one.progress}" if one.progress else ""
+    said = f"A query of {one.who} has run for {units.duration(one.query_seconds)}{far}"
     # One that waits for a lock is not at fault; who holds it is.
     command = "fab db-activity" if one.blocked_by else one.ending
-    yield measured(about, "longest-query", one.query_seconds, said, command, role=one.role)
+    role = one.limited_as(about, "longest-query")
+    yield measured(about, "longest-query", one.query_seconds, said, command, role=role)
     shown = sorted(active, key=lambda session: -session.query_seconds)[:20]
     rows = tuple(
-        (each.pid, texts.plain(each.role), each.query_seconds, texts.query(each.query)) for each in shown
+        (each.pid, texts.plain(each.role), each.query_seconds, each.progress, texts.query(each.query))
+        for each in shown
     )
-    yield Table("Longest queries", ("pid", "role", "seconds", "query"), rows)
+    yield Table("Longest queries", ("pid", "role", "seconds", "progress", "query"), rows)
 
 
-def oldest_transaction(
-    about: About, sessions: list[Session], prepared: list[Prepared], slots: Sequence[Slot] = ()
-) -> Judged:
-    """The transaction open longest beyond what its role may, and who keeps dead rows from being cleaned."""
+def oldest_transaction(about: About, sessions: list[Session]) -> Judged:
+    """The transaction open longest beyond what its role may."""
     own = [one for one in sessions if one.transaction_seconds > 0 and one.backend_type == "client backend"]
     oldest = _worst(about, "oldest-transaction", own, lambda session: session.transaction_seconds)
-    holders = [(one.held, one.who) for one in sessions]
-    holders += [(one.held, f"the prepared transaction {texts.name(one.gid)}") for one in prepared]
-    holders += [(one.held, f"the replication slot {texts.name(one.name)}") for one in slots]
-    held, holder = max(holders, default=(0, ""))
-    pins = f"; {holder} holds back cleaning by {units.count(held)} transactions" if held > 0 else ""
     if oldest is None:
-        yield measured(about, "oldest-transaction", 0, f"No transaction is open{pins}")
+        yield measured(about, "oldest-transaction", 0, "No transaction is open")
         return
     seconds = oldest.transaction_seconds
     first = "The oldest" if seconds == max(one.transaction_seconds for one in own) else "A"
-    said = f"{first} transaction, of {oldest.who}, is open for {units.duration(seconds)}{pins}"
-    yield measured(about, "oldest-transaction", seconds, said, oldest.ending, role=oldest.role)
+    said = f"{first} transaction, of {oldest.who}, is open for {units.duration(seconds)}"
+    role = oldest.limited_as(about, "oldest-transaction")
+    yield measured(about, "oldest-transaction", seconds, said, oldest.ending, role=role)
+
+
+def cleaning(
+    about: About, sessions: list[Session], prepared: list[Prepared], slots: Sequence[Slot] = ()
+) -> Judged:
+    """Who keeps dead rows from being cleaned, be it a session, a standby's, a prepared transaction or a slot."""
+    holders = [(one.held, one.who, one.ending) for one in sessions]
+    holders += [
+        (one.held, f"the prepared transaction {texts.name(one.gid)}", "fab db-locks") for one in prepared
+    ]
+    command = "fab db-status --section replication"
+    holders += [(one.held, f"the replication slot {texts.name(one.name)}", command) for one in slots]
+    held, holder, command = max(holders, default=(0, "", ""))
+    if held <= 0:
+        yield measured(about, "cleaning", 0, "Nothing holds back cleaning")
+        return
+    said = f"{holder} holds back cleaning by {units.count(held)} transactions"
+    yield measured(about, "cleaning", held, said[0].upper() + said[1:], command)
 
 
 def idle_in_transaction(about: About, sessions: list[Session]) -> Judged:
@@ -196,7 +182,8 @@ def idle_in_transaction(about: About, sessions: list[Session]) -> Judged:
         return
     many = _sessions(idle, "is", "are")
     said = f"{many} idle in a transaction, {one.who} for {units.duration(one.state_seconds)}"
-    yield measured(about, "idle-in-transaction", one.state_seconds, said, one.ending, role=one.role)
+    role = one.limited_as(about, "idle-in-transaction")
+    yield measured(about, "idle-in-transaction", one.state_seconds, said, one.ending, role=role)
 
 
 def _worst(
@@ -205,7 +192,8 @@ def _worst(
     """The one furthest up in what its role may; the longest among equals."""
 
     def order(session: Session) -> tuple[int, float]:
-        return about.threshold(check, session.role).level(seconds(session)).rank, seconds(session)
+        role = session.limited_as(about, check)
+        return about.threshold(check, role).level(seconds(session)).rank, seconds(session)
 
     return max(sessions, key=order, default=None)
 
@@ -228,11 +216,10 @@ def prepared_transactions(about: About, prepared: list[Prepared]) -> Judged:
 
 SESSIONS = ("sessions", Session)
 CHECKS = (
-    Check("connections", (("limits", Limits), ("usage", Usage)), connections),
-    Check("connection-budget", (("limits", Limits),), budget),
     Check("blocked", (SESSIONS,), blocked),
     Check("longest-query", (SESSIONS,), longest_query),
-    Check("oldest-transaction", (SESSIONS, ("prepared", Prepared), ("slots", Slot)), oldest_transaction),
+    Check("oldest-transaction", (SESSIONS,), oldest_transaction),
+    Check("cleaning", (SESSIONS, ("prepared", Prepared), ("slots", Slot)), cleaning),
     Check("idle-in-transaction", (SESSIONS,), idle_in_transaction),
     Check("prepared-transactions", (("prepared", Prepared),), prepared_transactions, monitor=False),
 )

@@ -7,7 +7,7 @@ from datetime import date
 
 from fabfile.database import texts
 from fabfile.database.findings import Level
-from fabfile.database.judging import About, Check, Judged, measured, stated
+from fabfile.database.judging import About, Check, Judged, measured, named, stated
 from fabfile.database.sections import drift
 from fabfile.database.sections.drift import PLAYBOOK
 
@@ -67,7 +67,26 @@ class Extension:
 
 @dataclass(frozen=True)
 class Collation:
+    """kind: database or collation."""
+
+    kind: str
+    schema: str
     name: str
+
+    @property
+    def shown(self) -> str:
+        return (
+            f"database {texts.name(self.name)}"
+            if self.kind == "database"
+            else texts.qualified(self.schema, self.name)
+        )
+
+    @property
+    def noting(self) -> str:
+        """What has the server know the library's version as the one that indexes are built with."""
+        if self.kind == "database":
+            return f"ALTER DATABASE {texts.name(self.name)} REFRESH COLLATION VERSION;"
+        return f"ALTER COLLATION {self.shown} REFRESH VERSION;"
 
 
 def files(about: About, found: list[Refused]) -> Judged:
@@ -100,7 +119,8 @@ def access(about: About, found: list[Rule]) -> Judged:
         one = weak[0]
         line = f"{one.type} {one.address} {one.method}"
         said = f"{len(weak)} lines of pg_hba.conf ask for too little, line {one.line}: {line}."
-        yield stated(about, "access", Level.WARN, said, f"{PLAYBOOK} --check --diff")
+        subjects = tuple(f"{each.type} {each.address} {each.method}" for each in weak)
+        yield stated(about, "access", Level.WARN, said, f"{PLAYBOOK} --check --diff", subjects)
 
 
 def mappings(about: About, found: list[Mapping]) -> Judged:
@@ -136,16 +156,19 @@ def extensions(about: About, found: list[Extension]) -> Judged:
     names = ", ".join(f"{texts.name(one.name)} {one.version} of {one.available}" for one in found)
     said = f"{len(found)} extensions are older than their package{f': {names}' if names else ''}."
     command = f"ALTER EXTENSION {texts.name(found[0].name)} UPDATE;" if found else ""
-    yield stated(about, "extensions", Level.WARN if found else Level.OK, said, command)
+    subjects = tuple(one.name for one in found)
+    yield stated(about, "extensions", Level.WARN if found else Level.OK, said, command, subjects)
 
 
 def collations(about: About, found: list[Collation]) -> Judged:
     """Indexes that sort by an order that is no more."""
-    names = ", ".join(texts.plain(one.name, 60) for one in found[:5])
-    said = f"{len(found)} collations changed with the system's library{f': {names}' if names else ''}."
-    yield stated(
-        about, "collations", Level.WARN if found else Level.OK, said, "REINDEX DATABASE CONCURRENTLY;"
-    )
+    names = tuple(one.shown for one in found)
+    said = f"{len(found)} collations changed with the system's library{f': {named(names)}' if names else ''}."
+    command = ""
+    if found:
+        # What is sorted by the old order is built anew first; then the new version is noted.
+        command = f"REINDEX DATABASE CONCURRENTLY {texts.name(about.database)}; {found[0].noting}"
+    yield stated(about, "collations", Level.WARN if found else Level.OK, said, command, names)
 
 
 def support(about: About) -> Judged:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from fabfile.database import texts, units
 from fabfile.database.findings import Level, Table
-from fabfile.database.judging import About, Check, Judged, measured, stated
+from fabfile.database.judging import About, Check, Judged, measured, named, stated
 
 LEAST_DEAD = 10_000
 LEAST_UNUSED = 10 << 20
 LEAST_SCANNED = 1_000_000
+# Of autovacuum_freeze_max_age; and of what is not frozen, what somebody's snapshot keeps so.
+LATE = 1.2
+MOST_HELD = 0.5
 
 
 @dataclass(frozen=True)
 class Used:
-    """live, dead: rows. due: dead rows from which autovacuum comes. vacuumed: seconds since, -1 never."""
+    """live, dead: rows. due: dead rows from which autovacuum comes. off: for this table."""
 
     schema: str
     name: str
@@ -24,7 +29,6 @@ class Used:
     scans: float
     scanned: float
     index_scans: float
-    vacuumed: float
     off: bool
     off_everywhere: bool
     due: float
@@ -35,12 +39,26 @@ class Used:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How many there are in the database: what a query leaves out was looked at, and is right."""
+
+    tables: int
+    indexes: int
+    sequences: int
+
+
+@dataclass(frozen=True)
 class Age:
-    """Of a database: transactions and multixacts since the oldest that is not frozen."""
+    """Of a database: transactions and multixacts since the oldest that is not frozen. due: from when autovacuum comes
+    for them alone. held: how many transactions back somebody keeps all of them from being frozen.
+    """
 
     name: str
     transactions: float
     multixacts: float
+    transactions_due: float
+    multixacts_due: float
+    held: float
 
 
 @dataclass(frozen=True)
@@ -69,13 +87,14 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Sequence:
-    """percent: of its way to the end."""
+    """percent: of its way to the end. ends_with: the column that ends before it, such as "shop.t.id is integer"."""
 
     schema: str
     name: str
     readable: bool
     cycles: bool
     percent: float
+    ends_with: str
 
 
 def ages(about: About, found: list[Age]) -> Judged:
@@ -85,15 +104,22 @@ def ages(about: About, found: list[Age]) -> Judged:
         value = getattr(one, what)
         name, count = texts.name(one.name), units.count(value)
         said = f"The database {name} has {count} {what} that are not frozen, of 2 147 000 000"
-        yield measured(about, check, value, said, f"vacuumdb --freeze {texts.name(one.name)}")
+        due, last = getattr(one, f"{what}_due"), about.threshold(check).critical
+        # Before autovacuum is late for what it comes for, it is where it was told to be.
+        late = value > due * LATE or (last is not None and value >= last)
+        command = "vacuumdb --freeze " + name
+        if what == "transactions" and one.held > MOST_HELD * value:
+            said += f", and nothing newer than {units.count(one.held)} transactions can be: see cleaning"
+            command = "fab db-status --section sessions"
+        yield measured(about, check, value, said, command, late)
 
 
-def dead_rows(about: About, found: list[Used]) -> Judged:
+def dead_rows(about: About, found: list[Used], counts: list[Counts]) -> Judged:
     """Tables full of dead rows that autovacuum should have come for."""
     wrong = [one for one in found if one.dead >= LEAST_DEAD and (one.dead > 2 * one.due or _off(one))]
     one = max(wrong, key=_dead_percent, default=None)
     if one is None:
-        yield measured(about, "dead-tuples", 0, "No table waits for autovacuum")
+        yield measured(about, "dead-tuples", 0, f"None of {counts[0].tables} tables waits for autovacuum")
     else:
         why = "autovacuum is off for it" if _off(one) else "autovacuum is overdue"
         yield measured(
@@ -109,12 +135,15 @@ def dead_rows(about: About, found: list[Used]) -> Judged:
             about, "autovacuum", Level.WARN, "autovacuum is off for every table.", "SHOW autovacuum;"
         )
     elif switched:
-        said = f"autovacuum is off for {', '.join(switched[:5])}."
+        said = f"autovacuum is off for {named(switched)}."
         yield stated(
-            about, "autovacuum", Level.WARN, said, f"ALTER TABLE {switched[0]} RESET (autovacuum_enabled);"
-        )
+            about, "autovacuum", Level.WARN, said, f"ALTER TABLE {switched[0]} RESET (autovacuum_enabled);",
+            subjects=tuple(switched),
+        )  # fmt: skip
     else:
-        yield stated(about, "autovacuum", Level.OK, "autovacuum is on for every table.")
+        yield stated(
+            about, "autovacuum", Level.OK, f"autovacuum is on for each of {counts[0].tables} tables."
+        )
     rows = tuple((each.shown, each.live, each.dead, each.scans, each.index_scans) for each in found[:20])
     yield Table("Tables by dead rows", ("table", "live count", "dead count", "scans", "index scans"), rows)
 
@@ -139,20 +168,19 @@ def sequential_scans(about: About, found: list[Used]) -> Judged:
     yield stated(about, "sequential-scans", Level.OK, said)
 
 
-def indexes(about: About, found: list[Index]) -> Judged:
+def indexes(about: About, found: list[Index], counts: list[Counts]) -> Judged:
     """Invalid ones are paid for and not used; duplicate and unused ones are said."""
     invalid = [one for one in found if not one.valid and not one.building]
     if invalid:
-        names = ", ".join(one.shown for one in invalid[:5])
-        said = f"{len(invalid)} indexes are invalid and help no query: {names}."
-        yield stated(
-            about, "invalid-indexes", Level.WARN, said, f"DROP INDEX CONCURRENTLY {invalid[0].shown};"
-        )
+        names = [one.shown for one in invalid]
+        said = f"{len(invalid)} indexes are invalid and help no query: {named(names)}."
+        command = f"DROP INDEX CONCURRENTLY {names[0]};"
+        yield stated(about, "invalid-indexes", Level.WARN, said, command, tuple(names))
     else:
-        yield stated(about, "invalid-indexes", Level.OK, f"All of {len(found)} indexes are valid.")
+        yield stated(about, "invalid-indexes", Level.OK, f"All of {counts[0].indexes} indexes are valid.")
     same = [one for one in found if one.same_as]
     unused = [one for one in found if one.scans == 0 and one.removable and one.size >= LEAST_UNUSED]
-    pairs = ", ".join(f"{one.shown} as {texts.name(one.same_as)}" for one in same[:5])
+    pairs = named([f"{one.shown} as {texts.name(one.same_as)}" for one in same])
     said = f"{len(same)} indexes equal another one{f': {pairs}' if pairs else ''}."
     yield stated(about, "duplicate-indexes", Level.OK, said)
     size = units.size(sum(one.size for one in unused))
@@ -179,6 +207,7 @@ def constraints(about: About, found: list[Constraint]) -> Judged:
         Level.WARN,
         said,
         f"ALTER TABLE {table} VALIDATE CONSTRAINT {texts.name(one.name)};",
+        tuple(f"{texts.qualified(each.schema, each.table)}.{texts.name(each.name)}" for each in found),
     )
 
 
@@ -203,16 +232,24 @@ def sequences(about: About, found: list[Sequence]) -> Judged:
             yield measured(about, "sequences", 0, "There is no sequence that can end")
         return
     name = texts.qualified(one.schema, one.name)
-    said = f"The sequence {name} has used {one.percent:.4g} % of its numbers"
-    yield measured(about, "sequences", one.percent, said, f"ALTER SEQUENCE {name} AS bigint;")
+    ends = f", for its column {texts.plain(one.ends_with, 120)}" if one.ends_with else ""
+    said = f"The sequence {name} has used {one.percent:.4g} % of its numbers{ends}"
+    # A column that ends first is made wider by a migration.
+    command = "" if one.ends_with else f"ALTER SEQUENCE {name} AS bigint;"
+    yield measured(about, "sequences", one.percent, said, command)
 
 
-TABLES = ("tables", Used)
+TABLES, COUNTS = ("tables", Used), ("counts", Counts)
+# What the queries are told to leave out is what the judgements call right.
+PARTS = {"least_dead": sql.Literal(LEAST_DEAD), "least_scanned": sql.Literal(LEAST_SCANNED)}
 CHECKS = (
-    Check("transaction-ids", (("ages", Age),), ages, monitor=False),
-    Check("dead-tuples", (TABLES,), dead_rows, monitor=False),
-    Check("sequential-scans", (TABLES,), sequential_scans, monitor=False),
-    Check("indexes", (("indexes", Index),), indexes, monitor=False),
+    Check("transaction-ids", (("ages", Age),), ages),
+    Check("dead-tuples", (TABLES, COUNTS), dead_rows, monitor=False, parts=PARTS),
+    Check("sequential-scans", (TABLES,), sequential_scans, monitor=False, parts=PARTS),
+    Check(
+        "indexes", (("indexes", Index), COUNTS), indexes, monitor=False,
+        parts={"least_unused": sql.Literal(LEAST_UNUSED)},
+    ),
     Check("constraints", (("constraints", Constraint),), constraints, monitor=False),
     Check("sequences", (("sequences", Sequence),), sequences, monitor=False),
-)
+)  # fmt: skip

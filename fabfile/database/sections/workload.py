@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg import sql
+
 from fabfile.database import texts, units
+from fabfile.database.counters import Came, Counters
 from fabfile.database.findings import Level, Table
 from fabfile.database.judging import About, Check, Judged, measured, stated
 
@@ -17,7 +20,7 @@ LEAST_CHECKPOINTS = 20
 
 @dataclass(frozen=True)
 class Cache:
-    """Of this database. hit, read: blocks. seconds: since its statistics were reset or the server was started."""
+    """Of this database. hit, read: blocks. began: its statistics, or the server; at: now, both since 1970."""
 
     hit: float
     read: float
@@ -26,7 +29,8 @@ class Cache:
     deadlocks: float
     temporary_files: float
     temporary_bytes: float
-    seconds: float
+    began: float
+    at: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Checksums:
 
 @dataclass(frozen=True)
 class Preloaded:
-    installed: bool
+    """schema: of the extension, "" without one."""
+
+    schema: str
     loaded: bool
 
 
@@ -56,27 +62,43 @@ class Statement:
 
 @dataclass(frozen=True)
 class Checkpoints:
+    """began: their statistics; at: now, both since 1970."""
+
     timed: float
     requested: float
+    began: float
+    at: float
 
 
 def cache(about: About, found: list[Cache]) -> Judged:
-    """Hits, temporary files, deadlocks and rollbacks of this database."""
+    """Hits, deadlocks, temporary files and rollbacks of this database, since an earlier look where there was one."""
     one = found[0]
-    asked = one.hit + one.read
-    percent = 100 * one.hit / asked if asked else 100.0
-    said = f"{percent:.2f} % of the blocks asked for were in memory"
-    enough = asked >= LEAST_BLOCKS and one.seconds >= LEAST_SECONDS
+    names = ("hit", "read", "commits", "rollbacks", "deadlocks", "temporary_files", "temporary_bytes")
+    came = about.since("cache", Counters(one.at, one.began, {name: getattr(one, name) for name in names}))
+    new = came.counts
+    asked = new["hit"] + new["read"]
+    percent = 100 * new["hit"] / asked if asked else 100.0
+    said = f"{percent:.2f} % of the blocks asked for {_when(came)} were in memory"
+    enough = asked >= LEAST_BLOCKS and came.seconds >= LEAST_SECONDS
     yield measured(about, "cache-hit", percent, said, "fab db-top", enough)
-    ended = one.commits + one.rollbacks
-    share = 100 * one.rollbacks / ended if ended else 0
+    an_hour = new["deadlocks"] * 3600 / max(came.seconds, LEAST_SECONDS)
+    said = f"{units.count(new['deadlocks'])} deadlocks {_when(came)}, {an_hour:.1f} an hour"
+    yield measured(
+        about, "deadlocks", an_hour, said, "journalctl -u postgresql@* --grep deadlock", came.compared
+    )
+    ended = new["commits"] + new["rollbacks"]
+    share = 100 * new["rollbacks"] / ended if ended else 0
     yield stated(
         about,
         "counts",
         Level.OK,
-        f"{units.count(one.deadlocks)} deadlocks, {units.count(one.temporary_files)} temporary files of "
-        f"{units.size(one.temporary_bytes)}, {share:.1f} % of transactions rolled back.",
+        f"{units.count(new['temporary_files'])} temporary files of {units.size(new['temporary_bytes'])} {_when(came)}, "
+        f"{share:.1f} % of transactions rolled back.",
     )
+
+
+def _when(came: Came) -> str:
+    return f"in the last {units.duration(came.seconds)}"
 
 
 def checksums(about: About, found: list[Checksums]) -> Judged:
@@ -102,17 +124,20 @@ def checksums(about: About, found: list[Checksums]) -> Judged:
 def checkpoints(about: About, found: list[Checkpoints]) -> Judged:
     """Whether WAL fills before a checkpoint's time has come."""
     one = found[0]
-    every = one.timed + one.requested
-    percent = 100 * one.requested / every if every else 0
+    counts = {"timed": one.timed, "requested": one.requested}
+    came = about.since("checkpoints", Counters(one.at, one.began, counts))
+    requested = came.counts["requested"]
+    every = came.counts["timed"] + requested
+    percent = 100 * requested / every if every else 0
     said = (
-        f"{units.count(one.requested)} of {units.count(every)} checkpoints were asked for before their time"
+        f"{units.count(requested)} of {units.count(every)} checkpoints {_when(came)} came before their time"
     )
     yield measured(about, "checkpoints", percent, said, "SHOW max_wal_size;", every > LEAST_CHECKPOINTS)
 
 
 def preloaded(about: About, found: list[Preloaded]) -> Judged:
     """Whether statements are counted at all."""
-    there = found[0].installed and found[0].loaded
+    there = found[0].schema and found[0].loaded
     if not there:
         said = "Statements are not counted: pg_stat_statements is not there."
         yield stated(about, "statements", Level.WARN, said, "CREATE EXTENSION pg_stat_statements;")
@@ -136,5 +161,11 @@ CHECKS = (
     Check("checkpoints", (("checkpoints", Checkpoints),), checkpoints, monitor=False),
     Check("statements", (("preloaded", Preloaded),), preloaded, monitor=False),
 )
-# Asked only where the extension is: a missing one is a finding, not a failure.
-COUNTED = Check("statements", (("statements", Statement),), statements)
+
+
+def counted_in(there: Preloaded) -> tuple[Check, ...]:
+    """The check of statements; none without the extension, which is a finding of its own and no failure."""
+    if not (there.schema and there.loaded):
+        return ()
+    parts = {"statements": sql.Identifier(there.schema, "pg_stat_statements")}
+    return (Check("statements", (("statements", Statement),), statements, parts=parts),)

@@ -1,9 +1,11 @@
--- purpose: collations whose library has another version than their indexes were built with
+-- purpose: collations that something is sorted by and whose library has another version than that was built with
 -- floor: 14
 -- ceiling: 14
 -- privilege: any
-SELECT c.collname::text AS name
+SELECT 'collation' AS kind, n.nspname::text AS schema, c.collname::text AS name
 FROM pg_collation AS c
+JOIN pg_namespace AS n ON n.oid = c.collnamespace
 WHERE c.collversion IS NOT NULL AND c.collversion <> pg_collation_actual_version(c.oid)
-ORDER BY 1
-LIMIT 20
+  -- One that nobody uses sorts nothing.
+  AND EXISTS (SELECT FROM pg_depend AS d WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid = c.oid)
+ORDER BY 2, 3

@@ -8,4 +8,3 @@ JOIN pg_class AS t ON t.oid = k.conrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE NOT k.convalidated
 ORDER BY 1, 2, 3
-LIMIT 50

@@ -8,4 +8,3 @@ FROM pg_stat_activity
 WHERE backend_type = 'client backend'
 GROUP BY 1, 2, 3
 ORDER BY 4 DESC, 1, 2, 3
-LIMIT 50

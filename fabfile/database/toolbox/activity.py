@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from fabfile.database import texts, units
+from fabfile.database import planned, texts, units
 from fabfile.database.findings import Table
 from fabfile.database.toolbox import reading
 
@@ -142,10 +142,15 @@ def sentences(sessions: Sequence[Session], environment: str) -> list[str]:
     for each in forest(sessions):
         if each.depth == 0 and each.blocks:
             session = each.session
-            said.append(
+            work = planned.what(session.role, session.application, session.query)
+            who = (
                 f"pid {session.pid} ({texts.plain(session.role)}, {texts.plain(session.application, 40)}) is "
-                f"{session.state}, and {each.blocks} behind it. To end it:"
+                f"{session.state}, and {each.blocks} behind it."
             )
+            if work:
+                said.append(f"{who} It is {work}, which was begun on purpose and ends by itself.")
+                continue
+            said.append(f"{who} To end it:")
             # Where no statement runs there is nothing to cancel.
             more = "" if session.state == "active" else " --terminate"
             said.append(f"  fab db-kill --env {environment} {session.pid}{more}")

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from fabfile.database import texts, units
+from fabfile.database import planned, texts, units
 from fabfile.database.toolbox import reading
 from fabfile.errors import FabError, RefusedError
 
@@ -47,6 +47,11 @@ class Target:
     blocks: int
     query: str
 
+    @property
+    def planned(self) -> str:
+        """What it is when it was begun on purpose and ends by itself, "" otherwise."""
+        return planned.what(self.role, self.application, self.query)
+
     def is_same(self, other: Target | None) -> bool:
         return other is not None and other.backend_start == self.backend_start
 
@@ -60,6 +65,7 @@ class Target:
                 f"application  {texts.plain(self.application, 60) or '-'}",
                 f"state        {self.state or self.backend_type}, statement {units.duration(self.query_seconds)}, "
                 f"transaction {units.duration(self.transaction_seconds)}, blocks {self.blocks}",
+                *((f"work         {self.planned}",) if self.planned else ()),
                 f"statement    {texts.query(self.query, 200) or '-'}",
             )
         )
@@ -72,6 +78,7 @@ class Wish:
     confirm: Callable[[str], bool]
     terminate: bool = False
     even_wraparound: bool = False
+    even_planned: bool = False
     may_ask: bool = False
     environment: str = ""
 
@@ -152,6 +159,11 @@ def _refuse(connection: psycopg.Connection[Any], target: Target, wish: Wish) -> 
         reason = (
             f"is the superuser {texts.plain(target.role)}'s, which only a superuser may end. On the host: "
             f"sudo -u postgres psql -c 'SELECT pg_cancel_backend({pid})'"
+        )
+    elif target.planned and not wish.even_planned:
+        reason = (
+            f"is {target.planned}: it was begun on purpose and ends by itself, and who waits for it fails with it; a "
+            "build of an index that is cut off leaves an invalid one. If that is understood, add --even-planned"
         )
     if reason:
         raise RefusedError(f"Session {pid} {reason}. Nothing was done.")

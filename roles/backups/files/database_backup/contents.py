@@ -40,7 +40,9 @@ WHERE x.contype IN ('c', 'f', 'p', 'u', 'x') AND @own@;
 """
 ABOUT = """
 SELECT json_build_object('database_bytes', pg_database_size(d.datname), 'encoding', pg_encoding_to_char(d.encoding),
-  'lc_collate', d.datcollate, 'lc_ctype', d.datctype, 'server', current_setting('server_version'))
+  'lc_collate', d.datcollate, 'lc_ctype', d.datctype, 'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+  'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''),
+  'server', current_setting('server_version'))
 FROM pg_database d WHERE d.datname = current_database();
 """
 # Counted row by row: what PostgreSQL checked while it restored is checked again by another way.
@@ -51,6 +53,7 @@ FROM pg_constraint x JOIN pg_class c ON c.oid = x.conrelid JOIN pg_namespace n O
 WHERE x.contype = 'c' AND c.relkind = 'r' AND x.convalidated AND @own@
 \\gexec
 """
+# A reference to a partitioned table has a row for each of its partitions too, none of which holds alone.
 BROKEN_REFERENCES = """
 SELECT format('SELECT json_build_array(%L::text, count(*)) FROM ONLY %I.%I child WHERE %s AND NOT EXISTS '
   '(SELECT FROM %s parent WHERE %s)', format('%I on %I.%I', x.conname, n.nspname, c.relname), n.nspname, c.relname,
@@ -61,6 +64,7 @@ CROSS JOIN unnest(x.conkey, x.confkey) AS pair (own, other)
 JOIN pg_attribute a ON a.attrelid = x.conrelid AND a.attnum = pair.own
 JOIN pg_attribute b ON b.attrelid = x.confrelid AND b.attnum = pair.other
 WHERE x.contype = 'f' AND c.relkind = 'r' AND x.convalidated AND @own@
+  AND NOT EXISTS (SELECT FROM pg_constraint whole WHERE whole.oid = x.conparentid AND whole.conrelid = x.conrelid)
 GROUP BY x.oid, x.conname, n.nspname, c.relname, x.confrelid
 \\gexec
 """

@@ -27,9 +27,15 @@ EVENT_TRIGGER = re.compile(r"^\d+; \d+ \d+ EVENT TRIGGER - (?P<name>\S+)")
 BARRED = "SELECT to_json(name::text) FROM pg_available_extension_versions WHERE superuser AND NOT trusted;"
 THERE = "SELECT to_json(pg_get_userbyid(datdba)::text) FROM pg_database WHERE datname = :'name';"
 CREATE = (
-    "CREATE DATABASE :\"name\" TEMPLATE template0 ENCODING :'encoding' LC_COLLATE :'collate' LC_CTYPE :'ctype';\n"
+    "CREATE DATABASE :\"name\" TEMPLATE template0 ENCODING :'encoding' LC_COLLATE :'collate' LC_CTYPE :'ctype'"
+    "@locale@;\n"
     'REVOKE ALL ON DATABASE :"name" FROM PUBLIC;'
 )
+# Who sorts, where it is not the C library: servers from 15 and from 17 on have others.
+PROVIDERS = {
+    "i": " LOCALE_PROVIDER icu ICU_LOCALE :'locale'",
+    "b": " LOCALE_PROVIDER builtin BUILTIN_LOCALE :'locale'",
+}
 DROP = 'DROP DATABASE :"name";'
 OURS = "SELECT to_json(datname::text) FROM pg_database WHERE pg_get_userbyid(datdba) = current_user;"
 
@@ -134,7 +140,8 @@ def _create(session: Session, record: dict[str, Any], into: str, replace: bool) 
     if owners:
         session.ask(DROP, name=into)
     how = {"encoding": record["encoding"], "collate": record["lc_collate"], "ctype": record["lc_ctype"]}
-    session.ask(CREATE, name=into, **how)
+    provider = PROVIDERS.get(record.get("provider", "c"), "")
+    session.ask(CREATE.replace("@locale@", provider), name=into, locale=record.get("locale", ""), **how)
 
 
 def _load(settings: Settings, session: Session, path: str, into: str, keeping: list[int]) -> list[str]:
