@@ -299,14 +299,11 @@ def test_ctrl_c_ends_a_deploy_with_a_sentence_and_nothing_left(ground: Ground, s
 def test_a_release_that_refuses_its_public_name_gets_no_traffic(ground: Ground) -> None:
     """A settings change that the service took and nginx did not: ready by its own word, and a 421 for everybody."""
     (bundle, new), before, settings = new_release(ground), ground.live(), "/etc/shop/shop.env"
-    hosts.output(
-        ground.first,
-        f"cp -a {settings} {settings}.kept && sed -i 's/^SHOP_ALLOWED_HOSTS=.*/SHOP_ALLOWED_HOSTS=elsewhere.example/' {settings}",
-    )
+    edit = "s/^SHOP_ALLOWED_HOSTS=.*/SHOP_ALLOWED_HOSTS=elsewhere.example/"
+    hosts.output(ground.first, f"cp -a {settings} {settings}.kept && sed -i '{edit}' {settings}")
     try:
-        ground.fab.deploy(bundle).ended(
-            3, f"{new} is ready, but no customer would be served", "421", "No traffic was moved"
-        )
+        said = f"{new} is ready, but no customer would be served"
+        ground.fab.deploy(bundle).ended(3, said, "421", "No traffic was moved")
     finally:
         hosts.output(ground.first, f"mv {settings}.kept {settings}")
     assert ground.live() == before
@@ -314,10 +311,11 @@ def test_a_release_that_refuses_its_public_name_gets_no_traffic(ground: Ground) 
 
 
 def test_a_banner_of_the_login_shell_is_not_taken_for_an_answer(ground: Ground) -> None:
-    hosts.output(
-        ground.first,
-        "cp -a /etc/bash.bashrc /root/bashrc.kept && sed -i '1i echo Authorised use only' /etc/bash.bashrc",
+    kept, edit = (
+        "cp -a /etc/bash.bashrc /root/bashrc.kept",
+        "sed -i '1i echo Authorised use only' /etc/bash.bashrc",
     )
+    hosts.output(ground.first, f"{kept} && {edit}")
     try:
         ground.fab.run("status").ended(0, ground.live())
         ground.fab.run("unlock").ended(0, "Nobody held the lease.")
