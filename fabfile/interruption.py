@@ -32,7 +32,9 @@ def in_order() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _handle) for number in SIGNALS}
+    # What is ignored stays so: nohup means it.
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _handle) for number in heeded}
     _state.asked, _state.obeyed, _state.shields = "", False, 0
     try:
         yield

@@ -89,7 +89,12 @@ class Probe:
             self._thread.join(TIMEOUT + 1)
 
     def _watch(self) -> None:
-        connection = _Edge(self.public)
+        try:
+            connection = _Edge(self.public)
+        except OSError as failure:
+            self.fault = _no_authority(self.public, failure)
+            self.seen.requests, self.seen.lost, self.seen.faults = 1, 1, [self.fault]
+            return
         good: float | None = None
         due = time.monotonic()
         while not self._ended.is_set():
@@ -157,10 +162,19 @@ def ask(connection: _Edge, path: str) -> Answer:
 
 def ask_once(public: Public) -> Answer | str:
     """What a customer is answered now, or why there is no answer."""
-    connection = _Edge(public)
+    try:
+        connection = _Edge(public)
+    except OSError as failure:
+        return _no_authority(public, failure)
     try:
         return ask(connection, public.path)
     except (OSError, http.client.HTTPException) as failure:
         return f"{type(failure).__name__}: {failure}"
     finally:
         connection.close()
+
+
+def _no_authority(public: Public, failure: OSError) -> str:
+    return (
+        f"{public.ca}, the authority of the edge's certificate, cannot be read: {failure.strerror or failure}"
+    )

@@ -22,8 +22,8 @@ def maintenance(environment: Environment, on: bool, message: str) -> None:
         done = [name for name in outcomes if name not in missing]
         told = "\n".join(str(value) for value in missing.values())
         raise UnfinishedError(
-            f"{told}\nMaintenance is {'on' if on else 'off'} on {', '.join(done) or 'no host'}, and could not be set "
-            f"on {', '.join(missing)}, which may still answer customers. Type it again when that is back."
+            f"{told}\nmaintenance {words[1]} was set on {', '.join(done) or 'no host'}, and could not be set on "
+            f"{', '.join(missing)}, which may still answer customers. Type it again when that is back."
         )
 
 

@@ -282,6 +282,58 @@ def test_unlock_ends_a_lease_and_stops_the_deploy_that_had_it(ground: Ground) ->
     ground.fab.run("recover").ended(0, f"serves {before}")
 
 
+@pytest.mark.parametrize("step", ["stage", "gate", "bake"])
+def test_ctrl_c_ends_a_deploy_with_a_sentence_and_nothing_left(ground: Ground, step: str) -> None:
+    (bundle, new), before = new_release(ground), ground.live()
+    started = ground.fab.start("deploy", f"--bundle={bundle}", "--bake=20")
+    holding(ground, started, step, new)
+    started.signal(signal.SIGINT)
+    time.sleep(0.3)
+    # Whoever is impatient.
+    started.signal(signal.SIGINT)
+    started.wait().ended(3, "Interrupted by Ctrl-C")
+    assert ground.live() == before
+    assert running(ground.first) <= {before, (slipway(ground.first, "status")["warm"] or {}).get("release")}
+
+
+def test_a_release_that_refuses_its_public_name_gets_no_traffic(ground: Ground) -> None:
+    """A settings change that the service took and nginx did not: ready by its own word, and a 421 for everybody."""
+    (bundle, new), before, settings = new_release(ground), ground.live(), "/etc/shop/shop.env"
+    edit = "s/^SHOP_ALLOWED_HOSTS=.*/SHOP_ALLOWED_HOSTS=elsewhere.example/"
+    hosts.output(ground.first, f"cp -a {settings} {settings}.kept && sed -i '{edit}' {settings}")
+    try:
+        said = f"{new} is ready, but no customer would be served"
+        ground.fab.deploy(bundle).ended(3, said, "421", "No traffic was moved")
+    finally:
+        hosts.output(ground.first, f"mv {settings}.kept {settings}")
+    assert ground.live() == before
+    assert ground.site.get("/api/v1/products").status == 200
+
+
+def test_a_banner_of_the_login_shell_is_not_taken_for_an_answer(ground: Ground) -> None:
+    kept, edit = (
+        "cp -a /etc/bash.bashrc /root/bashrc.kept",
+        "sed -i '1i echo Authorised use only' /etc/bash.bashrc",
+    )
+    hosts.output(ground.first, f"{kept} && {edit}")
+    try:
+        ground.fab.run("status").ended(0, ground.live())
+        ground.fab.run("unlock").ended(0, "Nobody held the lease.")
+        ground.fab.deploy(ground.release()).ended(0, "is live on every app host")
+        ground.fab.run("logs").ended(0)
+    finally:
+        hosts.output(ground.first, "mv /root/bashrc.kept /etc/bash.bashrc")
+
+
+def test_a_locked_environment_keeps_everybody_out_until_it_is_unlocked(ground: Ground) -> None:
+    bundle, before = ground.release(), ground.live()
+    ground.fab.run("lock", "--reason=incident 42").ended(0, "Nobody deploys")
+    ground.fab.deploy(bundle).ended(4, "incident 42", "fab unlock")
+    ground.fab.run("status").ended(0, "incident 42")
+    ground.fab.run("unlock").ended(0, "has ended")
+    assert ground.live() == before
+
+
 STATES = ("staged", "started", "gated", "switched", "settled")
 
 

@@ -191,7 +191,7 @@ def systemctl(units: Units, words: list[str]) -> int:
 def systemd_run(units: Units, words: list[str]) -> int:
     """A transient timer: a process that waits, and then becomes the command. Or a command that is waited for."""
     options = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
-    if "--wait" in options:
+    if "--pipe" in options:
         return builder(words)
     unit = f"{options['--unit']}.timer"
     if alive(units.load(unit).get("pid")):

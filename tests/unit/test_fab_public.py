@@ -16,7 +16,7 @@ import pytest
 from fabfile import deploy, public, rollback
 from fabfile.environment import Public
 from fabfile.errors import FailedError, UnfinishedError
-from fabfile.probe import Probe, Watched
+from fabfile.probe import Probe, Watched, ask_once
 from tests.unit.fake_fleet import R1, R2, R3, FakeRemote
 from tests.unit.test_fab_rollouts import World, world
 
@@ -203,6 +203,15 @@ def test_the_probe_asks_for_what_every_check_applies_to(
     assert (probe.seen.lost > 0) == lost
     assert probe.reached
     assert probe.good != lost
+
+
+def test_an_authority_that_is_not_there_is_told_and_ends_nothing(edge: Public, tmp_path: Path) -> None:
+    missing = replace(edge, ca=tmp_path / "ca.pem")
+    assert "cannot be read: No such file" in str(ask_once(missing))
+    with Probe(missing) as probe:
+        probe._thread.join(10)
+    assert (probe.seen.lost, probe.good) == (1, False)
+    assert "cannot be read" in probe.seen.faults[0]
 
 
 def test_an_environment_that_nobody_here_reaches_is_not_watched(edge: Public) -> None:

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from fabfile import deploy, fleet, recover, rollback
+from fabfile.answers import Answer
 from fabfile.bundle import Bundle
 from fabfile.errors import FabError, FailedError, FencedError, LockedError, UnfinishedError
+from fabfile.migration import applying
+from fabfile.migration.choosing import Wish
 from fabfile.report import Report
 from tests.unit.fake_fleet import R1, R2, R3, R4, FakeHost, FakeRemote, environment_of, serving
 
@@ -28,14 +31,13 @@ class World:
     def __init__(self, hosts: list[FakeHost], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hosts, self.folder = {host.name: host for host in hosts}, folder
         self.environment = environment_of(hosts, folder)
+        self.revisions = [{"id": "1", "kind": "expand"}]
         monkeypatch.setattr(fleet, "Remote", lambda host: FakeRemote(self.hosts[host.name]))
         monkeypatch.setattr(recover, "BUNDLES", folder)
 
     def bundle(self, release: str) -> Bundle:
         path = self.folder / f"shop-{release}.tar.gz"
-        manifest = json.dumps(
-            {"release": release, "files": {}, "schema_revisions": [{"id": "1", "kind": "expand"}]}
-        )
+        manifest = json.dumps({"release": release, "files": {}, "schema_revisions": self.revisions})
         with tarfile.open(path, "w:gz") as archive:
             member = tarfile.TarInfo("manifest.json")
             member.size = len(manifest)
@@ -256,3 +258,45 @@ def test_a_switch_is_never_waited_for_longer_than_somebody_waits_for_it(world: W
             assert words[0] != "verify" or any(word.startswith("--wait=") for word in words)
             if words[0] == "switch":
                 assert sum(waits) <= patience / 2
+
+
+def long_migration(host: FakeHost, seen: list[list[str]]) -> None:
+    """It runs for longer than anybody watches."""
+
+    def unheard(given: list[str], options: dict[str, str], number: int) -> Answer:
+        seen.append([f"{name}={value}" for name, value in options.items()])
+        return Answer("migrate", 3, code="migration-timeout", message="It still runs; it goes on.")
+
+    host._migrate = unheard  # type: ignore[assignment, method-assign]
+
+
+def pending(world: World) -> None:
+    """R2's manifest brings a revision that the database does not have."""
+    chain = [{"id": "1", "kind": "expand"}, {"id": "2", "kind": "expand", "title": "An index"}]
+    for host in world.hosts.values():
+        host.releases[R2] |= {"schema_revisions": chain, "schema_head": "2"}
+
+
+def test_a_migration_is_watched_for_as_long_as_is_asked_and_goes_on(world: World) -> None:
+    seen: list[list[str]] = []
+    pending(world)
+    long_migration(world.hosts["app-1"], seen)
+    wish = Wish(backup=False, timeout=7200.0)
+    with pytest.raises(UnfinishedError, match="it goes on in its unit on app-1") as ended:
+        applying.migrate(world.environment, Report(), wish)
+    assert "timeout=7200" in seen[0]
+    assert "fab migrate --env lab" in str(ended.value)
+    assert world.hosts["app-1"].lease is None
+
+
+def test_a_deploy_whose_migration_nobody_saw_end_says_that_it_goes_on(world: World) -> None:
+    seen: list[list[str]] = []
+    long_migration(world.hosts["app-1"], seen)
+    world.revisions.append({"id": "2", "kind": "expand", "title": "An index"})
+    with pytest.raises(
+        FailedError, match="goes on in its unit on app-1, each revision whole or not at all"
+    ) as failed:
+        world.deploy(R3)
+    assert "timeout=3600" in seen[0]
+    assert "No traffic was moved" in str(failed.value)
+    assert world.live == {R2}

@@ -299,7 +299,7 @@ def test_a_batch_is_performed_in_one_process_until_one_fails(host: Host, slipway
             ["lease", "release", *fence],
         ],
     )
-    assert (code, [answer["exit"] for answer in answers]) == (0, [0] * 5)
+    assert (code, [answer["exit"] for answer in answers]) == (0, [0] * 5), answers
     code, answers = run_batch(
         host, [["verify", OTHER], ["switch", RELEASE, "--expect", "none"], ["stop", RELEASE]]
     )

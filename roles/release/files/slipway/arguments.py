@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from slipway import __version__, backfill_arguments, values
@@ -85,6 +86,13 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     taking = "apply also what takes away from releases before"
     migrating.add_argument("--contract", action="store_true", help=taking)
     migrating.add_argument("--watch", action="store_true", help="only wait for one whose end nobody saw")
+    _traffic_commands(command)
+    marking = command("mark-bad", "never a rollback's target again")
+    marking.add_argument("--reason", type=values.line, metavar="TEXT")
+    marking.add_argument("--clear", action="store_true", help="take the mark away")
+
+
+def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     activating = command("activate", "start a staged release and move traffic to it")
     activating.add_argument(
         "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
@@ -122,9 +130,6 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     stopping.add_argument(
         "--unless-live", action="store_true", help="leave the live one alone without complaint"
     )
-    marking = command("mark-bad", "never a rollback's target again")
-    marking.add_argument("--reason", type=values.line, metavar="TEXT")
-    marking.add_argument("--clear", action="store_true", help="take the mark away")
 
 
 def _as_customers_ask(asking: Parser) -> None:
