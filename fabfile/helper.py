@@ -18,7 +18,10 @@ MAIN = """import unpacked
 
 unpacked.prefer("{package}", "{digest}")
 
+import {package}
 from {package}.cli import main
+
+{package}.DIGEST = "{digest}"
 
 raise SystemExit(main())
 """

@@ -165,7 +165,7 @@ PAIRS = [
     Pair("etc/locale.gen", "de_DE.UTF-8 UTF-8\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/default/locale", "LANG=de_DE.UTF-8\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/hosts", "192.0.2.31\tproduction-db-1\n", on=APP, off=SINGLE),
-    Pair("home/deploy/.ssh/authorized_keys", "engineer@laptop", on=EVERYTHING, off=APP),
+    Pair("etc/ssh/slipway-keys/deploy", "engineer@laptop", on=EVERYTHING, off=APP),
 ]
 
 

@@ -215,7 +215,11 @@ def journalctl(units: Units, words: list[str]) -> int:
     unit = words[words.index("-u") + 1] if "-u" in words else of_unit
     log = units.folder / "logs" / unit if unit else None
     if log is not None and log.exists() and log.stat().st_mtime >= since:
-        print(log.read_text(), end="")
+        lines = log.read_text().splitlines()
+        wanted = int(words[words.index("-n") + 1]) if "-n" in words else len(lines)
+        # As the real one does it: with a beginning and without -r, it is the first lines that it shows.
+        shown = lines[::-1][:wanted] if "-r" in words else lines[:wanted] if since else lines[-wanted:]
+        print("\n".join(shown))
     return 0
 
 

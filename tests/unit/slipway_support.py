@@ -61,6 +61,9 @@ def make_host(folder: Path) -> Host:
         (fake / name).chmod(0o755)
     host = host_at(folder / "host")
     host.ensure_layout()
+    Journal(host.journal, "test").keep_reserve()
+    host.private_server.parent.mkdir(parents=True)
+    host.private_server.write_text("server {\n    listen 127.0.0.1:8443 ssl default_server;\n}\n")
     return host
 
 

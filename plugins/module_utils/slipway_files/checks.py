@@ -67,7 +67,9 @@ def _stage(staging: str, difference: Difference) -> None:
             os.symlink(change.content.decode(), target)
         else:
             _parents(staging, os.path.dirname(change.path))
-            with open(target, "wb") as stream:
+            # Nobody else's until it has its owner and mode: it may be a secret.
+            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "wb") as stream:
                 stream.write(change.content)
         if change.kind != "link":
             if change.owner >= 0 and change.group >= 0:

@@ -7,6 +7,7 @@ import shutil
 
 from ansible.module_utils.slipway_files.compare import Change, Difference
 from ansible.module_utils.slipway_files.errors import HostFilesError
+from ansible.module_utils.slipway_files.folders import Folders
 from ansible.module_utils.slipway_files.manifest import STATE
 
 SUFFIX = ".slipway-new"
@@ -26,6 +27,11 @@ def keep_originals(paths: list[str]) -> None:
 
 def apply(difference: Difference) -> None:
     """Write, rename, give back or remove. A full disk is met before any live file has changed."""
+    with Folders() as folders:
+        _apply(difference, folders)
+
+
+def _apply(difference: Difference, folders: Folders) -> None:
     directories = [change for change in difference.changes if change.kind == "directory"]
     files = [change for change in difference.changes if change.kind != "directory"]
     prepared: list[tuple[str, str]] = []
@@ -33,15 +39,15 @@ def apply(difference: Difference) -> None:
     try:
         for change in directories:
             path = change.path
-            os.makedirs(path, exist_ok=True)
-            _own(change.path, change)
+            _own(folders.opened(path), change)
         for change in files:
             path = change.path
             if change.content_differs:
-                prepared.append((_prepare(change), path))
+                prepared.append((_prepare(change, folders.at(path)), path))
         for path in difference.removed:
+            live = folders.at(path)
             if os.path.lexists(original(path)):
-                prepared.append((_copy(original(path), _beside(path)), path))
+                prepared.append((_copy(original(path), _beside(live)), path))
     except OSError as error:
         for temporary, _ in prepared:
             os.unlink(temporary)
@@ -51,21 +57,20 @@ def apply(difference: Difference) -> None:
         ) from error
     for change in files:
         if not change.content_differs:
-            _own(change.path, change)
+            _own_in_place(folders.at(change.path), change)
     for temporary, path in prepared:
-        os.rename(temporary, path)
+        os.rename(temporary, folders.at(path))
     for path in difference.removed:
         if not os.path.lexists(original(path)):
-            os.unlink(path)
+            os.unlink(folders.at(path))
     for folder in {
         os.path.dirname(path) for path in [*(change.path for change in files), *difference.removed]
     }:
-        _sync(folder)
+        os.fsync(folders.opened(folder))
 
 
-def _prepare(change: Change) -> str:
-    os.makedirs(os.path.dirname(change.path), mode=0o755, exist_ok=True)
-    temporary = _beside(change.path)
+def _prepare(change: Change, live: str) -> str:
+    temporary = _beside(live)
     if change.kind == "link":
         os.symlink(change.content.decode(), temporary)
         return temporary
@@ -74,8 +79,8 @@ def _prepare(change: Change) -> str:
         try:
             stream.write(change.content)
             stream.flush()
+            _own(stream.fileno(), change)
             os.fsync(stream.fileno())
-            _own(temporary, change)
         except OSError:
             os.unlink(temporary)
             raise
@@ -91,9 +96,17 @@ def _beside(path: str) -> str:
     return temporary
 
 
-def _own(path: str, change: Change) -> None:
-    os.chown(path, change.owner, change.group, follow_symlinks=False)
-    os.chmod(path, change.mode)
+def _own(handle: int, change: Change) -> None:
+    os.fchown(handle, change.owner, change.group)
+    os.fchmod(handle, change.mode)
+
+
+def _own_in_place(path: str, change: Change) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        _own(handle, change)
+    finally:
+        os.close(handle)
 
 
 def forget_originals(paths: list[str]) -> None:

@@ -159,9 +159,7 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     )
     draining = commands.add_parser("drain", parents=[fenced], help="take no new connections from the edge")
     port = values.number(1, 65535, "port")
-    draining.add_argument(
-        "--port", type=port, default=8443, metavar="N", help="the private port (default 8443)"
-    )
+    draining.add_argument("--port", type=port, metavar="N", help="the private port; nginx's own by default")
     commands.add_parser("undrain", parents=[fenced], help="take them again")
     backfilling = commands.add_parser("backfill", parents=[fenced], help="change many rows, in batches")
     backfill_arguments.arguments(backfilling)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from slipway import batch, commands, output
 from slipway.arguments import parser
-from slipway.errors import SlipwayError
+from slipway.errors import RefusedError, SlipwayError
 from slipway.host import Host
 from slipway.session import check_root
 
+NO_VALUE = re.compile(r"--[a-z0-9-]+=--")
 # A batch has many commands, and to make the parser takes longer than most of them.
 _parser = functools.cache(parser)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
+    # argparse takes `--` out of what an option is given, too, and leaves it with nothing.
+    if any(word == "--" or NO_VALUE.fullmatch(word) for word in words):
+        raise RefusedError("usage", "-- is no value of an argument.", "`slipway --help` shows how it is used.")
     arguments = _parser().parse_args(words)
     commands.check(arguments)
     return arguments

@@ -30,6 +30,7 @@ table inet {table} {{
 }}
 """
 LISTEN = "0A"
+SETTINGS_BYTES = 64 * 1024
 
 
 def read(host: Host) -> dict[str, Any] | None:
@@ -44,9 +45,33 @@ def read(host: Host) -> dict[str, Any] | None:
     return {"since": facts.get("since"), "port": facts.get("port"), "refusing": _nft(host, "list", TABLE).ok}
 
 
-def drain(session: Session, port: int) -> Report:
-    """port: the private one, by which the edge reaches this host."""
+def private_port(host: Host) -> int | None:
+    """The one by which the edge reaches this host, as nginx is told; None where there is no edge before it."""
+    try:
+        with host.private_server.open("rb") as stream:
+            text = stream.read(SETTINGS_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    for line in text.splitlines():
+        words = line.strip().removesuffix(";").split()
+        if words[:1] == ["listen"] and (port := words[1].rpartition(":")[2]).isdecimal():
+            return int(port)
+    return None
+
+
+def drain(session: Session, asked: int | None) -> Report:
+    """asked: the private port, if the caller says; no other port is ever closed, sshd's above all."""
     host = session.host
+    port = private_port(host)
+    if port is None or asked not in (None, port):
+        told = (
+            f"nginx serves an edge on port {port}" if port else f"{host.private_server} names no private port"
+        )
+        raise RefusedError(
+            "not-listening",
+            f"This host has no edge before it on port {asked or 'of its own'}: {told}.",
+            "`slipway maintenance on` answers for the service.",
+        )
     found = read(host)
     as_asked = found is not None and found["refusing"] and found["port"] == port
     if as_asked and not session.journal.broken_off("drain"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -48,6 +49,23 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def sync_disk_of(path: Path) -> None:
+    """Flushes the disk that path is on, and no other."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def free_inodes(path: Path) -> int | None:
+    """None where the file system does not count them."""
+    found = os.statvfs(path)
+    return found.f_favail if found.f_files else None
 
 
 def tree_size(path: Path) -> int:

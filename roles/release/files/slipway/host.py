@@ -96,6 +96,11 @@ class Host:
         return self.path(f"/srv/{APP}/maintenance")
 
     @property
+    def private_server(self) -> Path:
+        """nginx's server for the edge, where there is one."""
+        return self.path("/etc/nginx/conf.d/app.conf")
+
+    @property
     def access_log(self) -> Path:
         return self.path("/var/log/nginx/access.log")
 

@@ -21,13 +21,25 @@ def start(session: Session, release: str) -> Report:
     if state.running and not session.journal.broken_off("start"):
         result = {"release": release, "unit": asdict(state)}
         return Report(False, result, f"Release {release} is already running; nothing was changed.")
-    with session.journal.step("start", release):
+    with session.journal.step("start", release) as outcome:
+        outcome.update(ended=_make_room(session, release))
         began = time.time()
         started = session.systemd.start(unit)
         if not started.ok:
             raise _start_failed(session, release, started.tail(3) or "no answer in time", began)
         result = {"release": release, "unit": asdict(session.systemd.state(unit))}
     return Report(True, result, f"Release {release} was started.")
+
+
+def _make_room(session: Session, release: str) -> list[str]:
+    """Ends what is neither live nor this one: connections and memory are there for two. Returns their ids."""
+    staying = {release, releases.live(session.host)}
+    states = session.systemd.instances(())
+    ended = sorted(name for name, state in states.items() if not state.idle and name not in staying)
+    for name in ended:
+        session.systemd.stop(session.host.unit(name))
+        warm.forget(session, name)
+    return ended
 
 
 def _start_failed(session: Session, release: str, said: str, began: float) -> StepError:

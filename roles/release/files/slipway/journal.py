@@ -8,12 +8,13 @@ A line torn by a power cut is kept, and reported by every reader.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from slipway.journal_reading import Reading
 
 SCHEMA = 1
 TAIL_BYTES = 1 << 20
+RESERVE_BYTES = 1 << 18
 # Enough for the last line as a rule; _tail reads on when it is not.
 LAST_BYTES = 1 << 14
 
@@ -109,14 +111,44 @@ class Journal:
             "error": error,
             "details": details,
         }
+        told = {name: value for name, value in entry.items() if value is not None}
         try:
-            self._append([{name: value for name, value in entry.items() if value is not None}])
+            try:
+                self._append([told])
+            except OSError as failure:
+                if not self._free_reserve(failure):
+                    raise
+                self._append([told])
         except OSError as failure:
             raise StepError(
                 "journal-write",
                 f"{self.path} could not be written: {failure}. Nothing is done that is not journaled, so this "
                 f"ended here. Make room (`df -h {self.path.parent}`) and type: slipway recover",
             ) from failure
+
+    @property
+    def reserve(self) -> Path:
+        return self.path.with_name("reserve")
+
+    def keep_reserve(self) -> None:
+        """Room for some hundred records on a disk that is full: a rollback is what it is needed for then."""
+        if self.reserve.exists():
+            return
+        with suppress(OSError):
+            descriptor = os.open(self.reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+            except OSError:
+                self.reserve.unlink()
+            finally:
+                os.close(descriptor)
+
+    def _free_reserve(self, failure: OSError) -> bool:
+        """Whether there was one to give up for this failure."""
+        if failure.errno not in (errno.ENOSPC, errno.EDQUOT) or not self.reserve.exists():
+            return False
+        self.reserve.unlink()
+        return True
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)

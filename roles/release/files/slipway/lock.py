@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,12 @@ def held(path: Path, command: str, who: str, wait: float = 0.0) -> Iterator[int]
     try:
         _acquire(descriptor, wait)
         holder = {"pid": os.getpid(), "command": command, "since": utc_now(), "who": who}
-        _write(descriptor, json.dumps(holder).encode())
+        # Who holds it is a courtesy: a full disk must not stop a rollback.
+        with suppress(OSError):
+            _write(descriptor, json.dumps(holder).encode())
         yield descriptor
-        _write(descriptor, b"")
+        with suppress(OSError):
+            _write(descriptor, b"")
     finally:
         os.close(descriptor)
 

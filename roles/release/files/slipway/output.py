@@ -140,6 +140,5 @@ def _problems(result: dict[str, Any]) -> list[str]:
     found += [f"half-built: {name}; the next stage sweeps it" for name in result["half_built"]]
     found += [f"left behind: {name}; the next stage sweeps it" for name in result["leftovers"]]
     found += [f"torn line in the journal: {text[:60]!r}" for text in result["journal_torn"]]
-    if result["live"] and result["live"]["problem"]:
-        found.append(result["live"]["problem"])
+    found += result["damaged"].values()
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from slipway.errors import RefusedError, StepError
@@ -16,10 +17,18 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Release:
-    """A release's directory. manifest is None when it is half-built: manifest.json is written last."""
+    """A release's directory. manifest is None when it is half-built: manifest.json is written last.
+
+    problem: why a manifest that is there cannot be read; then manifest is None too. Empty otherwise.
+    """
 
     id: str
     manifest: dict[str, Any] | None
+    problem: str = ""
+
+    @property
+    def half_built(self) -> bool:
+        return self.manifest is None and not self.problem
 
 
 def installed(host: Host) -> list[Release]:
@@ -36,18 +45,35 @@ def find(host: Host, release: str) -> Release:
         manifest = json.loads(path.read_bytes())
     except FileNotFoundError:
         return Release(release, None)
-    except ValueError:
-        raise StepError(
-            "manifest-damaged",
-            f"{path} is not JSON any more. It was written whole, so the disk or a hand changed it. "
-            f"If {release} is not live, remove {path} and stage the release again.",
-        ) from None
-    return Release(release, manifest)
+    except (ValueError, RecursionError):
+        return _damaged(release, path, "is not JSON any more")
+    except OSError as failure:
+        return _damaged(release, path, f"cannot be read ({failure.strerror})")
+    return (
+        Release(release, manifest) if isinstance(manifest, dict) else _damaged(release, path, "is no object")
+    )
+
+
+def _damaged(release: str, path: Path, what: str) -> Release:
+    """One release's damage is told, and never in the way of what is done with the others."""
+    return Release(
+        release,
+        None,
+        f"{path} {what}. It was written whole, so the disk or a hand changed it. "
+        f"If {release} is not live, remove {path} and stage the release again.",
+    )
+
+
+def refuse_damaged(found: Release) -> None:
+    if found.problem:
+        raise StepError("manifest-damaged", found.problem, release=found.id)
 
 
 def require_staged(host: Host, release: str) -> dict[str, Any]:
     """The manifest of a complete release. Raises RefusedError when it is absent or half-built."""
-    found = find(host, release).manifest
+    there = find(host, release)
+    refuse_damaged(there)
+    found = there.manifest
     if found is None:
         state = "only half-built" if host.release(release).exists() else "not"
         raise RefusedError(

@@ -89,6 +89,7 @@ def _prepared(host: Host, command: str) -> Iterator[None]:
     # Readable by the app and writable by root alone, whatever the caller's umask.
     os.umask(0o022)
     host.ensure_layout()
+    Journal(host.journal, caller()).keep_reserve()
     handlers = {number: signal.signal(number, _interrupt) for number in ENDING}
     try:
         yield

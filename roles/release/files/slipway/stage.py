@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway import bundle_archive, environment, releases
 from slipway.errors import RefusedError, StepError
-from slipway.files import fsync_directory, remove, write_atomically
+from slipway.files import free_inodes, fsync_directory, remove, sync_disk_of, tree_size, write_atomically
 from slipway.host import Host
 from slipway.journal import utc_now
 from slipway.manifest import SHA256, Manifest
@@ -19,6 +19,8 @@ from slipway.session import Report, Session
 
 # Of the files in the bundle. Measured: the copy received, the files unpacked, 3.5 times as much installed.
 SPACE_FACTOR = 6
+# Of a wheel as it is installed, compiled files too.
+INODES_A_WHEEL = 300
 # What nginx reaches through `current`: the service, and its metrics.
 SOCKETS = ("http.sock", "metrics.sock")
 
@@ -57,7 +59,9 @@ def stage(session: Session, bundle: str, sha256: str, expected: str | None = Non
 def _stage(session: Session, bundle: Bundle) -> Report:
     host, release, sha256 = session.host, bundle.manifest.release, bundle.sha256
     result = {"release": release, "path": str(host.release(release)), "bundle_sha256": sha256}
-    present = releases.find(host, release).manifest
+    there = releases.find(host, release)
+    releases.refuse_damaged(there)
+    present = there.manifest
     if present is not None:
         if present.get("bundle_sha256") == sha256:
             return _finish(session, release, result)
@@ -107,7 +111,7 @@ def _build(session: Session, bundle: Bundle) -> None:
             for name in SOCKETS:
                 (directory / name).symlink_to(host.runtime_socket(release, name))
             # All files of the environment must be on the disk before the one that says they are.
-            os.sync()
+            sync_disk_of(host.releases)
             facts = {"bundle_sha256": bundle.sha256, "staged_at": utc_now(), "python": host.python_version()}
             content = json.dumps({**manifest.raw, **facts}, indent=2, sort_keys=True) + "\n"
             write_atomically(directory / releases.MANIFEST, content.encode())
@@ -122,15 +126,19 @@ def _build(session: Session, bundle: Bundle) -> None:
 def sweep(session: Session) -> list[str]:
     """Removes what a killed run left: half-built releases, unpacked bundles, cut uploads. Returns paths."""
     host = session.host
-    leftovers = stage_leftovers(host)
-    leftovers += [host.release(name) for name in half_built(host) if name != releases.live(host)]
-    if leftovers:
-        names = [str(path.relative_to(host.root)) for path in leftovers]
+    found = leftovers(host)
+    names = [str(path.relative_to(host.root)) for path in found]
+    if found:
         with session.journal.step("sweep", removed=names):
-            for path in leftovers:
+            for path in found:
                 remove(path)
-        return names
-    return []
+    return names
+
+
+def leftovers(host: Host) -> list[Path]:
+    """All that a sweep removes."""
+    live = releases.live(host)
+    return stage_leftovers(host) + [host.release(name) for name in half_built(host) if name != live]
 
 
 def stage_leftovers(host: Host) -> list[Path]:
@@ -140,7 +148,7 @@ def stage_leftovers(host: Host) -> list[Path]:
 
 
 def half_built(host: Host) -> list[str]:
-    return [found.id for found in releases.installed(host) if found.manifest is None]
+    return [found.id for found in releases.installed(host) if found.half_built]
 
 
 def _check_release(expected: str | None, manifest: Manifest) -> None:
@@ -155,8 +163,10 @@ def _check_release(expected: str | None, manifest: Manifest) -> None:
 
 def _check_space(host: Host, manifest: Manifest) -> int:
     needed = SPACE_FACTOR * sum(size for _, size in manifest.files.values())
+    # What a killed run left is swept before anything is written.
+    freed = sum(tree_size(path) for path in leftovers(host) if path.is_relative_to(host.releases.parent))
     for path in (host.releases, host.incoming):
-        free = host.free_bytes(path)
+        free = host.free_bytes(path) + (freed if path == host.releases else 0)
         if free < needed:
             raise RefusedError(
                 "disk-space",
@@ -166,4 +176,13 @@ def _check_space(host: Host, manifest: Manifest) -> int:
                 free=free,
                 path=str(path),
             )
+    inodes, left = INODES_A_WHEEL * len(manifest.files), free_inodes(host.releases)
+    if left is not None and left < inodes:
+        raise RefusedError(
+            "disk-inodes",
+            f"Release {manifest.release} needs some {inodes} inodes for its files, {host.releases} has {left}.",
+            f"Remove old releases (slipway prune), or find many small files: du --inodes -x {host.releases.parent}",
+            needed=inodes,
+            free=left,
+        )
     return needed

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import slipway
 from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate, releases, warm
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
@@ -31,6 +32,7 @@ def status(session: Session) -> Report:
     reading = session.journal.read()
     kept_warm = warm.read(host)
     result = {
+        "program": {"version": slipway.__version__, "digest": slipway.DIGEST},
         "live": _live(session, live, states) if live else None,
         "previous": reading.before(live) if live else None,
         "before": came_before(reading, live) if live else [],
@@ -39,7 +41,8 @@ def status(session: Session) -> Report:
         if kept_warm
         else None,
         "releases": [_state(host, found, live, states.get(found.id)) for found in reversed(installed)],
-        "half_built": [found.id for found in installed if found.manifest is None],
+        "half_built": [found.id for found in installed if found.half_built],
+        "damaged": {found.id: found.problem for found in installed if found.problem},
         "leftovers": [str(path) for path in stage_leftovers(host)],
         "time": utc_now(),
         "free_bytes": host.free_bytes(host.releases),
@@ -57,17 +60,15 @@ def status(session: Session) -> Report:
 
 
 def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str, Any]:
-    try:
-        facts = releases.find(session.host, live).manifest or {}
-    except SlipwayError as failure:
-        facts = {"problem": failure.message}
+    found = releases.find(session.host, live)
+    facts = found.manifest or {}
     answer = gate.probe(session.host.current / "http.sock")
     return {
         "release": live,
         **{name: facts.get(name) for name in FACTS},
         "packages": packages(facts.get("files") or {}),
         "schema_applied": answer.schema,
-        "problem": facts.get("problem"),
+        "problem": found.problem or None,
         "unit": asdict(states[live]) if live in states else None,
         "socket": {
             "ready": answer.ready(live),
@@ -137,10 +138,12 @@ def _state(host: Host, found: Release, live: str | None, unit: UnitState | None)
     """One word for where a release stands, and the facts behind it."""
     bad, verified = (marks.read(host, found.id, mark) for mark in (marks.BAD, marks.VERIFIED))
     until = warm.until(host, found.id) if unit and unit.running and found.id != live else None
-    if found.manifest is None:
+    if found.half_built:
         word = "half-built"
     elif found.id == live:
         word = "live"
+    elif found.problem:
+        word = "damaged"
     elif bad is not None:
         word = "bad"
     elif until is not None:

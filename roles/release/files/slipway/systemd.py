@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slipway.errors import StepError
+from slipway.files import fsync_directory
 from slipway.host import APP, RELEASE_ID, Host
 from slipway.processes import Outcome, run
 
@@ -135,6 +136,10 @@ class Systemd:
                 "timer-failed", f"systemd-run could not set the timer {name}: {outcome.tail(3)}", unit=name
             )
 
+    def end_waiting_stop(self, release: str) -> None:
+        """The timer has fired and its slipway waits for the lock: it must not stop what is about to be used."""
+        self._systemctl("stop", "--", TIMER.format(release).replace(".timer", ".service"))
+
     def forget_timer(self, release: str) -> None:
         """Ends the wait; that it has just ended by itself, and the timer is gone, is as good."""
         outcome = self._systemctl("stop", "--", TIMER.format(release))
@@ -155,9 +160,17 @@ class Systemd:
 
     def enable(self, unit: str) -> None:
         self._change("enable", unit, *UNREAD)
+        self._flush_boot_link(unit)
 
     def disable(self, unit: str) -> None:
         self._change("disable", unit, *UNREAD)
+        self._flush_boot_link(unit)
+
+    def _flush_boot_link(self, unit: str) -> None:
+        """What starts at boot is on the disk before `current` is: they may be on two disks."""
+        folder = self.host.boot_link(unit).parent
+        if folder.is_dir():
+            fsync_directory(folder)
 
     def _change(self, verb: str, unit: str, *options: str) -> None:
         outcome = self._systemctl(verb, *options, "--", unit, seconds=CHANGE_SECONDS)
@@ -167,20 +180,21 @@ class Systemd:
 
     def output(self, unit: str, since: float, lines: int = 2000) -> list[str]:
         """What the unit's own processes said since then (seconds since 1970), without systemd's lines about it."""
-        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-n", str(lines)]
-        command += [f"--since=@{since:.6f}", f"_SYSTEMD_UNIT={unit}"]
-        run([self.host.journalctl, "--sync"], QUERY_SECONDS)
-        outcome = run(command, QUERY_SECONDS)
-        return outcome.output.splitlines()[-lines:] if outcome.ok else []
+        outcome = self._last(lines, f"--since=@{since:.6f}", f"_SYSTEMD_UNIT={unit}")
+        return _forward(outcome, lines) if outcome.ok else []
 
     def journal(self, unit: str, since: float | None = None, lines: int = 50) -> list[str]:
         """The last lines of the unit's journal. since: seconds since 1970, to leave out earlier runs."""
-        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-u", unit]
-        # With both, journalctl shows the first lines since then.
-        command += ["-n", str(lines)] if since is None else [f"--since=@{int(since)}"]
+        outcome = self._last(lines, "-u", unit, *([] if since is None else [f"--since=@{int(since)}"]))
+        return _forward(outcome, lines) if outcome.ok else [f"journalctl failed: {outcome.tail(3)}"]
+
+    def _last(self, lines: int, *which: str) -> Outcome:
+        """The newest lines first: without -r, journalctl gives the first ones when it is told since when."""
         # What a unit said last may not be written yet when it has just ended.
         run([self.host.journalctl, "--sync"], QUERY_SECONDS)
-        outcome = run(command, QUERY_SECONDS)
-        return (
-            outcome.output.splitlines()[-lines:] if outcome.ok else [f"journalctl failed: {outcome.tail(3)}"]
-        )
+        command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-r", "-n", str(lines)]
+        return run([*command, *which], QUERY_SECONDS)
+
+
+def _forward(outcome: Outcome, lines: int) -> list[str]:
+    return outcome.output.splitlines()[:lines][::-1]

@@ -62,6 +62,7 @@ def hold(session: Session, release: str) -> None:
     """Gives a warm release that is about to be used again time enough for it."""
     found = read(session.host)
     if found and found.release == release and found.remaining < RESERVE_SECONDS:
+        session.systemd.end_waiting_stop(release)
         keep(session, release, RESERVE_SECONDS)
 
 
