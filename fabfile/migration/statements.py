@@ -66,7 +66,7 @@ def unknown(sql: str) -> str:
 def sent_together(sql: str) -> list[str]:
     """What is sent to the server at once and holds more than one statement, which it refuses."""
     pieces = f"\n{sql}".split(f"\n{STATEMENT}\n")[1:]
-    return [piece.strip() for piece in pieces if len(parse_sql(piece)) > 1]
+    return [piece.strip() for piece in pieces if len(parse_sql(piece) or ()) > 1]
 
 
 def hides_rows(sql: str) -> list[str]:
@@ -74,9 +74,9 @@ def hides_rows(sql: str) -> list[str]:
     switched = (Sub.AT_EnableRowSecurity, Sub.AT_ForceRowSecurity)
     return [
         _name(raw.stmt.relation)
-        for raw in parse_sql(sql)
+        for raw in parse_sql(sql) or ()
         if isinstance(raw.stmt, ast.AlterTableStmt)
-        and any(part.subtype in switched for part in raw.stmt.cmds)
+        and any(part.subtype in switched for part in raw.stmt.cmds or ())
     ]
 
 
