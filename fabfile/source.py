@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fabfile.errors import BuildError
+
+# What Alembic takes, and its table's column holds.
+REVISION_ID = re.compile(r"[A-Za-z0-9_.]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,21 @@ def schema_revisions(service: Path) -> list[dict[str, str]]:
     folder = service / "migrations" / "versions"
     parents: dict[str, set[str]] = {}
     facts: dict[str, dict[str, str]] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.glob("*.py")):
         names = _module_values(path)
         title = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
         for revision in _texts(names.get("revision"), path):
+            if not REVISION_ID.fullmatch(revision):
+                raise BuildError(
+                    f"{path} has the revision id {revision!r}; the database keeps 32 letters, digits, _ and . of it at "
+                    "most. Give it such an id, and whatever follows it the same as its down_revision."
+                )
+            if revision in files:
+                raise BuildError(
+                    f"{path} and {files[revision]} have the same revision id {revision}. Give one of them another."
+                )
+            files[revision] = path
             parents[revision] = _texts(names.get("down_revision"), path)
             kind = "".join(_texts(names.get("kind"), path)) or "contract"
             facts[revision] = {"id": revision, "kind": kind, "title": title}

@@ -11,6 +11,7 @@ from typing import Any
 
 from fabfile.errors import FabError
 from fabfile.migration import statements
+from fabfile.migration.statements import Effect
 from fabfile.schema import Revision
 
 # What squawk is not asked, and why.
@@ -35,6 +36,11 @@ CONTRACTS_MAY = frozenset(
     )
 )
 CHANGES_ROWS = "changes-rows"
+ASKS_DATABASE = "asks-the-database"
+SEVERAL_STATEMENTS = "several-statements-at-once"
+HIDES_ROWS = "row-level-security"
+TWO_TABLES = "locks-several-tables"
+LONGEST_SHOWN = 160
 OLDEST_SERVER = "14.0"
 
 
@@ -50,12 +56,23 @@ class Problem:
 
 def problems(revision: Revision, sql: str) -> list[Problem]:
     """What is wrong with a revision for a database in use. Raises FabError when squawk cannot be run."""
+    if reason := statements.unknown(sql):
+        return [
+            Problem(
+                revision.id,
+                ASKS_DATABASE,
+                f"It asks the database while it is applied, so what it sends cannot be shown or judged ({reason}). "
+                "Write it without, for example with ADD COLUMN IF NOT EXISTS.",
+            )
+        ]
     found = [
         Problem(revision.id, one["rule_name"], _sentence(one), one["line"] + 1)
         for one in _squawk(sql)
         if not (revision.kind != "expand" and one["rule_name"] in CONTRACTS_MAY)
     ]
-    for effect in statements.effects(sql):
+    effects = statements.effects(sql)
+    found += _beyond_squawk(revision, sql, effects)
+    for effect in effects:
         if effect.effect == statements.CHANGES_ROWS:
             found.append(
                 Problem(
@@ -65,6 +82,38 @@ def problems(revision: Revision, sql: str) -> list[Problem]:
                     "end. Declare a backfill instead: shop backfill.",
                 )
             )
+    return found
+
+
+def _beyond_squawk(revision: Revision, sql: str, effects: list[Effect]) -> list[Problem]:
+    found = [
+        Problem(
+            revision.id,
+            SEVERAL_STATEMENTS,
+            "One op.execute holds several statements, and the server takes one at a time: the revision would fail "
+            f"while it is applied. Write an op.execute for each: {' '.join(piece.split())[:LONGEST_SHOWN]}",
+        )
+        for piece in statements.sent_together(sql)
+    ]
+    found += [
+        Problem(
+            revision.id,
+            HIDES_ROWS,
+            f"It switches row-level security on for {table}: from then on the backups' role cannot read it, and every "
+            "dump fails. Let that role bypass it first: ALTER ROLE slipway_backup BYPASSRLS.",
+        )
+        for table in statements.hides_rows(sql)
+    ]
+    locked = dict.fromkeys(effect.table for effect in effects if effect.lock == statements.ALL)
+    if len(locked) > 1:
+        found.append(
+            Problem(
+                revision.id,
+                TWO_TABLES,
+                f"It locks {', '.join(locked)} against everybody in one transaction: with a session that holds one of "
+                "them and wants the other it deadlocks. Split it into a revision for each table.",
+            )
+        )
     return found
 
 

@@ -26,6 +26,9 @@ ORDER = (NONE, ROW, MAINTAIN, SHARE, WRITERS, ALL)
 SCANS, REWRITES, CHANGES_ROWS, HIDDEN = "scans", "rewrites", "changes rows", "hidden"
 # Alembic's and the shop's own books, which every migration writes.
 BOOKS = ("alembic_version", "schema_changes")
+# What a release's own code writes into the SQL it shows: before each statement that it sends by itself, and before
+# the reason why it can show none.
+STATEMENT, UNKNOWN = "-- statement", "-- unknown: "
 
 Sub = enums.AlterTableType
 _ALTER: dict[Any, tuple[str, str]] = {
@@ -55,8 +58,32 @@ class Effect:
     effect: str = ""
 
 
+def unknown(sql: str) -> str:
+    """Why a revision cannot show its SQL, "" when it does."""
+    return sql.removeprefix(UNKNOWN) if sql.startswith(UNKNOWN) else ""
+
+
+def sent_together(sql: str) -> list[str]:
+    """What is sent to the server at once and holds more than one statement, which it refuses."""
+    pieces = f"\n{sql}".split(f"\n{STATEMENT}\n")[1:]
+    return [piece.strip() for piece in pieces if len(parse_sql(piece) or ()) > 1]
+
+
+def hides_rows(sql: str) -> list[str]:
+    """The tables on which row-level security is switched on."""
+    switched = (Sub.AT_EnableRowSecurity, Sub.AT_ForceRowSecurity)
+    return [
+        _name(raw.stmt.relation)
+        for raw in parse_sql(sql) or ()
+        if isinstance(raw.stmt, ast.AlterTableStmt)
+        and any(part.subtype in switched for part in raw.stmt.cmds or ())
+    ]
+
+
 def effects(sql: str) -> list[Effect]:
     """The locks of each statement, those on tables that the same text creates left out. Raises RefusedError."""
+    if reason := unknown(sql):
+        return [Effect(f"it asks the database ({reason})", "(a block of code)", NONE, HIDDEN)]
     try:
         parsed = parse_sql(sql)
     except ParseError as failure:

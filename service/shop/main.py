@@ -14,11 +14,11 @@ from shop.core import health, openapi
 from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, announce, load_settings
 from shop.core.database import open_resources
-from shop.core.edge import BodyLimit, CrossOrigin, TrustedHosts
+from shop.core.edge import BodyLimit, CrossOrigin, Head, TrustedHosts
 from shop.core.errors import Constraints, register_error_handlers
 from shop.core.health import Readiness
 from shop.core.logging import configure_logging
-from shop.core.middleware import RequestMiddleware
+from shop.core.middleware import LastResort, RequestMiddleware
 from shop.core.schema import Revisions
 from shop.core.telemetry import reported, require_what_is_set, telemetry_config, tracer_provider
 from shop.operations import include_routers, observed
@@ -50,6 +50,8 @@ def middleware(settings: Settings) -> list[Middleware]:
         Middleware(RequestMiddleware, release=settings.release),
         Middleware(TrustedHosts, hosts=settings.allowed_hosts),
         *([cross_origin] if settings.cors_origins else []),
+        Middleware(LastResort),
+        Middleware(Head),
         Middleware(BodyLimit, largest=settings.max_body_bytes),
     ]
 

@@ -66,7 +66,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_its_id(
 async def test_a_method_that_is_not_supported_is_told_which_are(client: httpx2.AsyncClient) -> None:
     response = await client.delete("/api/v1/products")
     assert response.status_code == 405
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,11 @@ def test_a_wheel_with_other_bytes_than_locked_is_refused(project: Project) -> No
         ({}, "no migration"),
         ({"a.py": ("0001", None), "b.py": ("0002", None)}, "2 heads"),
         ({"a.py": ("0002", "0001")}, "follows 0001, which is not there"),
+        ({"a.py": ("2026_11_23_add_customer_preferences_probe", None)}, "a.py has the revision id"),
+        ({"a.py": ("it is", None)}, "keeps 32 letters"),
+        ({"a.py": ("it's", None)}, "keeps 32 letters"),
+        ({"a.py": ("", None)}, "keeps 32 letters"),
+        ({"a.py": ("0001", None), "b.py": ("0001", None)}, "have the same revision id 0001"),
     ],
 )
 def test_the_schema_head_must_be_one(

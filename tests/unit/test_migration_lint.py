@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fabfile.errors import RefusedError
-from fabfile.migration import lint, planning, waivers
+from fabfile.migration import lint, planning, statements, waivers
 from fabfile.migration.lint import Problem
 from fabfile.migration.planning import Plan, TableInUse
 from fabfile.migration.waivers import Waiver
@@ -116,3 +116,34 @@ def test_a_plan_says_locks_sizes_findings_and_who_is_in_the_way() -> None:
     assert "\x1b" not in text
     assert not plan.is_clean
     assert '"lock": "ACCESS EXCLUSIVE"' in plan.as_json()
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("-- unknown: NoInspectionAvailable: no connection", "asks-the-database"),
+        (
+            "-- statement\nUPDATE a SET b = 1 WHERE c; UPDATE a SET b = 2 WHERE d;;\n",
+            "several-statements-at-once",
+        ),
+        ("ALTER TABLE orders ENABLE ROW LEVEL SECURITY;", "row-level-security"),
+        ("ALTER TABLE a ADD COLUMN x text; ALTER TABLE b ADD COLUMN y text;", "locks-several-tables"),
+    ],
+)
+def test_what_fails_or_harms_only_once_it_is_applied_is_found_before(sql: str, rule: str) -> None:
+    assert rule in {problem.rule for problem in lint.problems(Revision("r1", "expand", "t"), sql)}
+
+
+def test_statements_that_are_sent_one_by_one_are_fine_and_so_is_a_block_of_code() -> None:
+    sql = "-- statement\nSELECT 1;\n\n-- statement\nDO $$ BEGIN PERFORM 1; PERFORM 2; END $$;\n"
+    assert statements.sent_together(sql) == []
+
+
+def test_a_revision_that_shows_nothing_is_named_and_the_others_are_judged() -> None:
+    chain = [Revision("r1", "expand", "asks"), Revision("r2", "expand", "adds")]
+    sql = {"r1": "-- unknown: AttributeError: no connection", "r2": "ALTER TABLE products ADD COLUMN x text;"}
+    steps, _ = planning.judged(chain, chain, [], sql, [])
+    assert [[problem.rule for problem in step.problems] for step in steps] == [["asks-the-database"], []]
+    assert steps[1].lock == "ACCESS EXCLUSIVE"
+    applied, _ = planning.judged(chain, chain[1:], [], sql, [])
+    assert [step.revision.id for step in applied] == ["r2"]

@@ -12,7 +12,7 @@ from shop.accounts import service
 from shop.accounts.schemas import AccountCreate, AccountPage, AccountRead, AccountUpdate
 from shop.core.database import resources_of
 from shop.core.errors import Problem
-from shop.core.etag import require_match, version_tag
+from shop.core.etag import conditional, header, require_match, version_tag
 from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.principal import CurrentUser
@@ -55,10 +55,20 @@ async def create_account(request: Request, principal: CurrentUser, account: Acco
     return _answer(created, 201, {"Location": f"{PATH}/{created.id}"})
 
 
-@router.get("/{account_id}", response_model=AccountRead, responses={404: {"model": Problem}})
+@router.get(
+    "/{account_id}",
+    response_model=AccountRead,
+    responses={
+        304: {"description": "If-None-Match names the present ETag; no body."},
+        404: {"model": Problem},
+    },
+    openapi_extra={"parameters": [header("If-None-Match", "the ETag of the account the client has")]},
+)
 async def get_account(request: Request, principal: CurrentUser, account_id: uuid.UUID) -> Response:
     """One account you are a member of."""
-    return _answer(await service.get_account(resources_of(request), principal, account_id))
+    account = await service.get_account(resources_of(request), principal, account_id)
+    tag = version_tag(account.version)
+    return conditional(request, account.model_dump_json(), tag, {"Cache-Control": "private, no-cache"})
 
 
 @router.patch(

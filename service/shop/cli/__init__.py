@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "purge": purge,
     "backfill": backfill.backfill,
     "create-admin": users.create_admin,
+    "set-user": users.set_user,
     "seed-demo": demo.seed_demo,
 }
 ARGUMENTS = {
@@ -32,6 +33,7 @@ ARGUMENTS = {
     "schema": schema_arguments,
     "backfill": backfill.arguments,
     "create-admin": users.arguments,
+    "set-user": users.set_user_arguments,
     "seed-demo": demo.arguments,
 }
 

@@ -12,6 +12,7 @@ from shop.core.errors import AppError
 from shop.settings import MigrationSettings
 
 EX_FAILED = 1
+EX_USAGE = 2
 EX_UNAVAILABLE = 69
 EX_TEMPFAIL = 75
 EX_CONFIG = 78

@@ -13,10 +13,12 @@ from shop.core.schema import (
     MigratorBusyError,
     RevisionError,
     Revisions,
-    statements,
     upgrade,
 )
+from shop.core.schema_sql import statements
 from shop.settings import MigrationSettings
+
+SYNTAX_ERROR = "42601"
 
 
 def schema_head(_: Namespace) -> int:
@@ -90,6 +92,13 @@ def migrate(chosen: Namespace) -> int:
 
 
 def _migration_failed(where: str, error: Exception) -> int:
+    if sqlstate(error) == SYNTAX_ERROR and "multiple commands" in str(error):
+        return fail(
+            EX_FAILED,
+            f"The migration of {where} failed and its revision is not applied; earlier revisions stay "
+            "applied and the running release is not affected. One op.execute holds several statements, and "
+            "the server takes one at a time: write an op.execute for each.",
+        )
     if is_unreachable(error):
         return fail(EX_UNAVAILABLE, f"The {where} cannot be reached or refuses the role: {reason(error)}")
     return fail(

@@ -1,4 +1,4 @@
-"""`shop create-admin`: registration makes users only, so the first admin comes from here."""
+"""`shop create-admin` and `shop set-user`: what only an operator may do with users."""
 
 import asyncio
 import secrets
@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from shop.cli.output import EX_FAILED, CommandError, refusing, say
+from shop.cli.output import EX_FAILED, EX_USAGE, CommandError, refusing, say
 from shop.core.configuration import load_settings
 from shop.core.database import open_resources
 from shop.core.errors import ConstraintError
@@ -63,4 +63,48 @@ def create_admin(chosen: Namespace) -> int:
     else:
         shown = {"password": password} if given is None else {}
         say({"created": True, **created, **shown})
+    return 0
+
+
+def set_user_arguments(parser: ArgumentParser) -> None:
+    """The arguments of set-user: at least one of the changes."""
+    parser.add_argument("email", help="the address the user logs in with")
+    active = parser.add_mutually_exclusive_group()
+    active.add_argument(
+        "--disable", dest="is_active", action="store_false", default=None, help="let in no more"
+    )
+    active.add_argument("--enable", dest="is_active", action="store_true", default=None, help="let in again")
+    parser.add_argument("--role", choices=("user", "admin"), help="what the user may do")
+    parser.add_argument(
+        "--password-stdin", action="store_true", help="read a new password from the first line of stdin"
+    )
+
+
+async def _set(settings: Settings, chosen: Namespace, password: str | None) -> dict[str, Any]:
+    async with open_resources(settings) as resources:
+        profile = await users.administer(
+            resources.writes,
+            Passwords.of(settings),
+            chosen.email,
+            is_active=chosen.is_active,
+            role=chosen.role,
+            password=password,
+        )
+    if profile is None:
+        raise CommandError(EX_FAILED, f"No user has the address {chosen.email}. Nothing was changed.")
+    return {"id": profile.id, "email": profile.email, "role": profile.role, "is_active": profile.is_active}
+
+
+def set_user(chosen: Namespace) -> int:
+    """Disable or enable a user, change their role or password, and end all their sessions.
+
+    Access tokens that are out are refused within 30 seconds.
+    """
+    if chosen.is_active is None and chosen.role is None and not chosen.password_stdin:
+        raise CommandError(EX_USAGE, "Name a change: --disable, --enable, --role or --password-stdin.")
+    settings = load_settings(Settings)
+    configure_logging(settings.log_level, settings.release, stream="stderr")
+    password = sys.stdin.readline().rstrip("\r\n") if chosen.password_stdin else None
+    with refusing():
+        say(asyncio.run(_set(settings, chosen, password)))
     return 0

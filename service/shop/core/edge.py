@@ -17,7 +17,7 @@ HOST = re.compile(r"(?P<name>[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5
 PROBES = ("/health/live", "/health/ready")
 # Digits of a Content-Length that any limit is below.
 LONGEST_LENGTH = 18
-METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 REQUEST_HEADERS = ("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID")
 RESPONSE_HEADERS = (
     "ETag",
@@ -85,6 +85,28 @@ class CrossOrigin(CORSMiddleware):
                 await problem(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+
+class Head:
+    """Answers HEAD as GET without the body (RFC 9110, 9.3.2); what has no GET is refused."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        # The same scope, not a copy: the route that is found in it goes into the access line.
+        scope["method"] = "GET"
+        try:
+            await self.app(scope, receive, send_without_body)
+        finally:
+            scope["method"] = "HEAD"
 
 
 class BodyLimit:

@@ -68,6 +68,13 @@ def not_modified(tag: str, headers: Mapping[str, str] | None = None) -> Response
     return Response(status_code=304, headers={**(headers or {}), "ETag": tag})
 
 
+def conditional(request: Request, body: str, tag: str, headers: Mapping[str, str]) -> Response:
+    """A JSON answer with its entity tag; 304 when the client has it already."""
+    if is_unchanged(request, tag):
+        return not_modified(tag, headers)
+    return Response(body, headers={**headers, "ETag": tag}, media_type="application/json")
+
+
 def require_match(request: Request, version: int) -> None:
     """Let the request through when it has no `If-Match`, or one that names `version` or is *.
 

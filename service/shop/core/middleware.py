@@ -1,15 +1,13 @@
-"""The one middleware, pure ASGI: request id, access line, metrics, release header, the last resort."""
+"""The request's middleware, pure ASGI: id, access line, metrics, release header; and the last resort."""
 
 import re
 import time
-from typing import Annotated, Literal
+from typing import Literal
 
 import structlog
 import uuid_utils
-from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.typing import FilteringBoundLogger
 
 from shop.core.errors import internal_error
 from shop.core.logging import ACCESS_LOGGER, access_log, redact_text
@@ -34,17 +32,6 @@ def _request_id(scope: Scope) -> str:
     return str(uuid_utils.uuid7())
 
 
-def get_request_logger(request: Request) -> FilteringBoundLogger:
-    """A logger whose events carry the request's path and method beside its id."""
-    logger: FilteringBoundLogger = structlog.get_logger("shop.request").bind(
-        path=redact_text(request.scope["path"][:LONGEST_LOGGED_PATH]), method=request.method
-    )
-    return logger
-
-
-RequestLogger = Annotated[FilteringBoundLogger, Depends(get_request_logger)]
-
-
 def _log_access(scope: Scope, status: int, duration: float) -> None:
     route = getattr(scope.get("route"), "path_format", UNMATCHED)
     metrics().count_request(scope["method"], route, status, duration)
@@ -65,6 +52,35 @@ def _log_access(scope: Scope, status: int, duration: float) -> None:
             "request_id": state["request_id"],
         },
     )
+
+
+class LastResort:
+    """Answers an exception that nobody expects: inside CrossOrigin, so that a page may read the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception as error:
+            log.exception("unhandled_error")
+            if report := getattr(scope["app"].state, "report_error", None):
+                report(error, scope)
+            if started:
+                # Half an answer is out: only a cut connection tells the client so.
+                raise
+            await internal_error(Request(scope))(scope, receive, send)
 
 
 class RequestMiddleware:
@@ -97,14 +113,6 @@ class RequestMiddleware:
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self.app(scope, receive, send_with_headers)
-        except Exception as error:
-            log.exception("unhandled_error")
-            if report := getattr(scope["app"].state, "report_error", None):
-                report(error, scope)
-            if status:
-                # Half an answer is out: only a cut connection tells the client so.
-                raise
-            await internal_error(Request(scope))(scope, receive, send_with_headers)
         finally:
             instruments.active -= 1
             _log_access(scope, status or CLIENT_CLOSED_REQUEST, time.perf_counter() - start)

@@ -5,12 +5,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import Script, ScriptDirectory
@@ -23,7 +21,12 @@ from shop.settings import MigrationSettings
 
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 15.0
-LOCK_NOT_AVAILABLE = "55P03"
+# What another session's work made fail, and may not the next time: no lock in time, a deadlock, a conflict.
+PASSING = {
+    "55P03": "a lock was not free within its time",
+    "40P01": "it met another session in a deadlock",
+    "40001": "another session changed the same",
+}
 
 log = structlog.get_logger("shop.schema")
 
@@ -37,7 +40,7 @@ class MigratorBusyError(Exception):
 
 
 class LockNotFreeError(Exception):
-    """A lock on what a revision changes was not free in any try; the revision is rolled back."""
+    """Others were in a revision's way in every try; the revision is rolled back."""
 
 
 class RevisionError(Exception):
@@ -159,14 +162,6 @@ class Revisions:
         return reached
 
 
-def statements(revision: Revision) -> str:
-    """The SQL of one revision, as a migration would send it; no database is asked."""
-    config, output = alembic_config(), StringIO()
-    config.attributes["sql"] = output
-    command.upgrade(config, f"{revision.down_revision or 'base'}:{revision.revision}", sql=True)
-    return output.getvalue().strip()
-
-
 def _upgrade_once(settings: MigrationSettings, contract: bool, blockers: list[Any]) -> Migrated:
     config = alembic_config(settings)
     config.attributes["blockers"] = blockers
@@ -195,8 +190,9 @@ def upgrade(settings: MigrationSettings, contract: bool = False) -> Migrated:
     """Bring the database to this release's head, or to before its first contract revision; idempotent.
 
     A revision that waits 2 s for a lock gives up, so that it never queues the shop's own statements behind
-    it; it is tried again, with growing pauses, for `migrate_retry_seconds`, always with that limit. Each
-    revision is one transaction: what did not finish is rolled back.
+    it; so does one that PostgreSQL ends to break a deadlock. It is tried again, with growing pauses, for
+    `migrate_retry_seconds`, always with that limit. Each revision is one transaction: what did not finish is
+    rolled back.
     Raises MigrationError when the database is not prepared, MigratorBusyError when another migration runs
     on, LockNotFreeError when a lock stays taken, RevisionError when a revision refuses, sqlalchemy's
     DBAPIError for anything else.
@@ -208,18 +204,21 @@ def upgrade(settings: MigrationSettings, contract: bool = False) -> Migrated:
             migrated = _upgrade_once(settings, contract, blockers)
         except DBAPIError as error:
             waited, pause = time.monotonic() - began, _pause(attempt)
-            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            met = PASSING.get(sqlstate(error))
+            if met is None:
                 raise
             if waited + pause > settings.migrate_retry_seconds:
                 seen = "; ".join(map(str, blockers)) or "nobody that was seen"
                 raise LockNotFreeError(
-                    f"in {attempt} tries within {waited:.0f} s; in the way was {seen}"
+                    f"in {attempt} tries within {waited:.0f} s ({met}); in the way was {seen}"
                 ) from error
             log.warning(
                 "migration_waits_for_lock",
                 attempt=attempt,
                 waited_seconds=round(waited, 1),
                 pause_seconds=round(pause, 1),
+                sqlstate=sqlstate(error),
+                blocked_by=[blocker.as_fields() for blocker in blockers],
             )
             time.sleep(pause)
         else:

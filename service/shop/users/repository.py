@@ -75,6 +75,21 @@ async def update_profile(
     return (await connection.execute(statement)).one()
 
 
+_ADMINISTERED = (
+    update(User)
+    .where(func.lower(User.email) == func.lower(bindparam("of_email")))
+    .values(version=User.version + 1, updated_at=func.now(), token_version=User.token_version + 1)
+)
+
+
+async def administer(
+    connection: AsyncConnection, email: str, changes: Mapping[str, object]
+) -> Row[Any] | None:
+    """Change columns of the user with this address and end all their sessions; None when nobody has it."""
+    statement = _ADMINISTERED.values(**changes).returning(*_PROFILE)
+    return (await connection.execute(statement, {"of_email": email})).one_or_none()
+
+
 async def find_by_email(connection: AsyncConnection, email: str) -> Row[Any] | None:
     """What a login needs of the user with this address."""
     return (await connection.execute(_BY_EMAIL, {"email": email})).one_or_none()

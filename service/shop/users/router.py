@@ -1,7 +1,7 @@
 """`/api/v1/users`: who may log in."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from shop.core.cache import RedisCache
 from shop.core.database import resources_of
 from shop.core.errors import Problem
-from shop.core.etag import require_match, version_tag
+from shop.core.etag import conditional, header, require_match, version_tag
 from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.passwords import Passwords
@@ -56,6 +56,17 @@ def _profile(profile: ProfileResponse, status: int = 200, headers: dict[str, str
     )
 
 
+IF_NONE_MATCH = {"parameters": [header("If-None-Match", "the ETag of the profile the client has")]}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "If-None-Match names the present ETag; no body."}
+}
+
+
+def _read(request: Request, profile: ProfileResponse) -> Response:
+    tag = version_tag(profile.version)
+    return conditional(request, profile.model_dump_json(), tag, {"Cache-Control": "private, no-cache"})
+
+
 @router.post(
     "",
     status_code=201,
@@ -88,10 +99,10 @@ async def list_users(
     return Response(body, media_type="application/json", headers=link_headers(following))
 
 
-@router.get("/me", response_model=ProfileResponse)
+@router.get("/me", response_model=ProfileResponse, responses=NOT_MODIFIED, openapi_extra=IF_NONE_MATCH)
 async def get_own_profile(request: Request, user: CurrentUser) -> Response:
     """The profile of the user who asks."""
-    return _profile(await service.get_profile(resources_of(request).reads, user.user_id))
+    return _read(request, await service.get_profile(resources_of(request).reads, user.user_id))
 
 
 @router.patch("/me", response_model=ProfileResponse, responses={412: {"model": Problem}})
@@ -108,9 +119,14 @@ async def update_own_profile(
     return _profile(profile)
 
 
-@router.get("/{user_id}", response_model=ProfileResponse, responses={404: {"model": Problem}})
+@router.get(
+    "/{user_id}",
+    response_model=ProfileResponse,
+    responses=NOT_MODIFIED | {404: {"model": Problem}},
+    openapi_extra=IF_NONE_MATCH,
+)
 async def get_user(request: Request, user: CurrentUser, user_id: uuid.UUID) -> Response:
     """One user: oneself, or anyone for an admin."""
     if user.role != "admin" and user.user_id != user_id:
         raise service.not_found(user_id)
-    return _profile(await service.get_profile(resources_of(request).reads, user_id))
+    return _read(request, await service.get_profile(resources_of(request).reads, user_id))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shop.core.errors import AppError
 from shop.core.pagination import cut
-from shop.core.passwords import Passwords
+from shop.core.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, Passwords
 from shop.core.transactions import in_transaction, reading
 from shop.users import repository
 from shop.users.schemas import CreateUserRequest, ProfileResponse
@@ -147,6 +147,33 @@ async def update_profile(
             raise not_found(user_id)
         require_version(row.version)
         return ProfileResponse.model_validate(await repository.update_profile(connection, user_id, changes))
+
+    return await in_transaction(engine, change)
+
+
+async def administer(
+    engine: AsyncEngine,
+    passwords: Passwords,
+    email: str,
+    *,
+    is_active: bool | None = None,
+    role: Role | None = None,
+    password: str | None = None,
+) -> ProfileResponse | None:
+    """Change what an operator may of a user, and end all their sessions; None when nobody has the address.
+
+    Raises AppError 422 `invalid_user` for a password of fewer than 8 or more than 256 characters.
+    """
+    if password is not None and not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        bounds = f"{SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"
+        raise AppError(422, "invalid_user", f"The password needs {bounds}.")
+    hashed = None if password is None else await passwords.hash(password)
+    wanted = {"is_active": is_active, "role": role, "hashed_password": hashed}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+
+    async def change(connection: AsyncConnection) -> ProfileResponse | None:
+        row = await repository.administer(connection, normalise_email(email), changes)
+        return ProfileResponse.model_validate(row) if row is not None else None
 
     return await in_transaction(engine, change)
 
