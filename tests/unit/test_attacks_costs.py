@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from slipway import chain, drain, migration_run, record, requirements
-from slipway.arguments import PROCESS
 from slipway.bundle_archive import MEMBER
 from slipway.errors import SlipwayError
 from slipway.manifest import parse
 from slipway.record import KIND
+from slipway.values import PROCESS
 
 from tests.unit import slipway_support as support
 
