@@ -106,6 +106,27 @@ REFUSALS = {
         },
         "/none/host.key",
     ),
+    "a certificate with the key of another": Refusal(
+        {
+            "certificates_source": "files",
+            "certificates_files": {
+                "ca": "{{ slipway_local_state }}/pki/ca.pem",
+                "certificate": "{{ slipway_local_state }}/pki/{{ inventory_hostname }}.pem",
+                "key": "{{ slipway_local_state }}/pki/ca.key",
+            },
+        },
+        "the key does not belong to the certificate. Nothing was changed.",
+    ),
+    "a certificate without a public name": Refusal(
+        {
+            "certificates_public": {
+                "certificate": "{{ slipway_local_state }}/pki/{{ inventory_hostname }}.pem",
+                "key": "{{ slipway_local_state }}/pki/{{ inventory_hostname }}.key",
+            },
+            "nginx_server_names": ["www.shop.test"],
+        },
+        "public names: the certificate is not for www.shop.test, only for",
+    ),
     "what is no public key": Refusal(
         {"base_deploy_keys": ["AAAA"]}, "base_deploy_keys holds something that is not one public SSH key"
     ),
