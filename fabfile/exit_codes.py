@@ -14,7 +14,13 @@ CODES = {
     7: "a newer deploy has taken over; this one changed nothing more",
     130: "interrupted while reading",
 }
-STATUS = {0: "ok", 1: "warning", 2: "critical", 3: "unknown: something could not be read"}
+STATUS = {
+    0: "ok",
+    1: "warning",
+    2: "critical",
+    3: "unknown: something could not be read, or the wish was refused and nothing was asked",
+    4: "a fault in db-status itself, which says nothing of the database",
+}
 
 
 def of(task: str) -> dict[int, str]:

@@ -17,13 +17,13 @@ import psycopg
 import pytest
 
 from fabfile import accepted, schema
-from fabfile.database import acceptances, counters, down, host_facts, planned, refusals
+from fabfile.database import acceptances, connection, counters, down, host_facts, planned, refusals, releases
 from fabfile.database.connection import Tunnel, apart
 from fabfile.database.counters import Counters, Memory
 from fabfile.database.findings import Finding, Level, Report, Section, Server
 from fabfile.database.judging import About
 from fabfile.database.place import Database
-from fabfile.database.sections import disks, drift, replication, service, tables
+from fabfile.database.sections import bloat, disks, drift, replication, service, settings, tables
 from fabfile.database.sections.replication import Replica
 from fabfile.database.thresholds import Threshold
 from fabfile.environment import AppHost
@@ -429,3 +429,81 @@ def test_a_section_that_was_not_read_is_not_right() -> None:
         "t", "shop", Server("db-1", "primary"), NOW, 0.0, (Section("tables", problem="it was not looked at"),)
     )
     assert unread.exit_code == 3
+
+
+def test_the_live_release_is_asked_for_again_while_somebody_watches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    monkeypatch.setattr(connection, "command", lambda *_words: ["cat", str(said)])
+    monkeypatch.setattr(releases, "SECONDS", 0.0)
+    chain = [{"id": "a1", "kind": "expand"}]
+    said.write_text(
+        'banner\nslipway-manifests\n{"schema_head": "a1"}{"schema_revisions": [{"id": "a1", "kind": "expand"}]}'
+    )
+    asked = releases.OnAnother(HOST)
+    assert asked.now({}) == ("a1", [schema.of_manifest({"schema_revisions": chain})])
+    said.write_text('slipway-manifests\n{"schema_head": "a2"}\n{"cut off')
+    assert asked.now({}) == ("a2", [])
+    asked.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "command"),
+    [
+        (
+            settings.Collation("database", "", "shop"),
+            "REINDEX DATABASE CONCURRENTLY shop; ALTER DATABASE shop REFRESH COLLATION VERSION;",
+        ),
+        (
+            settings.Collation("collation", "public", "de-x"),
+            'REINDEX DATABASE CONCURRENTLY shop; ALTER COLLATION public."de-x" REFRESH VERSION;',
+        ),
+    ],
+)
+def test_what_is_to_be_typed_after_a_change_of_order_ends_the_finding(
+    cluster: Cluster, one: settings.Collation, command: str
+) -> None:
+    (finding,) = judged(settings.collations(about(), [one]))
+    assert finding.command == command
+    with cluster.connect() as session:
+        session.execute(finding.command.partition(";")[0].encode())
+
+
+@pytest.mark.every_version("the view's columns are each extension's own", of=(14, 17))
+def test_statements_are_counted_wherever_their_extension_is(cluster: Cluster) -> None:
+    cluster.execute("CREATE SCHEMA counting", "ALTER EXTENSION pg_stat_statements SET SCHEMA counting")
+    cluster.execute("GRANT USAGE ON SCHEMA counting TO slipway_ops")
+    report = cluster.look()
+    cluster.execute("ALTER EXTENSION pg_stat_statements SET SCHEMA public", "DROP SCHEMA counting")
+    assert wrong(report) == {}
+    assert "of all statements' time" in found(report, "statements").sentence
+
+
+def test_wal_that_is_meant_to_be_kept_is_no_growth(cluster: Cluster) -> None:
+    before = found(cluster.look(), "wal-size").sentence
+    cluster.execute("ALTER SYSTEM SET wal_keep_size = '9GB'", "SELECT pg_reload_conf()")
+    with cluster.connect() as session:
+        kept = "SELECT current_setting('wal_keep_size')"
+        until(lambda: session.execute(kept).fetchone() == ("9GB",))
+        after = found(cluster.look(), "wal-size").sentence
+        session.execute("ALTER SYSTEM RESET wal_keep_size")
+        session.execute("SELECT pg_reload_conf()")
+        until(lambda: session.execute(kept).fetchone() == ("0",))
+    assert "stay within (1.0 GB)" in before
+    assert "stay within (10 GB)" in after
+
+
+def test_a_large_table_that_nobody_measured_is_not_known_to_be_right(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.execute(
+        "CREATE TABLE shop.large AS SELECT n, repeat('x', 500) FROM generate_series(1, 10000) AS n",
+        "ANALYZE shop.large",
+    )
+    monkeypatch.setattr(bloat, "MOST_PAGES", 1)
+    report = cluster.look(bloat=Threshold(1 << 18, 1 << 20, "B"))
+    cluster.execute("DROP TABLE shop.large")
+    assert wrong(report).keys() == {"bloat-unmeasured"}
+    assert found(report, "bloat-unmeasured").level is Level.UNKNOWN
+    assert found(report, "bloat-unmeasured").subjects == ("shop.large",)
