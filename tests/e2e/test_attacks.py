@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import hosts
+from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.test_access import as_deploy
 from tests.lab.host import Host
 from tests.unit import slipway_support as support
@@ -130,3 +131,14 @@ def test_the_deploy_user_closes_no_port_of_others(host: Host) -> None:
         done = as_deploy(host, f"sudo -n /usr/local/sbin/slipway drain --port {port}")
         assert json.loads(done.stdout)["error"]["code"] == "not-listening", port
     assert as_deploy(host, "true").returncode == 0
+
+
+def test_site_yml_leaves_the_releases_of_a_deploy_in_progress_alone(host: Host, playbooks: Playbooks) -> None:
+    taking = "slipway lease acquire --holder ada --process 1@laptop --command 'fab deploy' --ttl 300"
+    fence = json.loads(hosts.output(host, taking))["result"]["fence"]
+    try:
+        run = playbooks.run("playbooks/app.yml", "--tags=release_service")
+        assert run.status != 0
+        assert "ada (fab deploy) is changing releases" in " ".join(run.output.split()), run.output
+    finally:
+        hosts.output(host, f"slipway lease release --fence {fence}")
