@@ -64,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with open_resources(settings) as resources, open_cache(settings) as cache:
             app.state.resources, app.state.cache = resources, cache
             auth.install_auth(app, settings, resources, cache)
+            app.state.currency = settings.currency
             users.install_registration(app, settings, cache)
             app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
             async with observed(app, settings, resources), reported(app, settings, resources, provider):

@@ -20,6 +20,13 @@ def account_closed() -> AppError:
     return AppError(409, "account_closed", "This account is closed, and a closed account stays as it is.")
 
 
+def account_of_other_currency(currency: str) -> AppError:
+    """409: prices have no other currency, and are not the customer's to convert."""
+    return AppError(
+        409, "currency_not_sold", f"This shop sells in {currency} alone: order on an account in {currency}."
+    )
+
+
 def account_suspended() -> AppError:
     """409: no new orders until the owner makes the account active again."""
     return AppError(

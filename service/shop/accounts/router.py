@@ -48,10 +48,12 @@ async def list_accounts(
     return Response(body, media_type="application/json", headers=link_headers(following))
 
 
-@router.post("", status_code=201, response_model=AccountRead)
+@router.post("", status_code=201, response_model=AccountRead, responses={409: {"model": Problem}})
 async def create_account(request: Request, principal: CurrentUser, account: AccountCreate) -> Response:
     """A new account of yours, active at once."""
-    created = await service.create_account(resources_of(request), principal, account)
+    created = await service.create_account(
+        resources_of(request), principal, account, request.app.state.currency
+    )
     return _answer(created, 201, {"Location": f"{PATH}/{created.id}"})
 
 

@@ -33,12 +33,12 @@ class AccountRead(BaseModel):
 
 
 class AccountCreate(BaseModel):
-    """A new account; its currency (ISO 4217) is that of all its orders and never changes."""
+    """A new account. Its currency (ISO 4217) is the shop's; to name it is to make sure of it."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    currency: Currency = "EUR"
+    currency: Currency | None = None
 
 
 def _without_default(schema: JsonDict) -> None:

@@ -11,6 +11,7 @@ from shop.accounts.errors import (
     account_closed,
     account_has_pending_orders,
     account_not_found,
+    account_of_other_currency,
     account_suspended,
     no_active_account,
     owner_only,
@@ -25,6 +26,7 @@ __all__ = [
     "AccountRead",
     "account_closed",
     "account_not_found",
+    "account_of_other_currency",
     "account_suspended",
     "create_account",
     "default_account",
@@ -54,12 +56,20 @@ async def list_accounts(
     return items, items[-1].id if more else None
 
 
-async def create_account(resources: Resources, principal: Principal, account: AccountCreate) -> AccountRead:
-    """A new active account: the caller is its owner and its first member."""
+async def create_account(
+    resources: Resources, principal: Principal, account: AccountCreate, currency: str
+) -> AccountRead:
+    """A new active account: the caller is its owner and its first member.
+
+    Raises AppError 409 `currency_not_sold` unless it names the shop's `currency`, or none.
+    """
+    if account.currency not in (None, currency):
+        raise account_of_other_currency(currency)
+    values = {"name": account.name, "currency": currency}
 
     async def create(connection: AsyncConnection) -> AccountRead:
         row = await repository.create_account(
-            connection, uuid_utils.compat.uuid7(), principal.user_id, account.model_dump()
+            connection, uuid_utils.compat.uuid7(), principal.user_id, values
         )
         return AccountRead.model_validate(row)
 

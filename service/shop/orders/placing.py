@@ -34,6 +34,8 @@ class Request:
     lines: Sequence[Line]
     key: str | None
     hash: bytes
+    # The shop's: an account of another one orders nothing.
+    currency: str
 
     @property
     def caller(self) -> dict[str, object]:
@@ -43,6 +45,7 @@ class Request:
             "user_id": self.user_id,
             "key": self.key,
             "request_hash": self.hash,
+            "currency": self.currency,
         }
 
 
@@ -64,9 +67,9 @@ async def place_order(resources: Resources, cache: RedisCache, request: Request)
     One product is one statement; PostgreSQL commits it by itself, and nobody waits for a row longer than that
     statement takes. Several products are locked first, in the order of their ids.
 
-    Raises AppError: 404 `account_not_found`, 409 `account_suspended`, `account_closed` and
-    `insufficient_stock`, 422 `idempotency_key_reused`, `product_not_for_sale` and `amount_too_large`, 503
-    when others hold the products for too long.
+    Raises AppError: 404 `account_not_found`, 409 `account_suspended`, `account_closed`,
+    `currency_not_sold` and `insufficient_stock`, 422 `idempotency_key_reused`, `product_not_for_sale` and
+    `amount_too_large`, 503 when others hold the products for too long.
     """
     try:
         placed = await _place(resources, request)
@@ -140,6 +143,8 @@ def _known_or_refused(request: Request, row: Row[Any]) -> Placed | None:
         raise accounts.account_suspended()
     if row.account_status == "closed":
         raise accounts.account_closed()
+    if row.account_currency != request.currency:
+        raise accounts.account_of_other_currency(request.currency)
     return None
 
 

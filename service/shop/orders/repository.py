@@ -33,6 +33,7 @@ async def lock_several(
         "account_id": caller["account_id"],
         "user_id": caller["user_id"],
         "key": caller["key"],
+        "currency": caller["currency"],
         "product_ids": [line.product_id for line in lines],
     }
     return (await connection.execute(sql.LOCK_SEVERAL, values)).all()

@@ -95,7 +95,9 @@ async def _place(
     placed = await service.place_order(
         resources_of(request),
         cache_of(request),
-        service.Request(account_id, principal.user_id, order.items, key, content_hash),
+        service.Request(
+            account_id, principal.user_id, order.items, key, content_hash, request.app.state.currency
+        ),
     )
     headers = {"Location": f"{PATH.format(account_id=account_id)}/{placed.order.id}"}
     if placed.is_replayed:

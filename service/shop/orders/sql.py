@@ -10,7 +10,7 @@ Products are locked FOR NO KEY UPDATE: FOR UPDATE would block the foreign key ch
 
 from typing import Any
 
-from sqlalchemy import Integer, LargeBinary, String, TextClause, Uuid, bindparam, text
+from sqlalchemy import CHAR, Integer, LargeBinary, String, TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
@@ -27,6 +27,7 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "last_id": Uuid(),
     "limit": Integer(),
     "status": String(),
+    "currency": CHAR(3),
 }
 
 
@@ -104,11 +105,13 @@ WITH {_CALLER},
         SET stock = p.stock - :quantity, version = p.version + 1, updated_at = now()
         FROM account
         WHERE p.id = :product_id AND p.is_active AND p.stock >= :quantity
-            AND account.status = 'active' AND NOT EXISTS (SELECT FROM known)
+            AND account.status = 'active' AND account.currency = :currency
+            AND NOT EXISTS (SELECT FROM known)
         RETURNING p.id, :quantity AS quantity, p.price, p.stock
     ),
     {_RECORD}
-SELECT account.status AS account_status, known.request_hash, CAST(known.body AS text) AS known_body,
+SELECT account.status AS account_status, account.currency AS account_currency,
+    known.request_hash, CAST(known.body AS text) AS known_body,
     CAST(answer.body AS text) AS body, (SELECT array_agg(ARRAY[-quantity, stock]) FROM sold) AS changes,
     p.stock, p.is_active
 FROM (VALUES (1)) AS always (one)
@@ -123,11 +126,13 @@ WITH {_CALLER},
     locked AS (
         SELECT p.id, p.stock, p.is_active
         FROM products AS p CROSS JOIN account
-        WHERE p.id = ANY(:product_ids) AND account.status = 'active' AND NOT EXISTS (SELECT FROM known)
+        WHERE p.id = ANY(:product_ids) AND account.status = 'active' AND account.currency = :currency
+            AND NOT EXISTS (SELECT FROM known)
         ORDER BY p.id
         FOR NO KEY UPDATE OF p
     )
-SELECT account.status AS account_status, known.request_hash, CAST(known.body AS text) AS known_body,
+SELECT account.status AS account_status, account.currency AS account_currency,
+    known.request_hash, CAST(known.body AS text) AS known_body,
     locked.id AS product_id, locked.stock, locked.is_active
 FROM (VALUES (1)) AS always (one)
 LEFT JOIN account ON true LEFT JOIN known ON true LEFT JOIN locked ON true

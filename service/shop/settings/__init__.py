@@ -13,6 +13,7 @@ from shop.settings.http import HttpSettings
 from shop.settings.migration import PREFIX, MigrationSettings
 from shop.settings.observability import ObservabilitySettings
 from shop.settings.security import SecuritySettings
+from shop.settings.trade import TradeSettings
 
 __all__ = ["PREFIX", "SECRETS", "WORKER_MIB", "MaintenanceSettings", "MigrationSettings", "Settings"]
 
@@ -45,7 +46,9 @@ class MaintenanceSettings(MigrationSettings):
     credential: ClassVar[str] = "database_password"
 
 
-class Settings(SecuritySettings, HttpSettings, CacheSettings, ObservabilitySettings, MigrationSettings):
+class Settings(
+    SecuritySettings, TradeSettings, HttpSettings, CacheSettings, ObservabilitySettings, MigrationSettings
+):
     """All that the service needs. Built once at start and never changed: new values mean a restart."""
 
     credential: ClassVar[str] = "database_password"

@@ -23,7 +23,7 @@ async def user(sign_in: SignIn, database: Database) -> SignedIn:
 async def test_who_creates_an_account_owns_it_and_is_a_member(
     client: httpx2.AsyncClient, user: SignedIn, database: Database
 ) -> None:
-    body = {"name": " Tea house ", "currency": "CHF"}
+    body = {"name": " Tea house ", "currency": "EUR"}
     response = await client.post(ACCOUNTS, json=body, headers=user.headers)
     assert response.status_code == 201, response.text
     account = response.json()
@@ -34,7 +34,7 @@ async def test_who_creates_an_account_owns_it_and_is_a_member(
         "id": account["id"],
         "owner_id": str(user.user_id),
         "name": "Tea house",
-        "currency": "CHF",
+        "currency": "EUR",
         "status": "active",
         "version": 1,
     }
