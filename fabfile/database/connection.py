@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from fabfile.database import host_facts, place, refusals, texts
+from fabfile.database import host_facts, place, refusals, ssh, texts
 from fabfile.database.place import Database
 from fabfile.database.refusals import DownError
 from fabfile.environment import AppHost, Environment
@@ -30,7 +30,6 @@ from fabfile.remote import UnreachableError
 Connection = psycopg.Connection[Any]
 Read = TypeVar("Read")
 SOCKETS = "/var/run/postgresql"
-CONNECT_SECONDS = 10
 FACTS_SECONDS = 15.0
 # Of one answer's line, in bytes.
 LONGEST = 1 << 24
@@ -99,7 +98,7 @@ class Tunnel:
                 dbname=self.database.name,
                 application_name=application,
                 autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
+                connect_timeout=ssh.CONNECT_SECONDS,
                 options=f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms} -c lock_timeout=1000",
             )
         except psycopg.OperationalError as failure:
@@ -170,7 +169,7 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
         local = Path(folder, f".s.PGSQL.{database.port}")
         program = PROGRAM.read_bytes() + f"\nmain({_arguments(database)!r})\n".encode()
         process = subprocess.Popen(
-            command(
+            ssh.command(
                 database.host, shlex.join(["python3", "-I", "-c", LOADER % len(program)]), forward=local,
                 remote=f"{SOCKETS}/{local.name}",
             ),
@@ -190,31 +189,6 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
             yield Tunnel(database, Path(folder), process, began)
         finally:
             end(process)
-
-
-def command(host: AppHost, remote_command: str, forward: Path | None = None, remote: str = "") -> list[str]:
-    """The words of an ssh that asks nothing, trusts no unknown host, and shares no other connection."""
-    options = {
-        "BatchMode": "yes",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": f'"{host.known_hosts}"',
-        "GlobalKnownHostsFile": "/dev/null",
-        "ExitOnForwardFailure": "yes",
-        "ConnectTimeout": str(CONNECT_SECONDS),
-        "ServerAliveInterval": "5",
-        "ServerAliveCountMax": "3",
-        "ControlMaster": "no",
-        "ControlPath": "none",
-        "LogLevel": "ERROR",
-    }
-    words = ["ssh", "-T", "-p", str(host.port), "-l", host.user]
-    if host.key_file:
-        words += ["-i", str(host.key_file), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
-    for name, value in options.items():
-        words += ["-o", f"{name}={value}"]
-    if forward:
-        words += ["-L", f"{forward}:{remote}"]
-    return [*words, "--", host.address, remote_command]
 
 
 def _arguments(database: Database) -> str:
@@ -238,12 +212,12 @@ def apart(clock: float, asked: float, answered: float) -> float:
 
 def _await(local: Path, process: subprocess.Popen[bytes], host: AppHost) -> None:
     """Until ssh listens on the socket, which it does when it is let in."""
-    deadline = time.monotonic() + CONNECT_SECONDS + FACTS_SECONDS
+    deadline = time.monotonic() + ssh.CONNECT_SECONDS + FACTS_SECONDS
     while not local.exists():
         if process.poll() is not None:
             raise _lost(host, process)
         if time.monotonic() > deadline:
-            seconds = CONNECT_SECONDS + FACTS_SECONDS
+            seconds = ssh.CONNECT_SECONDS + FACTS_SECONDS
             raise UnreachableError(
                 f"{host.name} ({host.address}) let nobody in over SSH for {seconds:.0f} s. Type: fab status"
             )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabfile import schema
-from fabfile.database import connection
+from fabfile.database import connection, ssh
 from fabfile.database.place import Database
 from fabfile.environment import AppHost, Environment
 from fabfile.schema import Revision
@@ -58,7 +58,7 @@ class OnAnother:
 
     def _ask(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            connection.command(self.host, ASK),
+            ssh.command(self.host, ASK),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -75,7 +75,7 @@ def of(environment: Environment, database: Database) -> OnTheHost | OnAnother:
 def _answer(process: subprocess.Popen[bytes]) -> Known:
     """What the manifests say; nothing when the host does not say it in time: then the revision is not known."""
     try:
-        output, _ = process.communicate(timeout=connection.CONNECT_SECONDS)
+        output, _ = process.communicate(timeout=ssh.CONNECT_SECONDS)
     except subprocess.TimeoutExpired:
         connection.end(process)
         return None, []

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import replace
 from typing import Any
 
-from fabfile.database import connection, down, texts
+from fabfile.database import down, ssh, texts
 from fabfile.database.findings import Finding, Level, Section, Server, Table
 from fabfile.database.judging import About, stated
 from fabfile.database.place import Database
@@ -75,7 +75,7 @@ def _section(name: str, said: list[Finding | Table]) -> Section:
 
 def _ask(database: Database) -> dict[str, Any]:
     done = subprocess.run(
-        connection.command(database.host, PROGRAM),
+        ssh.command(database.host, PROGRAM),
         stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     if done.returncode != 0:

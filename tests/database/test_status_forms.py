@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fabfile.database import connection, encoding, host_facts, judging, queries, reserved, thresholds
+from fabfile.database import encoding, host_facts, judging, queries, reserved, ssh, thresholds
 from fabfile.database.findings import Finding, Level, Table
 from fabfile.database.judging import About
 from fabfile.database.sections import disks, service
@@ -150,7 +150,7 @@ def test_every_page_that_a_line_names_is_there() -> None:
 
 def test_ssh_asks_nothing_and_trusts_no_unknown_host() -> None:
     host = AppHost("db-1", "192.0.2.1", 22, "deploy", Path("/k e y"), Path("/known hosts"))
-    words = connection.command(host, "true")
+    words = ssh.command(host, "true")
     assert {"BatchMode=yes", "StrictHostKeyChecking=yes", 'UserKnownHostsFile="/known hosts"'} <= set(words)
     assert words[-3:] == ["--", "192.0.2.1", "true"]
 
