@@ -149,3 +149,16 @@ def test_a_waiting_stop_of_the_warm_release_does_not_end_it_when_it_is_used_agai
     assert slipway("start", OTHER).code == 0
     assert slipway("status").result["warm"]["release"] == OTHER
     wait_for(lambda: slipway("gate", OTHER).code == 0)
+
+
+def test_a_disk_without_inodes_is_refused_before_anything_is_written(
+    host: Host, slipway: Slipway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.stage.free_inodes", lambda path: 12)
+    bundle = support.good_bundle(host.root.parent)
+    before = support.snapshot(host.root)
+
+    answer = stage(slipway, bundle)
+
+    assert (answer.code, answer.error) == (2, "disk-inodes")
+    assert support.snapshot(host.root) == before

@@ -22,7 +22,7 @@ _parser = functools.cache(parser)
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     # argparse takes `--` out of what an option is given, too, and leaves it with nothing.
-    if any(word == "--" or NO_VALUE.fullmatch(word) for word in words):
+    if any(NO_VALUE.fullmatch(word) for word in words):
         raise RefusedError(
             "usage", "-- is no value of an argument.", "`slipway --help` shows how it is used."
         )
