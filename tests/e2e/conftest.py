@@ -20,7 +20,7 @@ from tests.lab.lab import Lab
 AS_IS = os.environ.get("SLIPWAY_E2E_KEEP") == "as-is"
 KEPT = AS_IS or os.environ.get("SLIPWAY_E2E_KEEP") == "1"
 # Seconds from the first answer of sshd: a host that has booted serves without a hand.
-BOOT_TO_SERVING = 15
+BOOT_TO_SERVING = 60
 # What a run that changes nothing leaves as it is.
 CONFIGURATION = ("/etc", "/usr/local", "/home", "/srv", "/root", "/var/lib/slipway", "/var/lib/dpkg/status")
 # All that shells, SQL, YAML and files of settings make something of.
