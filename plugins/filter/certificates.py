@@ -54,7 +54,7 @@ def certificate_complaints(
 
 def read_chain(what: str, text: str) -> list[x509.Certificate]:
     if len(text) > MOST_TEXT or "-----BEGIN CERTIFICATE-----" not in text:
-        raise UnreadableError(f"{what} is not in PEM (a file that begins with -----BEGIN CERTIFICATE-----)")
+        raise UnreadableError(f"{what} is not in PEM (a text file whose first line says BEGIN CERTIFICATE)")
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
@@ -62,8 +62,8 @@ def read_chain(what: str, text: str) -> list[x509.Certificate]:
 
 
 def read_key(text: str) -> PrivateKeyTypes:
-    if len(text) > MOST_TEXT or "PRIVATE KEY-----" not in text:
-        raise UnreadableError("the key is not in PEM (a file that begins with -----BEGIN PRIVATE KEY-----)")
+    if len(text) > MOST_TEXT or "PRIVATE KEY--" not in text:
+        raise UnreadableError("the key is not in PEM (a text file whose first line says BEGIN … KEY)")
     try:
         return load_pem_private_key(text.encode(), password=None)
     except TypeError:
