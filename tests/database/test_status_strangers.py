@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from fabfile import accepted, schema
-from fabfile.database import acceptances, connection, counters, down, host_facts, planned, refusals, releases
+from fabfile.database import acceptances, counters, down, host_facts, planned, refusals, releases, ssh
 from fabfile.database.connection import Tunnel, apart
 from fabfile.database.counters import Counters, Memory
 from fabfile.database.findings import Finding, Level, Report, Section, Server
@@ -435,7 +435,7 @@ def test_the_live_release_is_asked_for_again_while_somebody_watches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     said = tmp_path / "said"
-    monkeypatch.setattr(connection, "command", lambda *_words: ["cat", str(said)])
+    monkeypatch.setattr(ssh, "command", lambda *_words: ["cat", str(said)])
     monkeypatch.setattr(releases, "SECONDS", 0.0)
     chain = [{"id": "a1", "kind": "expand"}]
     said.write_text(

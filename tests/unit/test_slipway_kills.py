@@ -30,7 +30,10 @@ from tests.unit.test_slipway_recovery import wait_for
 
 from slipway.cli import main  # isort: skip
 
-LEASE = ["lease", "acquire", "--holder", "ada", "--process", "11@laptop", "--command", "fab deploy"]
+LEASE = [
+    *("lease", "acquire", "--holder", "ada", "--process", "11@laptop", "--command", "fab deploy"),
+    *("--nonce", "0123456789abcdef"),
+]
 MEMORY = Path("/dev/shm")
 FOURTH = "20261125T080000Z-99cc003"
 
