@@ -63,7 +63,9 @@ class Site:
                 f"{self.state} is on an overlay file system, on which another overlay cannot write; no host was made. "
                 "Put the checkout on a real one (ext4, xfs, btrfs) or mount a tmpfs there."
             )
-        self.access.ensure_key()
+        # Two inventories of a fresh checkout may come up at once.
+        with self.registry.lock("controller-key"):
+            self.access.ensure_key()
 
     def ready(self) -> None:
         """Bring up the network, its package cache and the archive. The caller holds the bridge's lock."""

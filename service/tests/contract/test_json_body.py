@@ -14,7 +14,7 @@ from problems import assert_problem
 from shop.core.edge import BodyLimit
 from shop.core.errors import AppError, ConstraintError, register_error_handlers
 from shop.core.json_body import JSONRoute, parse
-from shop.core.middleware import RequestMiddleware
+from shop.core.middleware import LastResort, RequestMiddleware
 
 pytestmark = [pytest.mark.anyio, pytest.mark.differs("how deep JSON may be is the interpreter's")]
 LIMIT = 1_048_576
@@ -53,6 +53,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 
     app = FastAPI()
     app.add_middleware(BodyLimit, largest=LIMIT)
+    app.add_middleware(LastResort)
     app.add_middleware(RequestMiddleware, release="test")
     register_error_handlers(app, {"uq_known": (409, "known_taken", "It is taken.")})
     app.include_router(router)

@@ -101,7 +101,7 @@ async def test_the_middleware_added_last_is_outermost(database: Database) -> Non
     # A list is read as it runs. The request comes first, so that a host that is refused has its line, too.
     ours = create_app(database.settings(cors_origins=("https://shop.example.net",))).user_middleware
     assert [layer.cls.__name__ for layer in ours] == [
-        "RequestMiddleware", "TrustedHosts", "CrossOrigin", "BodyLimit"
+        "RequestMiddleware", "TrustedHosts", "CrossOrigin", "LastResort", "Head", "BodyLimit"
     ]  # fmt: skip
 
 
