@@ -72,9 +72,13 @@ REFUSALS = {
     ),
     "no worker at all": Refusal({"app_workers": 0}, "app_workers is 0, not a whole number from 1 to 64"),
     "connections that are not there": Refusal(
-        {"app_workers": 8},
-        "1 app hosts x 2 live releases x 8 workers x (5 pool + 5 overflow) + 10 for admins need 170 connections; "
+        {"app_database_pool_size": 20, "app_database_max_overflow": 20},
+        "1 app hosts x 2 live releases x 2 workers x (20 pool + 20 overflow) + 10 for admins need 170 connections; "
         "max_connections 100 less 3 reserved for superusers leaves 97",
+    ),
+    "memory that is not there": Refusal(
+        {"app_workers": 8},
+        "app_memory_high is 768M, and app_workers x 174 MiB are 1392 MiB: use fewer workers, or raise app_memory_high",
     ),
     "a limit the service would refuse": Refusal(
         {"app_database_statement_timeout": 5},
