@@ -101,6 +101,7 @@ def deploy(
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
         for seconds in (bake, gate):
             running.checked("a number of seconds", seconds, running.SECONDS, "10")
+        running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
         if ref and bundle:
             raise RefusedError("--ref builds a bundle and --bundle names one: give one of them.")
         apart = running.hosts(without)
