@@ -7,6 +7,7 @@ any others.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from typing import Any
@@ -80,7 +81,10 @@ def _ask(database: Database) -> dict[str, Any]:
     )  # fmt: skip
     if done.returncode != 0:
         raise ValueError(done.stderr.decode(errors="replace").strip() or f"status {done.returncode}")
-    if not done.stdout.strip():
-        raise ValueError("it printed nothing")
-    # A login shell may print lines of its own before it; the program's is the last.
-    return dict(json.loads(done.stdout.decode().strip().splitlines()[-1]))
+    # A login shell may print lines of its own before it; PostgreSQL writes the object on several.
+    begins = re.search(r"^\{", text := done.stdout.decode(errors="replace"), re.MULTILINE)
+    if not begins:
+        raise ValueError(
+            "it printed nothing" if not text.strip() else f"it printed {texts.plain(text, 80)!r}"
+        )
+    return dict(json.loads(text[begins.start() :]))

@@ -17,7 +17,17 @@ import psycopg
 import pytest
 
 from fabfile import accepted, schema
-from fabfile.database import acceptances, counters, down, host_facts, planned, refusals, releases, ssh
+from fabfile.database import (
+    acceptances,
+    counters,
+    down,
+    host_facts,
+    planned,
+    refusals,
+    releases,
+    reserved,
+    ssh,
+)
 from fabfile.database.connection import Tunnel, apart
 from fabfile.database.counters import Counters, Memory
 from fabfile.database.findings import Finding, Level, Report, Section, Server
@@ -507,3 +517,15 @@ def test_a_large_table_that_nobody_measured_is_not_known_to_be_right(
     assert wrong(report).keys() == {"bloat-unmeasured"}
     assert found(report, "bloat-unmeasured").level is Level.UNKNOWN
     assert found(report, "bloat-unmeasured").subjects == ("shop.large",)
+
+
+def test_what_a_kept_connection_saw_is_found_behind_a_banner_and_over_several_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = 'Authorised use only\n{"limits" : {"used" : 97}, "usage" : [{"role":"shop"}, \n {"role":"ops"}]}\n'
+    monkeypatch.setattr(ssh, "command", lambda *_words: ["printf", "%s", said])
+    answer = reserved._ask(PLACE)
+    assert answer == {"limits": {"used": 97}, "usage": [{"role": "shop"}, {"role": "ops"}]}
+    monkeypatch.setattr(ssh, "command", lambda *_words: ["echo", "Authorised use only"])
+    with pytest.raises(ValueError, match="it printed 'Authorised use only'"):
+        reserved._ask(PLACE)
