@@ -67,6 +67,11 @@ def main() -> None:
         module.exit_json(**result)
     except errors.HostFilesError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(
+            msg=f"{error.filename} could not be read or written: {error.strerror}. Each file is as it was or as it is "
+            f"to be, and the set {wanted['name']} is not known to be whole: run again."
+        )
 
 
 def confirm(name: str, known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:

@@ -68,6 +68,16 @@ class Difference:
 
 def difference(wanted: dict[str, Any], known: dict[str, str], check_mode: bool) -> Difference:
     """Compare the wanted set with the host. Unknown owners are an error, but not yet one in check mode."""
+    try:
+        return _difference(wanted, known, check_mode)
+    except OSError as error:
+        raise HostFilesError(
+            f"{error.filename} could not be read: {error.strerror}. Nothing was changed. Run again; if it fails again, "
+            "somebody changes the folders on the way to it meanwhile, or the disk is at fault."
+        ) from error
+
+
+def _difference(wanted: dict[str, Any], known: dict[str, str], check_mode: bool) -> Difference:
     changes: list[Change] = []
     for entry in wanted["directories"]:
         changes += _attributes("directory", entry, b"", False, check_mode)
