@@ -198,6 +198,16 @@ def killed(host: Host, words: list[str], point: int) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
+def answers(host: Host, release: str, seconds: float = 20.0) -> bool:
+    """Whether the release answers; one whose start was cut off may still be on its way."""
+    deadline = time.monotonic() + seconds
+    while (
+        not (found := gate.probe(host.current / "http.sock").ready(release)) and time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    return found
+
+
 def whole(host: Host, where: str) -> None:
     """One live release that answers and starts at boot, no other instance but the warm one, nothing left over."""
     code, status = say(host, "status")
@@ -205,7 +215,7 @@ def whole(host: Host, where: str) -> None:
     serving = live(host).removeprefix("releases/")
     warm = {result["warm"]["release"]} if result["warm"] else set()
     assert code == 0
-    assert gate.probe(host.current / "http.sock").ready(serving), where
+    assert answers(host, serving), where
     assert enabled(host) == {host.unit(serving)}, where
     states = support.unit_states(host.root).items()
     running = {name for name, state in states if alive(state.get("pid"))}
