@@ -6,7 +6,7 @@ import importlib
 import json
 import pkgutil
 import re
-import sre_parse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +27,11 @@ from shop.core.json_body import LARGEST_FORM, parse
 from shop.core.limits import network_of
 from shop.core.logging import LONGEST_VALUE, redact, redact_text
 from shop.users.service import normalise_email
+
+if sys.version_info >= (3, 11):
+    from re import _parser as sre_parse
+else:
+    import sre_parse
 
 pytestmark = pytest.mark.anyio
 
