@@ -62,7 +62,7 @@ NEVER_SERVE = {
 }
 
 
-@pytest.mark.parametrize("about", shared(NEVER_SERVE, "does not import"))
+@pytest.mark.parametrize("about", NEVER_SERVE)
 def test_a_release_that_is_never_ready_gets_no_traffic(
     about: str, ground: Ground, served: str, tmp_path: Path
 ) -> None:

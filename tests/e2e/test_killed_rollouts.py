@@ -64,9 +64,8 @@ Fault = Callable[[Started, Frozen], None]
 FAULTS: tuple[Fault, ...] = (kill_the_controller, cut_the_session, kill_the_helper, crash_the_host)
 
 
-# One cell in each way, among them the moments before and after traffic moves.
+# Slipway killed before traffic moves, the host after it.
 SHARE = {
-    (kill_the_controller, Moment("switch", "begin")),
     (kill_the_helper, Moment("stage.install", "begin")),
     (crash_the_host, Moment("switch", "end")),
 }
