@@ -4,6 +4,8 @@ Every template's first line is a Jinja comment that says who owns the file and w
 
     {# owner=root group=root mode=0644 #}          add the word `secret` to keep contents out of diffs
 
+A set that stands already, as host_facts saw at the beginning of the run, is not sent at all.
+
 The path below templates/ is the path on the host. It may hold Jinja itself, as a folder named
 `{{ postgresql_version }}` does. A template that renders to nothing but white space is a file this
 host does not get. The host's side is plugins/modules/host_files.py.
@@ -33,6 +35,15 @@ ARGUMENTS = frozenset(
 )
 CONTENTS = ("content", "source", "program")
 BUILDER = Path(__file__).parent.parent.parent / "fabfile/helper.py"
+STANDING = Path(__file__).parent.parent / "module_utils/slipway_files/standing.py"
+UNCHANGED: dict[str, Any] = {
+    "changed": False,
+    "written": [],
+    "removed": [],
+    "renewed": [],
+    "unchecked": [],
+    "diff": [],
+}
 NOT_RENDERED = "(a secret: written on the host alone)\n"
 
 
@@ -70,10 +81,21 @@ class ActionModule(ActionBase):
             programs = {entry["path"] for entry in self._entries("files") if "program" in entry}
             payload["files"] = [entry for entry in payload["files"] if entry["path"] not in programs]
             return self._write_tree(Path(str(self._templar.template(render_to))), payload)
+        if not payload["in_force"] and self._stands(payload, variables):
+            return dict(UNCHANGED)
         packed = base64.b64encode(zlib.compress(json.dumps(payload, default=str).encode())).decode()
-        return self._execute_module(
+        result = self._execute_module(
             module_name="host_files", module_args={"payload": packed}, task_vars=task_vars
         )
+        if result.get("changed"):
+            # What was seen at the beginning is not what stands now.
+            result["ansible_facts"] = {"standing": {}}
+        return result
+
+    @staticmethod
+    def _stands(payload: dict[str, Any], variables: dict[str, Any]) -> bool:
+        seen = variables.get("ansible_facts", {}).get("standing", {}).get(payload["name"])
+        return bool(seen) and runpy.run_path(str(STANDING))["digest_of_wanted"](payload) == seen
 
     def _entries(self, argument: str) -> list[dict[str, Any]]:
         entries = self._task.args.get(argument) or []

@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return `installed` (names). Needs `ansible_facts.packages`, as package_facts gathers it."""
+        """Return `installed` (names). Needs `ansible_facts.packages`, as host_facts gathers it."""
         super().run(tmp, task_vars)
         variables = task_vars or {}
         unknown = set(self._task.args) - ARGUMENTS
@@ -28,13 +28,13 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"host_packages does not know {', '.join(sorted(unknown))}.")
         facts = variables.get("ansible_facts", {}).get("packages")
         if facts is None:
-            raise AnsibleActionFail("host_packages needs package_facts to have run on this host.")
+            raise AnsibleActionFail("host_packages needs host_facts to have run on this host.")
         packages = [str(name) for name in self._task.args.get("packages") or []]
         versions = {str(name): str(glob) for name, glob in (self._task.args.get("versions") or {}).items()}
         wrong = {
-            name: facts[name][0]["version"]
+            name: facts[name]
             for name, glob in versions.items()
-            if name in facts and not fnmatch(facts[name][0]["version"], glob)
+            if name in facts and not fnmatch(facts[name], glob)
         }
         if wrong:
             return {"failed": True, "msg": _wrong_installed(wrong, versions)}
@@ -76,7 +76,9 @@ class ActionModule(ActionBase):
                 f"from there. apt said: {result.get('msg', '')}\n{said}"
             )
             return result
-        return {"changed": bool(result.get("changed")), "installed": missing}
+        # A package brings files and users: what was seen at the beginning is not what stands now.
+        seen: dict[str, Any] = {"standing": {}}
+        return {"changed": bool(result.get("changed")), "installed": missing, "ansible_facts": seen}
 
 
 def _wrong_installed(wrong: dict[str, str], versions: dict[str, str]) -> str:

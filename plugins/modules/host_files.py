@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway_files import checks, compare, errors, manifest, write
+from ansible.module_utils.slipway_files import checks, compare, errors, manifest, standing, write
 
 DOCUMENTATION = r"""
 ---
@@ -92,11 +92,11 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
             f"{' '.join(unchecked)} Nothing was changed on this host: files that nothing has checked do not go live. "
             "Run the playbooks that come before this one (site.yml runs all, in order)."
         )
-    after = manifest.Manifest(manifest.digests(wanted["files"]), seen, False)
+    after = manifest.Manifest(manifest.digests(wanted["files"]), seen, False, standing.beside(wanted))
     after.pending = wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
     if not check_mode and (difference.changed or after != known):
         # Recorded before they are written, so that a run that dies in between leaves nothing unknown behind.
-        during = manifest.Manifest({**known.files, **after.files}, known.watched, after.pending)
+        during = manifest.Manifest({**known.files, **after.files}, known.watched, after.pending, after.beside)
         linked = [change.path for change in difference.changes if change.kind == "link"]
         write.keep_originals([path for path in [*after.files, *linked] if path not in known.files])
         manifest.write(wanted["name"], during)

@@ -10,9 +10,9 @@ import pytest
 from tests.unit.ansible_run import Outcome, play
 
 FACTS = {
-    "nginx": [{"version": "1.18.0-6ubuntu14.4"}],
-    "postgresql-14": [{"version": "14.9-0ubuntu0.22.04.1"}],
-    "postgresql-15": [{"version": "15.4-1"}],
+    "nginx": "1.18.0-6ubuntu14.4",
+    "postgresql-14": "14.9-0ubuntu0.22.04.1",
+    "postgresql-15": "15.4-1",
 }
 ABSENT = "slipway-test-package-that-nobody-has"
 CASES: dict[str, dict[str, Any]] = {
@@ -66,7 +66,7 @@ def test_an_unknown_argument_is_a_sentence(without_a_host: Outcome) -> None:
 def test_without_facts_it_says_what_has_to_run_first(tmp_path: Path) -> None:
     outcome = play(tmp_path, [case("bare", {"packages": ["nginx"]})], hosts="bare")
 
-    assert "host_packages needs package_facts to have run on this host." in outcome.sentence("bare")
+    assert "host_packages needs host_facts to have run on this host." in outcome.sentence("bare")
 
 
 def test_on_this_machine_what_is_missing_is_named_and_an_archive_without_it_is_refused(
@@ -75,7 +75,7 @@ def test_on_this_machine_what_is_missing_is_named_and_an_archive_without_it_is_r
     outcome = play(
         tmp_path,
         [
-            {"name": "Facts", "ansible.builtin.package_facts": {"manager": "apt"}},
+            {"name": "Facts", "host_facts": {}},
             {"name": "there", "host_packages": {"packages": ["dpkg"], "versions": {"dpkg": "1.*"}}},
             {"name": "check", "host_packages": {"packages": ["dpkg", ABSENT]}, "check_mode": True},
             {"name": "refused", "host_packages": {"packages": [ABSENT], "versions": {ABSENT: "9.*"}}},

@@ -176,6 +176,23 @@ def test_status_shows_a_live_release_that_does_not_answer(host: Host, slipway: S
     assert "no answer" in on_terminal(host, "status")
 
 
+def test_status_names_the_settings_that_the_live_release_was_started_without(
+    host: Host, slipway: Slipway
+) -> None:
+    support.install_release(host, RELEASE)
+    slipway("activate", RELEASE)
+    settings = host.path("/etc/shop/shop.env")
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("SHOP_WORKERS=2\n")
+    started = host.path(f"/run/shop/{RELEASE}/http.sock").stat().st_mtime
+
+    os.utime(settings, (started - 60, started - 60))
+    assert slipway("status").result["live"]["settings_newer"] == []
+
+    os.utime(settings, (started + 60, started + 60))
+    assert slipway("status").result["live"]["settings_newer"] == ["/etc/shop/shop.env"]
+
+
 def test_list_shows_every_release_newest_first(host: Host, slipway: Slipway) -> None:
     support.install_release(host, RELEASE)
     slipway("activate", RELEASE)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.slipway_files.errors import HostFilesError
+from ansible.module_utils.slipway_files.standing import digest_of_host
 
 STATE = "/var/lib/slipway"
 LOCK = "/run/slipway-files.lock"
@@ -24,11 +25,13 @@ LOCK = "/run/slipway-files.lock"
 
 @dataclasses.dataclass
 class Manifest:
-    """`files` and `watched` are {path: sha256}; `pending` means written, but not yet in force."""
+    """`files` and `watched` are {path: sha256}; `pending` means written, but not yet in force; `beside` are the set's
+    other paths (standing.beside), None in the record of a set that was written before they were kept."""
 
     files: dict[str, str]
     watched: dict[str, str]
     pending: bool
+    beside: dict[str, list[str]] | None = None
 
 
 @contextlib.contextmanager
@@ -73,6 +76,18 @@ def write(name: str, manifest: Manifest) -> None:
         ) from error
 
 
+def standing() -> dict[str, str]:
+    """{name: digest} of the sets that are whole and in force, so that a run need only compare; no lock is taken."""
+    found = {}
+    for name in _names():
+        known = read(name)
+        if known.pending or known.beside is None or watched(known.beside["watch"]) != known.watched:
+            continue
+        if digest := digest_of_host(list(known.files), known.beside):
+            found[name] = digest
+    return found
+
+
 def digests(files: list[dict[str, Any]]) -> dict[str, str]:
     """{path: sha256} of a wanted set's files."""
     return {entry["path"]: hashlib.sha256(base64.b64decode(entry["content"])).hexdigest() for entry in files}
@@ -86,6 +101,15 @@ def watched(paths: list[str]) -> dict[str, str]:
             with open(path, "rb") as stream:
                 found[path] = hashlib.sha256(stream.read()).hexdigest()
     return found
+
+
+def _names() -> list[str]:
+    try:
+        return sorted(
+            entry.removesuffix(".json") for entry in os.listdir(f"{STATE}/files") if entry.endswith(".json")
+        )
+    except FileNotFoundError:
+        return []
 
 
 def _private(path: str, flags: int) -> int:

@@ -1,0 +1,1 @@
+"""One look at a host: what its roles ask about, read in one round trip."""
