@@ -1,7 +1,9 @@
 """The commands an operator types: what they do, what they print, what they refuse."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,49 @@ def test_nothing_is_made_up_in_production(database: Database, environ: dict[str,
     assert (done.returncode, done.stdout) == (1, "")
     assert "SHOP_ENVIRONMENT is production" in done.stderr
     assert rows(database, "SELECT FROM shop.users") == []
+
+
+def test_a_demo_needs_the_schema_of_its_release(empty_database: Database, tmp_path: Path) -> None:
+    done = run_shop("seed-demo", empty_database.environ(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "without a schema" in done.stderr
+    assert "shop migrate" in done.stderr
+    assert "Nothing was changed." in done.stderr
+
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND application_name LIKE 'shop/%' AND datname = current_database()
+"""
+
+
+def meet(database: Database) -> None:
+    deadline = time.monotonic() + 30
+    while rows(database, WAITING) != [(2,)]:
+        assert time.monotonic() < deadline, "the two never met"
+        time.sleep(0.05)
+
+
+def test_two_who_make_up_a_shop_at_once_make_one(database: Database, environ: dict[str, str]) -> None:
+    with ThreadPoolExecutor(3) as pool:
+
+        def begin() -> list[Any]:
+            begun = [pool.submit(run_shop, "seed-demo", environ) for _ in range(2)]
+            pool.submit(meet, database).result()
+            return begun
+
+        # Each has looked whether there is a demo when it waits for the table, if nothing else stops it.
+        begun = run(hold, database, "LOCK TABLE shop.users IN SHARE MODE", begin)
+        done = [each.result() for each in begun]
+    assert [each.returncode for each in done] == [0, 0], done
+    assert sorted(json.loads(each.stdout)["created"] for each in done) == [False, True]
+
+
+def test_a_demo_trades_in_the_shops_currency(database: Database, environ: dict[str, str]) -> None:
+    done = run_shop("seed-demo", {**environ, "SHOP_CURRENCY": "CHF"})
+    assert done.returncode == 0, done.stderr
+    traded = "SELECT DISTINCT currency FROM shop.{}"
+    assert [rows(database, traded.format(table)) for table in ("accounts", "orders")] == [[("CHF",)]] * 2
 
 
 def test_the_openapi_document_is_printed_without_settings_or_database() -> None:
