@@ -105,15 +105,8 @@ INSERT INTO refresh_tokens (id, user_id, family, expires_at)
 INSERT INTO idempotency_keys (account_id, key, request_hash, status, body, created_at)
     SELECT gen_random_uuid(), n::text, '', 201, '{{}}', now() - n * interval '1 hour'
     FROM generate_series(22, 24 + {0}) AS n WHERE n <> 24;
-INSERT INTO outbox (topic, payload, created_at, sent_at)
-    SELECT 't', '{{}}', now() - interval '9 days', CASE WHEN n > 0 THEN now() - n * interval '25 hours' END
-    FROM generate_series(0, {0}) AS n;
-INSERT INTO outbox (topic, payload, sent_at) VALUES ('t', '{{}}', now());
 """
-LEFT = (
-    "SELECT (SELECT count(*) FROM shop.refresh_tokens), (SELECT count(*) FROM shop.idempotency_keys),"
-    " (SELECT count(*) FROM shop.outbox)"
-)
+LEFT = "SELECT (SELECT count(*) FROM shop.refresh_tokens), (SELECT count(*) FROM shop.idempotency_keys)"
 
 
 def test_a_purge_deletes_what_nobody_needs_and_nothing_else(
@@ -124,9 +117,9 @@ def test_a_purge_deletes_what_nobody_needs_and_nothing_else(
     (tmp_path / "credentials" / "secret_key").unlink()
     done = run_shop("purge", environ)
     assert done.returncode == 0, done.stderr
-    deleted = {"refresh_tokens": 2500, "idempotency_keys": 2500, "outbox": 2500}
+    deleted = {"refresh_tokens": 2500, "idempotency_keys": 2500}
     assert json.loads(done.stdout) == {"deleted": deleted}
-    assert rows(database, LEFT) == [(2, 2, 2)]
+    assert rows(database, LEFT) == [(2, 2)]
     assert json.loads(run_shop("purge", environ).stdout) == {"deleted": dict.fromkeys(deleted, 0)}
 
 
@@ -141,10 +134,10 @@ async def hold(database: Database, statement: str, act: Callable[[], Any]) -> An
 
 def test_a_purge_waits_for_nobody(database: Database, environ: dict[str, str]) -> None:
     run(database.execute, OLD.format(5))
-    locked = "SELECT FROM shop.outbox ORDER BY sent_at LIMIT 3 FOR UPDATE"
+    locked = "SELECT FROM shop.idempotency_keys ORDER BY created_at LIMIT 3 FOR UPDATE"
     done = run(hold, database, locked, lambda: run_shop("purge", environ))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["deleted"]["outbox"] == 2
+    assert json.loads(done.stdout)["deleted"]["idempotency_keys"] == 2
 
 
 INVARIANTS = {
