@@ -19,6 +19,7 @@ import uuid_utils.compat
 from asyncpg import Record
 
 from caches import bare, cache, cache_events, other, patient, redis  # noqa: F401 - fixtures
+from catalogue import CATALOGUE
 from postgresql import Cluster
 from shop.auth.tokens import Tokens
 from shop.core.logging import configure_logging
@@ -172,7 +173,9 @@ def cluster(authority: trustme.CA) -> Iterator[Cluster]:
         run(cluster.create_roles)
         run(cluster.create_database, "prepared")
         run(cluster.create_database, "migrated", "prepared")
-        upgrade(Database(cluster, "migrated").settings())
+        migrated = Database(cluster, "migrated")
+        upgrade(migrated.settings())
+        run(migrated.execute, CATALOGUE)
         yield cluster
     finally:
         cluster.remove()
@@ -180,7 +183,7 @@ def cluster(authority: trustme.CA) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def new_database(cluster: Cluster) -> Callable[[str], Database]:
-    """Makes a database from a template: "migrated", or "prepared" for one without the service's tables."""
+    """Makes a database from a template: "migrated", a shop that sells, or "prepared", without tables."""
     numbers = itertools.count(1)
 
     def create(template: str) -> Database:

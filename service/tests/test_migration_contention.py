@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,25 +20,29 @@ TWO = (
 )
 
 
-async def test_a_deadlock_is_tried_again_and_the_other_session_is_named(
-    database: Database, tmp_path: Path
-) -> None:
-    folder = later_release(tmp_path, (TWO, ""))
+async def meet(
+    database: Database,
+    tmp_path: Path,
+    upgrade: str,
+    waiting: str,
+    *,
+    first: str,
+    then: str,
+) -> list[dict[str, Any]]:
+    """Migrate by `upgrade` beside a session that does `first`, and `then` once the migrator waits.
+
+    Returns the events of a migration that ended well.
+    """
+    folder = later_release(tmp_path, (upgrade, ""))
     other = await database.cluster.connect(database.name)
     process = None
     try:
-        # The migrator is the one that PostgreSQL ends: it looks sooner.
-        await other.execute(
-            "SET deadlock_timeout = '60s'; SET application_name = 'a report'; "
-            "BEGIN; SELECT count(*) FROM shop.orders"
-        )
+        await other.execute(f"SET application_name = 'a report'; {first}")
         process = start_shop(folder, database.environ(tmp_path / "credentials"), "migrate")
-        waits = "SELECT 1 FROM pg_locks WHERE relation = 'shop.orders'::regclass AND NOT granted"
         with anyio.fail_after(30):
-            while not await database.fetch(waits):  # noqa: ASYNC110 - it has no event
+            while not await database.fetch(waiting):  # noqa: ASYNC110 - it has no event
                 await anyio.sleep(0.05)
-        await other.execute("SELECT count(*) FROM shop.products")
-        await other.execute("COMMIT")
+        await other.execute(then)
         _, said = await to_thread.run_sync(process.communicate)
     finally:
         await other.close()
@@ -45,10 +50,48 @@ async def test_a_deadlock_is_tried_again_and_the_other_session_is_named(
             process.kill()
             await to_thread.run_sync(process.communicate)
     assert process.returncode == 0, said
-    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    waited = [event for event in events if event["event"] == "migration_waits_for_lock"]
-    assert [event["sqlstate"] for event in waited] == ["40P01"]
-    assert "a report" in json.dumps(waited[0]["blocked_by"])
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def waits(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == "migration_waits_for_lock"]
+
+
+async def test_a_deadlock_is_tried_again_and_the_other_session_is_named(
+    database: Database, tmp_path: Path
+) -> None:
+    events = await meet(
+        database,
+        tmp_path,
+        TWO,
+        "SELECT 1 FROM pg_locks WHERE relation = 'shop.orders'::regclass AND NOT granted",
+        # The migrator is the one that PostgreSQL ends: it looks sooner.
+        first="SET deadlock_timeout = '60s'; BEGIN; SELECT count(*) FROM shop.orders",
+        then="SELECT count(*) FROM shop.products; COMMIT",
+    )
+    assert [event["sqlstate"] for event in waits(events)] == ["40P01"]
+    assert "a report" in json.dumps(waits(events)[0]["blocked_by"])
+
+
+async def test_rows_that_another_session_changed_meanwhile_are_changed_in_another_try(
+    database: Database, tmp_path: Path
+) -> None:
+    # As somebody's database may have it; at READ COMMITTED there is no such conflict.
+    stricter = "SET default_transaction_isolation = 'repeatable read'"
+    await database.execute(f"ALTER ROLE shop_migrate IN DATABASE {database.name} {stricter}")
+    add = "UPDATE shop.products SET stock = stock + {} WHERE sku = 'CUP-200'"
+    events = await meet(
+        database,
+        tmp_path,
+        f'op.execute("SET LOCAL lock_timeout = \'20s\'")\nop.execute("{add.format(1)}")',
+        "SELECT 1 FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) "
+        f"WHERE l.locktype = 'transactionid' AND NOT l.granted AND a.datname = '{database.name}'",
+        first=f"BEGIN; {add.format(10)}",
+        then="COMMIT",
+    )
+    assert [event["sqlstate"] for event in waits(events)] == ["40001"]
+    ((stock,),) = await database.fetch("SELECT stock FROM shop.products WHERE sku = 'CUP-200'")
+    assert stock == 150 + 10 + 1
 
 
 def test_a_revision_that_asks_the_database_is_named_and_the_others_show_their_sql(tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ def test_up_down_and_up_again(empty_database: Database) -> None:
     assert tables(empty_database) == all_tables()
 
 
+def test_a_migrated_shop_holds_nothing_that_nobody_put_there(empty_database: Database) -> None:
+    upgrade(empty_database.settings())
+    for table in sorted(all_tables() - {"alembic_version", "schema_changes"}):
+        assert run(empty_database.fetch, f"SELECT * FROM shop.{table}") == [], table
+
+
 def test_models_and_migrations_agree(shared_database: Database) -> None:
     command.check(alembic_config(shared_database.settings()))
 

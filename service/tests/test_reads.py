@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Double, bindparam, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from catalogue import CATALOGUE
 from conftest import Database, Serve, run
 from postgresql import Cluster
 from shop.core.database import create_engine
@@ -40,6 +41,7 @@ def own_cluster() -> Iterator[Database]:
         run(cluster.create_database, "shop")
         database = Database(cluster, "shop")
         upgrade(database.settings())
+        run(database.execute, CATALOGUE)
         yield database
     finally:
         cluster.remove()

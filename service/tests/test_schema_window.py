@@ -58,7 +58,7 @@ async def test_a_fresh_database_is_migrated_and_served(empty_database: Database,
         await anyio.sleep(1.1)
         assert (await client.get("/health/ready")).status_code == 200
         answer = await client.get("/api/v1/products")
-        assert (answer.status_code, len(answer.json()["items"])) == (200, 6)
+        assert (answer.status_code, answer.json()) == (200, {"items": [], "next": None})
 
 
 async def kill_while_it_creates(database: Database, table: str, environ: dict[str, str]) -> None:

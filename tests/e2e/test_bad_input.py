@@ -52,6 +52,10 @@ REFUSALS = {
     "a private authority in production": Refusal(
         {**PRODUCTION, "certificates_private_accepted": False}, "a private authority serves nobody's browser"
     ),
+    "a made-up shop in production": Refusal(
+        {**PRODUCTION, "vault_secret_key": STRONG, "release_seed_demo": True},
+        "release_seed_demo is true and slipway_environment is production",
+    ),
     "an unknown environment": Refusal(
         {"slipway_environment": "prod"},
         "has to be lab, staging or production (found prod). Nothing was changed.",

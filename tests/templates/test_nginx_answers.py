@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def moved(text: str, tree: Path, folder: Path) -> str:
     text = text.replace("/etc/nginx/conf.d/*.conf", str(folder / "site.conf"))
     text = text.replace("/etc/nginx/", f"{tree}/etc/nginx/").replace("/var/log/nginx", str(folder))
     text = text.replace("/run/nginx.pid", str(folder / "pid")).replace("user www-data;", "user root;")
+    # A release that does not answer is given up after a second.
+    proxy = (tree / "etc/nginx/snippets/slipway-proxy.conf").read_text()
+    proxy = re.sub(r"proxy_read_timeout \d+s", "proxy_read_timeout 1s", proxy)
+    text = text.replace("include snippets/slipway-proxy.conf;", proxy)
     text = re.sub(r"include (snippets/\S+);", rf"include {tree}/etc/nginx/\1;", text)
     return re.sub(r"^ *(ssl_\S+ .*|include \S*slipway-tls.conf|set_real_ip_from .*);\n", "", text, flags=re.M)
 
@@ -71,14 +76,31 @@ def site_of(text: str, folder: Path) -> str:
     head, *servers = re.split(r"^(?=server \{$)", text, flags=re.M)
     passing = next(server for server in servers if "proxy_pass" in server)
     passing = re.sub(r"^ *listen .*;\n", "", passing, flags=re.M)
-    passing = passing.replace("server {\n", f"server {{\n    listen unix:{folder}/site.sock;\n", 1)
-    return re.sub(r"default 0;", "default 1;", head) + passing
+    passing = passing.replace(
+        "server {\n",
+        f"server {{\n    listen unix:{folder}/site.sock;\n    listen unix:{folder}/tls.sock ssl;\n"
+        f"    ssl_certificate {folder}/site.pem;\n    ssl_certificate_key {folder}/site.key;\n",
+        1,
+    )
+    strangers = [server for server in servers if "return 421" in server]
+    strange = re.sub(r"^ *listen .*;\n", "", "".join(strangers), flags=re.M)
+    strange = strange.replace("server {\n", f"server {{\n    listen unix:{folder}/strangers.sock;\n", 1)
+    # After few requests there are too many of them.
+    head, passing = re.sub(r"rate=\d+", "rate=1", head), re.sub(r"burst=\d+", "burst=20", passing)
+    return re.sub(r"default 0;", "default 1;", head) + passing + strange
 
 
 def buffers_below(folder: Path) -> str:
     """Directives for bodies that nginx keeps in files: the compiled-in folders are those of an installed package."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     return "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+
+
+def certify(folder: Path) -> None:
+    """A certificate for a port on which nobody speaks TLS."""
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    files = ["-keyout", str(folder / "site.key"), "-out", str(folder / "site.pem")]
+    subprocess.run([*made, *files, "-subj", "/CN=shop.test"], check=True, capture_output=True)
 
 
 def nginx_of(suite: str) -> list[str]:
@@ -110,6 +132,7 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
     main_file = moved((tree / "etc/nginx/nginx.conf").read_text(), tree, folder)
     main_file = re.sub(r"^.*(modules-enabled|mime\.types).*\n", "", main_file, flags=re.M)
     (folder / "nginx.conf").write_text(main_file.replace("http {\n", f"http {{\n{buffers_below(folder)}", 1))
+    certify(folder)
     (folder / "empty").touch()
     support.install_release(host, RELEASE)
     (host.root / "srv/shop/current").symlink_to(f"releases/{RELEASE}")
@@ -159,6 +182,9 @@ def test_maintenance_answers_for_the_service_and_health_tells_the_truth(site: Si
         answer, body = site.ask(method, "/products")
         problem = json.loads(body)
         assert (answer.status, answer.getheader("Retry-After")) == (503, "60"), (method, body)
+        assert (problem["title"], problem["detail"], problem["instance"], problem["details"]) == (
+            "Service Unavailable", message, "/products", None
+        )  # fmt: skip
         assert answer.getheader("Content-Type") == "application/problem+json"
         assert (problem["code"], problem["message"], problem["request_id"]) == (
             "maintenance",
@@ -195,3 +221,106 @@ def test_a_drained_app_host_answers_and_closes_its_connections(site: Site) -> No
     assert (posted.getheader("X-Release"), posted.getheader("Connection")) == (RELEASE, "close"), body
     site.host.drained.unlink()
     assert site.ask()[0].getheader("Connection") == "keep-alive"
+
+
+def said(site: Site, request: bytes, name: str = "site.sock") -> tuple[int, dict[str, str], bytes]:
+    """What nginx answers to these bytes: the status, the headers by lower-case name, the body."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(20)
+    connection.connect(str(site.socket.with_name(name)))
+    with connection:
+        connection.sendall(request)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        headers = {key.lower(): value for key, value in answer.getheaders()}
+        return answer.status, headers, answer.read()
+
+
+def asking(line: bytes, *headers: bytes) -> bytes:
+    every = (line, b"Host: shop.test", b"X-Request-ID: asked-once", *headers)
+    return b"\r\n".join((*every, b"", b""))
+
+
+def assert_problem(answer: tuple[int, dict[str, str], bytes], status: int, code: str, instance: str) -> None:
+    """The body has the shape of the service's own (shop.core.errors.Problem)."""
+    found, headers, body = answer
+    assert found == status, (headers, body)
+    assert headers["content-type"] == "application/problem+json", (headers, body)
+    problem = json.loads(body)
+    assert set(problem) == {
+        "type", "title", "status", "detail", "instance", "code", "message", "details", "request_id"
+    }  # fmt: skip
+    assert (problem["type"], problem["title"]) == ("about:blank", HTTPStatus(status).phrase)
+    assert (problem["status"], problem["code"], problem["instance"]) == (status, code, instance)
+    assert problem["detail"] == problem["message"] != ""
+    assert problem["details"] is None
+    assert re.fullmatch(r"[A-Za-z0-9._-]{8,64}", problem["request_id"])
+    wanted = "1" if status in (429, 502, 503, 504) else None
+    assert headers.get("retry-after") == wanted
+
+
+REFUSED = {
+    "no request": (b"GARBAGE\r\n\r\n", 400, "bad_request", ""),
+    "no host": (b"GET /a HTTP/1.1\r\n\r\n", 400, "bad_request", "/a"),
+    "a bad header": (asking(b"POST /a HTTP/1.1", b"Content-Length: x"), 400, "bad_request", "/a"),
+    "trace": (asking(b"TRACE /a?b HTTP/1.1"), 405, "method_not_allowed", "/a"),
+    "a large body": (asking(b"POST /a/b HTTP/1.1", b"Content-Length: 99999999"), 413, "body_too_large", "/a/b"),
+    "a long address": (asking(b"GET /" + b"a" * 9000 + b" HTTP/1.1"), 414, "uri_too_long", ""),
+    "a long header": (asking(b"GET /a HTTP/1.1", b"X-Long: " + b"a" * 9000), 431, "headers_too_large", "/a"),
+    "an unknown encoding": (
+        asking(b"POST /a HTTP/1.1", b"Transfer-Encoding: odd"), 501, "not_implemented", "/a"
+    ),
+    "another version": (asking(b"GET /a HTTP/9.1"), 505, "http_version_not_supported", ""),
+}  # fmt: skip
+
+
+def test_what_nginx_refuses_itself_has_the_shape_of_the_services_own(site: Site) -> None:
+    for request, status, code, instance in REFUSED.values():
+        assert_problem(said(site, request), status, code, instance)
+    assert_problem(said(site, asking(b"GET /a HTTP/1.1"), "tls.sock"), 400, "bad_request", "/a")
+    # The service's own refusals pass as they are.
+    assert said(site, asking(b"GET /health/none HTTP/1.1"))[1]["x-release"] == RELEASE
+
+
+# What is asked for, and what the answer says was asked for: an address as a URI may be, or nothing.
+ADDRESSES = {
+    b"/metrics": "/metrics",
+    b"/metrics/a%22b%5c?c=d": "/metrics/a%22b%5c",
+    b'/metrics/a"b\\': "",
+    b"/metrics/\xff\xfe": "",
+    b"/metrics/<script>": "",
+    b"//metrics/~user;v=1,2!$&'()*+:@": "//metrics/~user;v=1,2!$&'()*+:@",
+}
+
+
+def test_a_problem_is_json_whatever_the_address(site: Site) -> None:
+    problem = (404, "not_found")
+    if site.behind_edge:
+        site.host.runtime_socket(RELEASE).unlink()
+        problem = (502, "service_unreachable")
+    for path, instance in ADDRESSES.items():
+        assert_problem(said(site, asking(b"GET " + path + b" HTTP/1.1")), *problem, instance)
+
+
+def test_a_service_that_is_away_or_hangs_is_told_as_a_problem(site: Site) -> None:
+    site.host.runtime_socket(RELEASE).unlink()
+    assert_problem(said(site, asking(b"GET /a HTTP/1.1")), 502, "service_unreachable", "/a")
+    hanging = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with hanging:
+        hanging.bind(str(site.host.runtime_socket(RELEASE)))
+        hanging.listen()
+        assert_problem(said(site, asking(b"GET /a HTTP/1.1")), 504, "service_timeout", "/a")
+
+
+def test_too_many_requests_and_a_name_nobody_serves_are_problems(site: Site) -> None:
+    if site.behind_edge:
+        assert "limit_req" not in (site.socket.parent / "site.conf").read_text()
+        return
+    request = asking(b"GET /a HTTP/1.1")
+    answers = [said(site, request) for _ in range(30)]
+    refused = [answer for answer in answers if answer[0] != 200]
+    assert refused
+    for answer in refused:
+        assert_problem(answer, 429, "too_many_requests", "/a")
+    assert_problem(said(site, request, "strangers.sock"), 421, "host_not_served", "/a")
+    assert_problem(said(site, b"GARBAGE\r\n\r\n", "strangers.sock"), 400, "bad_request", "")

@@ -5,9 +5,6 @@ Revises:
 Created: 2026-11-22 17:00:00+00:00
 """
 
-from decimal import Decimal
-from uuid import UUID
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -18,59 +15,6 @@ depends_on = None
 
 # "expand": releases that know only the previous revision keep working on this one. "contract": they do not.
 kind = "expand"
-
-# A fresh shop has something to show; the ids are fixed, so that probes and examples can name them.
-# Id, sku, name, category, price, stock.
-PRODUCTS = [
-    (
-        UUID("019b76da-a800-7000-8000-000000000001"),
-        "TEA-GREEN-100",
-        "Green tea, 100 g",
-        "tea",
-        Decimal("7.90"),
-        120,
-    ),
-    (
-        UUID("019b76da-a800-7000-8000-000000000002"),
-        "TEA-BLACK-100",
-        "Black tea, 100 g",
-        "tea",
-        Decimal("6.50"),
-        200,
-    ),
-    (
-        UUID("019b76da-a800-7000-8000-000000000003"),
-        "TEA-ROOIBOS-250",
-        "Rooibos, 250 g",
-        "tea",
-        Decimal("9.20"),
-        80,
-    ),
-    (
-        UUID("019b76da-a800-7000-8000-000000000004"),
-        "POT-800",
-        "Stoneware pot, 0.8 l",
-        "teaware",
-        Decimal("34.00"),
-        25,
-    ),
-    (
-        UUID("019b76da-a800-7000-8000-000000000005"),
-        "CUP-200",
-        "Stoneware cup, 0.2 l",
-        "teaware",
-        Decimal("11.50"),
-        150,
-    ),
-    (
-        UUID("019b76da-a800-7000-8000-000000000006"),
-        "KETTLE-1200",
-        "Steel kettle, 1.2 l",
-        "teaware",
-        Decimal("58.00"),
-        12,
-    ),
-]
 
 # Whoever the schema's default privileges let change rows may read what the schema is, and not say what it is.
 READ_ONLY = """
@@ -106,7 +50,7 @@ def _create_schema_changes() -> None:
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '2s'")
     _create_schema_changes()
-    products = op.create_table(
+    op.create_table(
         "products",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("sku", sa.String(64), nullable=False),
@@ -131,8 +75,6 @@ def upgrade() -> None:
         ["category", sa.text("id DESC")],
         postgresql_where=sa.text("is_active"),
     )
-    columns = ("id", "sku", "name", "category", "price", "stock")
-    op.bulk_insert(products, [dict(zip(columns, product, strict=True)) for product in PRODUCTS])
 
 
 def downgrade() -> None:

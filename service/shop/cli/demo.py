@@ -6,16 +6,18 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import fields
 from datetime import datetime, timezone
 
-from sqlalchemy import exists, insert, select
+from sqlalchemy import exists, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shop.accounts.models import Account, AccountMember
 from shop.cli.demo_data import DOMAIN, Demo, Maker
 from shop.cli.output import EX_FAILED, CommandError, refusing, say
 from shop.core.configuration import load_settings
-from shop.core.database import Base, open_resources
+from shop.core.database import Base, Resources, open_resources
+from shop.core.health import Readiness
 from shop.core.logging import configure_logging
 from shop.core.passwords import Passwords
+from shop.core.schema import Revisions
 from shop.core.transactions import in_transaction
 from shop.orders.models import Order, OrderItem
 from shop.products.models import Product, StockChange
@@ -32,6 +34,8 @@ TABLES: dict[str, type[Base]] = {
     "order_items": OrderItem,
     "stock_log": StockChange,
 }
+# Any constant that nothing else of the shop locks: "demo" in ASCII.
+SEEDING_LOCK = 0x64656D6F
 SEEDED = select(exists().where(User.email.endswith(f"@{DOMAIN}")))
 
 
@@ -50,6 +54,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 async def _insert(connection: AsyncConnection, demo: Demo) -> dict[str, int]:
     """The number of rows in each table; empty when there is a demo already."""
+    # Whoever comes at the same time waits, and finds what the first one made.
+    await connection.execute(select(func.pg_advisory_xact_lock(SEEDING_LOCK)))
     if await connection.scalar(SEEDED):
         return {}
     counts = {}
@@ -61,10 +67,17 @@ async def _insert(connection: AsyncConnection, demo: Demo) -> dict[str, int]:
     return counts
 
 
+async def _refuse_another_schema(resources: Resources, release: str) -> None:
+    verdict = await Readiness(resources.reads, Revisions(), release).verdict()
+    if verdict.code in ("schema_missing", "schema_behind", "schema_unknown", "schema_contracted"):
+        raise CommandError(EX_FAILED, f"{verdict.message} Nothing was changed.")
+
+
 async def _seed(settings: Settings, users: int, password: str) -> dict[str, int]:
-    hashed = await Passwords.of(settings).hash(password)
-    demo = Maker(users, datetime.now(timezone.utc), hashed).demo
     async with open_resources(settings) as resources:
+        await _refuse_another_schema(resources, settings.release)
+        hashed = await Passwords.of(settings).hash(password)
+        demo = Maker(users, datetime.now(timezone.utc), hashed, settings.currency).demo
         return await in_transaction(resources.writes, lambda connection: _insert(connection, demo))
 
 

@@ -74,12 +74,13 @@ class Demo:
 
 
 class Maker:
-    """Makes a Demo of `users` users that ends at `now`; the same `seed` makes the same."""
+    """Makes a Demo of `users` users that ends at `now`, in `currency`; the same `seed` makes the same."""
 
-    def __init__(self, users: int, now: datetime, hashed: str, seed: int = 1) -> None:
+    def __init__(self, users: int, now: datetime, hashed: str, currency: str, seed: int = 1) -> None:
         self.demo = Demo()
         self._random = random.Random(seed)  # noqa: S311 - made-up data, guards nothing
         self._now = now
+        self._currency = currency
         self._begin = now - timedelta(days=DAYS)
         self._make_products()
         for number in range(1, users + 1):
@@ -122,7 +123,13 @@ class Maker:
             "plan": self._random.choice(("free", "free", "pro")),
             **times,
         }
-        account: Row = {"id": self._id_at(created), "owner_id": user["id"], "name": f"{last} & Co.", **times}
+        account: Row = {
+            "id": self._id_at(created),
+            "owner_id": user["id"],
+            "name": f"{last} & Co.",
+            "currency": self._currency,
+            **times,
+        }
         self.demo.users.append(user)
         self.demo.accounts.append(account)
         member = {"account_id": account["id"], "user_id": user["id"], "role": "owner", "created_at": created}
@@ -160,7 +167,7 @@ class Maker:
             "created_by": account["owner_id"],
             "status": status,
             "total": Decimal(0),
-            "currency": "EUR",
+            "currency": self._currency,
             "created_at": moment,
             "updated_at": moment,
         }

@@ -19,7 +19,6 @@ BATCHES = 1000
 UNNEEDED = {
     "refresh_tokens": "expires_at < now()",
     "idempotency_keys": "created_at < now() - interval '24 hours'",
-    "outbox": "sent_at < now() - interval '24 hours'",
 }
 
 
@@ -54,7 +53,7 @@ async def _purge(settings: MaintenanceSettings) -> dict[str, int]:
 
 
 def purge(_: Namespace) -> int:
-    """Delete expired refresh tokens, idempotency keys and sent messages older than a day; print how many."""
+    """Delete expired refresh tokens, and idempotency keys older than a day; print how many."""
     settings = load_settings(MaintenanceSettings)
     configure_logging(settings.log_level, settings.release, stream="stderr")
     with speaking_of(settings, "The purge"):

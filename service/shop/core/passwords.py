@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from anyio import CapacityLimiter, Semaphore, to_thread
+from argon2 import Type, extract_parameters
+from argon2.exceptions import InvalidHashError
+from argon2.low_level import hash_secret_raw
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
@@ -18,6 +21,7 @@ SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 256
 SALT_BYTES = 16
 DIGEST_BYTES = 32
+LEAST_KIB = 8
 # At 0.2 s a hash and two at once, whoever came after this many would wait longer than a client does.
 LONGEST_QUEUE = 64
 # Registrations wait for each other, and one of them at a time in the queue of logins.
@@ -42,6 +46,15 @@ def hashes_at_once(settings: Settings, cores: int) -> int:
     return max(1, min(fitting))
 
 
+def _cost(hashed: str) -> int | None:
+    """What verifying takes, in KiB filled times passes; None for what is no argon2 hash."""
+    try:
+        parameters = extract_parameters(hashed)
+    except InvalidHashError:
+        return None
+    return parameters.memory_cost * parameters.time_cost
+
+
 class Passwords:
     """Hashes and verifies, `at_once` at the same time.
 
@@ -61,6 +74,8 @@ class Passwords:
         # Random bytes in place of a digest: nothing verifies against it, and trying costs the same.
         salt, digest = (_encoded(secrets.token_bytes(size)) for size in (SALT_BYTES, DIGEST_BYTES))
         self._nobodys = f"$argon2id$v=19$m={memory_kib},t={iterations},p=1${salt}${digest}"
+        self._memory_kib = memory_kib
+        self._dearest = memory_kib * iterations
         self._turns = Semaphore(at_once)
         self._registrations = Semaphore(1)
         self._threads = CapacityLimiter(at_once)
@@ -96,17 +111,29 @@ class Passwords:
         """Whether `hashed` was made from `password`, and a new hash if its parameters are not today's.
 
         None for `hashed` (nobody has this name), or what is no argon2 hash (a user without a password), is
-        False and takes as long as a wrong password. `admit` is awaited when the turn
-        has come: what it raises ends the attempt before it costs anything.
+        False. What is False costs the same for everybody: as much as today's parameters do, or as the dearest
+        hash that this worker met. `admit` is awaited when the turn has come: what it raises ends the attempt
+        before it costs anything.
         Raises AppError 503 `passwords_busy` when too many wait already.
         """
-        if hashed is None or not Argon2Hasher.identify(hashed):
+        if hashed is None or _cost(hashed) is None:
             hashed = self._nobodys
         async with self._turn():
             await admit()
-            return await to_thread.run_sync(
-                self._hasher.verify_and_update,
-                _prepared(password),
-                hashed,
-                limiter=self._threads,
-            )
+            return await to_thread.run_sync(self._check, _prepared(password), hashed, limiter=self._threads)
+
+    def _check(self, password: str, hashed: str) -> tuple[bool, str | None]:
+        cost = _cost(hashed) or 0
+        self._dearest = max(self._dearest, cost)
+        valid, rehashed = self._hasher.verify_and_update(password, hashed)
+        if not valid:
+            self._spend(self._dearest - cost)
+        return valid, rehashed
+
+    def _spend(self, cost: int) -> None:
+        """Compute for nothing, in no more memory than a hash of today takes."""
+        passes, rest_kib = divmod(cost, self._memory_kib)
+        for memory_kib, times in ((self._memory_kib, passes), (rest_kib, 1)):
+            if times and memory_kib >= LEAST_KIB:
+                salt = bytes(SALT_BYTES)
+                hash_secret_raw(b"", salt, times, memory_kib, 1, DIGEST_BYTES, Type.ID)

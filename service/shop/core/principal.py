@@ -52,4 +52,9 @@ async def current_admin(principal: CurrentUser) -> Principal:
     return principal
 
 
+async def require_admin(request: Request) -> Principal:
+    """The admin who asks, for what is public but for one part. Raises AppError 401 or 403."""
+    return await current_admin(await current_user(request, None))
+
+
 AdminUser = Annotated[Principal, Depends(current_admin)]

@@ -92,8 +92,7 @@ _RECORD = f"""
     kept AS (
         INSERT INTO idempotency_keys (account_id, key, request_hash, status, body)
         SELECT :account_id, :key, :request_hash, 201, body FROM answer WHERE :key IS NOT NULL
-    ),
-    told AS (INSERT INTO outbox (topic, payload) SELECT 'order.created', body FROM answer)"""  # noqa: S608
+    )"""  # noqa: S608
 
 # `changes` are pairs of change_amount and balance_after, as in stock_log.
 # The conditional UPDATE decides: whoever waits for the row sees it as it is then, not as it was.
@@ -186,8 +185,7 @@ WITH cancelled AS (
         INSERT INTO stock_log (product_id, order_id, change_amount, balance_after, reason, actor_id)
         SELECT id, :order_id, quantity, stock, 'cancel', :user_id FROM restored
     ),
-    answer AS (SELECT {_order_as_json("order_items")} AS body FROM cancelled AS o),
-    told AS (INSERT INTO outbox (topic, payload) SELECT 'order.cancelled', body FROM answer)
+    answer AS (SELECT {_order_as_json("order_items")} AS body FROM cancelled AS o)
 SELECT CAST(body AS text) AS body, (SELECT array_agg(ARRAY[quantity, stock]) FROM restored) AS changes
 FROM answer
 """  # noqa: S608
@@ -199,10 +197,8 @@ WITH paid AS (
         UPDATE orders SET status = 'paid', updated_at = now()
         WHERE id = :order_id AND account_id = :account_id AND status = 'pending'
         RETURNING {_ORDER}
-    ),
-    answer AS (SELECT {_order_as_json("order_items")} AS body FROM paid AS o),
-    told AS (INSERT INTO outbox (topic, payload) SELECT 'order.paid', body FROM answer)
-SELECT CAST(body AS text) AS body FROM answer
+    )
+SELECT CAST({_order_as_json("order_items")} AS text) AS body FROM paid AS o
 """  # noqa: S608
 )
 

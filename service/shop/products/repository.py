@@ -14,15 +14,20 @@ from shop.products.schemas import LARGEST_STOCK
 
 PRODUCT = tuple(Product.__table__.columns)
 
-BY_ID = Read(select(*PRODUCT).where(Product.id == bindparam("id"), Product.is_active))
+_BY_ID = select(*PRODUCT).where(Product.id == bindparam("id"))
+BY_ID = Read(_BY_ID.where(Product.is_active))
+BY_ID_OFF_SALE = Read(_BY_ID.where(~Product.is_active))
 _PAGE = (
     select(*PRODUCT)
-    .where(Product.is_active, Product.id < bindparam("last_id"))
+    .where(Product.id < bindparam("last_id"))
     .order_by(Product.id.desc())
     .limit(bindparam("limit"))
 )
-PAGE = Read(_PAGE)
-CATEGORY_PAGE = Read(_PAGE.where(Product.category == bindparam("category")))
+_IN_CATEGORY = Product.category == bindparam("category")
+PAGE = Read(_PAGE.where(Product.is_active))
+CATEGORY_PAGE = Read(_PAGE.where(Product.is_active, _IN_CATEGORY))
+PAGE_OFF_SALE = Read(_PAGE.where(~Product.is_active))
+CATEGORY_PAGE_OFF_SALE = Read(_PAGE.where(~Product.is_active, _IN_CATEGORY))
 CATEGORIES = Read(
     select(
         Product.category.label("name"),
@@ -65,20 +70,23 @@ _CHANGE_STOCK = text(
 ).columns(*PRODUCT)
 
 
-async def find_product(engine: AsyncEngine, product_id: uuid.UUID) -> Mapping[str, Any] | None:
-    """The product for sale with this id."""
-    rows = await BY_ID.fetch(engine, id=product_id)
+async def find_product(
+    engine: AsyncEngine, product_id: uuid.UUID, is_active: bool = True
+) -> Mapping[str, Any] | None:
+    """The product with this id, if it is for sale, or if it is not."""
+    rows = await (BY_ID if is_active else BY_ID_OFF_SALE).fetch(engine, id=product_id)
     return rows[0] if rows else None
 
 
 async def list_products(
-    engine: AsyncEngine, *, category: str | None, last_id: uuid.UUID | None, limit: int
+    engine: AsyncEngine, *, category: str | None, last_id: uuid.UUID | None, limit: int, is_active: bool
 ) -> Rows:
-    """At most `limit` products for sale with ids below `last_id`, highest id first."""
+    """At most `limit` products that are for sale, or are not, with ids below `last_id`, highest id first."""
     after = last_id or LARGEST_ID
     if category is None:
-        return await PAGE.fetch(engine, last_id=after, limit=limit)
-    return await CATEGORY_PAGE.fetch(engine, last_id=after, limit=limit, category=category)
+        return await (PAGE if is_active else PAGE_OFF_SALE).fetch(engine, last_id=after, limit=limit)
+    page = CATEGORY_PAGE if is_active else CATEGORY_PAGE_OFF_SALE
+    return await page.fetch(engine, last_id=after, limit=limit, category=category)
 
 
 async def list_categories(engine: AsyncEngine) -> Rows:

@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from shop.core.cache import cache_of
 from shop.core.database import resources_of
-from shop.core.errors import Problem
+from shop.core.errors import AppError, Problem
 from shop.core.etag import content_tag, header, is_unchanged, not_modified, require_match, version_tag
 from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, LastNumber, Limit, following_page, link_headers
-from shop.core.principal import AdminUser
+from shop.core.principal import AdminUser, require_admin
 from shop.core.reads import dump_json
 from shop.products import service
 from shop.products.schemas import (
@@ -64,19 +64,26 @@ def _product(product: service.Product, status: int = 200, headers: dict[str, str
     )
 
 
-@router.get("", response_model=ProductPage, responses=NOT_MODIFIED, openapi_extra=IF_NONE_MATCH)
+@router.get("", response_model=ProductPage, responses=NOT_MODIFIED | ADMIN, openapi_extra=IF_NONE_MATCH)
 async def list_products(
     request: Request,
     category: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
     last_id: LastId = None,
     limit: Limit = DEFAULT_LIMIT,
+    is_active: Annotated[bool, Query(description="false: what is switched off, for admins")] = True,
 ) -> Response:
     """Products for sale, newest first, a page at a time; follow `next` or the Link header."""
+    if not is_active:
+        await require_admin(request)
     items, more = await service.list_products(
-        resources_of(request).reads, category=category, last_id=last_id, limit=limit
+        resources_of(request).reads, category=category, last_id=last_id, limit=limit, is_active=is_active
     )
-    following = following_page(PATH, items[-1]["id"], limit, category=category) if more else None
+    filters = {"category": category, "is_active": None if is_active else "false"}
+    following = following_page(PATH, items[-1]["id"], limit, **filters) if more else None
     body = dump_json({"items": [dict(item) for item in items], "next": following})
+    if not is_active:
+        headers = {**PRIVATE, **link_headers(following)}
+        return Response(body, headers=headers, media_type="application/json")
     return _public(request, body, content_tag(body), link_headers(following))
 
 
@@ -88,6 +95,19 @@ async def list_categories(request: Request) -> Response:
     return _public(request, body, content_tag(body))
 
 
+async def _off_sale(request: Request, product_id: uuid.UUID) -> service.Product | None:
+    """What only an admin may see. Whoever else asks, with whatever proof, is not told that it is there."""
+    if "authorization" not in request.headers:
+        return None
+    try:
+        await require_admin(request)
+    except AppError as refused:
+        if refused.status in (401, 403):
+            return None
+        raise
+    return await service.find_off_sale(resources_of(request).reads, product_id)
+
+
 @router.get(
     PRODUCT,
     response_model=ProductRead,
@@ -95,8 +115,14 @@ async def list_categories(request: Request) -> Response:
     openapi_extra=IF_NONE_MATCH,
 )
 async def get_product(request: Request, product_id: uuid.UUID) -> Response:
-    """One product for sale."""
-    product = await service.get_product(resources_of(request).reads, product_id)
+    """One product for sale; for an admin also one that is switched off."""
+    try:
+        product = await service.get_product(resources_of(request).reads, product_id)
+    except AppError as error:
+        off_sale = await _off_sale(request, product_id) if error.status == 404 else None
+        if off_sale is None:
+            raise
+        return _product(off_sale)
     tag = version_tag(product["version"])
     if is_unchanged(request, tag):
         return not_modified(tag, PUBLIC)

@@ -40,13 +40,24 @@ async def get_product(engine: AsyncEngine, product_id: uuid.UUID) -> Product:
     return product
 
 
+async def find_off_sale(engine: AsyncEngine, product_id: uuid.UUID) -> Product | None:
+    """The product with this id that an admin has switched off."""
+    return await repository.find_product(engine, product_id, is_active=False)
+
+
 async def list_products(
-    engine: AsyncEngine, *, category: str | None, last_id: uuid.UUID | None, limit: int
+    engine: AsyncEngine,
+    *,
+    category: str | None,
+    last_id: uuid.UUID | None,
+    limit: int,
+    is_active: bool = True,
 ) -> tuple[Sequence[Product], bool]:
     """At most `limit` products after `last_id`, newest first, and whether more follow."""
-    return cut(
-        await repository.list_products(engine, category=category, last_id=last_id, limit=limit + 1), limit
+    rows = await repository.list_products(
+        engine, category=category, last_id=last_id, limit=limit + 1, is_active=is_active
     )
+    return cut(rows, limit)
 
 
 @cached(expire=300, key_prefix=CATEGORIES, shape=list[CategoryRead])

@@ -1,8 +1,11 @@
 """Failed logins counted in Redis: by all workers together, and by each alone when Redis dies."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 import structlog
@@ -81,6 +84,60 @@ async def test_a_redis_that_was_away_is_used_again_and_nobody_gains_by_it(
             assert (await log_in(client)).status_code == 200
             await fail(client, 1)
             assert_problem(await log_in(client), 429)
+        assert said(events) == ["login_limit_in_memory", "login_limit_in_redis"]
+
+
+@asynccontextmanager
+async def full(redis: RedisServer) -> AsyncIterator[None]:
+    """Within, Redis answers and has no room for anything new."""
+    async with Redis(unix_socket_path=str(redis.socket)) as connection:
+        await connection.config_set("maxmemory-policy", "noeviction")
+        await connection.config_set("maxmemory", "1")
+        yield
+        await connection.config_set("maxmemory", "0")
+
+
+async def until_redis_counts(client: httpx2.AsyncClient, events: list[Any]) -> None:
+    """Fail by names of nobody until one is counted in Redis."""
+    deadline = time.monotonic() + 20
+    number = 0
+    while "login_limit_in_redis" not in said(events):
+        assert time.monotonic() < deadline, "Redis has room and is not counted in"
+        number += 1
+        assert_problem(await log_in(client, f"nobody{number}@shop.test", "wrong"), 401)
+        await anyio.sleep(0.2)
+
+
+async def test_with_a_full_redis_each_worker_counts_for_itself_and_says_so_once(
+    database: Database, serve: Serve, redis: RedisServer
+) -> None:
+    async with serve(database.settings(redis_url=redis.url)) as client, full(redis):
+        await register(client)
+        with structlog.testing.capture_logs() as events:
+            await fail(client, 5)
+            assert_problem(await log_in(client), 429, "too_many_logins")
+            # Refused logins and others read what Redis has, which it still answers.
+            for _ in range(5):
+                assert_problem(await log_in(client), 429, "too_many_logins")
+        assert said(events) == ["login_limit_in_memory"]
+
+
+async def test_what_was_counted_before_and_while_redis_was_full_both_hold(
+    database: Database, serve: Serve, redis: RedisServer
+) -> None:
+    async with serve(database.settings(redis_url=redis.url)) as client:
+        await register(client)
+        await fail(client, 3)
+        with structlog.testing.capture_logs() as events:
+            async with full(redis):
+                # Three are in Redis, and three more in memory: neither is full.
+                await fail(client, 3)
+                assert (await log_in(client)).status_code == 200
+                assert said(events) == ["login_limit_in_memory"]
+            await until_redis_counts(client, events)
+            # The fourth and the fifth that Redis counts.
+            await fail(client, 2)
+            assert_problem(await log_in(client), 429, "too_many_logins")
         assert said(events) == ["login_limit_in_memory", "login_limit_in_redis"]
 
 

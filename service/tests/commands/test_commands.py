@@ -1,7 +1,9 @@
 """The commands an operator types: what they do, what they print, what they refuse."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +105,8 @@ INSERT INTO refresh_tokens (id, user_id, family, expires_at)
 INSERT INTO idempotency_keys (account_id, key, request_hash, status, body, created_at)
     SELECT gen_random_uuid(), n::text, '', 201, '{{}}', now() - n * interval '1 hour'
     FROM generate_series(22, 24 + {0}) AS n WHERE n <> 24;
-INSERT INTO outbox (topic, payload, created_at, sent_at)
-    SELECT 't', '{{}}', now() - interval '9 days', CASE WHEN n > 0 THEN now() - n * interval '25 hours' END
-    FROM generate_series(0, {0}) AS n;
-INSERT INTO outbox (topic, payload, sent_at) VALUES ('t', '{{}}', now());
 """
-LEFT = (
-    "SELECT (SELECT count(*) FROM shop.refresh_tokens), (SELECT count(*) FROM shop.idempotency_keys),"
-    " (SELECT count(*) FROM shop.outbox)"
-)
+LEFT = "SELECT (SELECT count(*) FROM shop.refresh_tokens), (SELECT count(*) FROM shop.idempotency_keys)"
 
 
 def test_a_purge_deletes_what_nobody_needs_and_nothing_else(
@@ -122,9 +117,9 @@ def test_a_purge_deletes_what_nobody_needs_and_nothing_else(
     (tmp_path / "credentials" / "secret_key").unlink()
     done = run_shop("purge", environ)
     assert done.returncode == 0, done.stderr
-    deleted = {"refresh_tokens": 2500, "idempotency_keys": 2500, "outbox": 2500}
+    deleted = {"refresh_tokens": 2500, "idempotency_keys": 2500}
     assert json.loads(done.stdout) == {"deleted": deleted}
-    assert rows(database, LEFT) == [(2, 2, 2)]
+    assert rows(database, LEFT) == [(2, 2)]
     assert json.loads(run_shop("purge", environ).stdout) == {"deleted": dict.fromkeys(deleted, 0)}
 
 
@@ -139,10 +134,10 @@ async def hold(database: Database, statement: str, act: Callable[[], Any]) -> An
 
 def test_a_purge_waits_for_nobody(database: Database, environ: dict[str, str]) -> None:
     run(database.execute, OLD.format(5))
-    locked = "SELECT FROM shop.outbox ORDER BY sent_at LIMIT 3 FOR UPDATE"
+    locked = "SELECT FROM shop.idempotency_keys ORDER BY created_at LIMIT 3 FOR UPDATE"
     done = run(hold, database, locked, lambda: run_shop("purge", environ))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["deleted"]["outbox"] == 2
+    assert json.loads(done.stdout)["deleted"]["idempotency_keys"] == 2
 
 
 INVARIANTS = {
@@ -198,6 +193,49 @@ def test_nothing_is_made_up_in_production(database: Database, environ: dict[str,
     assert (done.returncode, done.stdout) == (1, "")
     assert "SHOP_ENVIRONMENT is production" in done.stderr
     assert rows(database, "SELECT FROM shop.users") == []
+
+
+def test_a_demo_needs_the_schema_of_its_release(empty_database: Database, tmp_path: Path) -> None:
+    done = run_shop("seed-demo", empty_database.environ(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "without a schema" in done.stderr
+    assert "shop migrate" in done.stderr
+    assert "Nothing was changed." in done.stderr
+
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND application_name LIKE 'shop/%' AND datname = current_database()
+"""
+
+
+def meet(database: Database) -> None:
+    deadline = time.monotonic() + 30
+    while rows(database, WAITING) != [(2,)]:
+        assert time.monotonic() < deadline, "the two never met"
+        time.sleep(0.05)
+
+
+def test_two_who_make_up_a_shop_at_once_make_one(database: Database, environ: dict[str, str]) -> None:
+    with ThreadPoolExecutor(3) as pool:
+
+        def begin() -> list[Any]:
+            begun = [pool.submit(run_shop, "seed-demo", environ) for _ in range(2)]
+            pool.submit(meet, database).result()
+            return begun
+
+        # Each has looked whether there is a demo when it waits for the table, if nothing else stops it.
+        begun = run(hold, database, "LOCK TABLE shop.users IN SHARE MODE", begin)
+        done = [each.result() for each in begun]
+    assert [each.returncode for each in done] == [0, 0], done
+    assert sorted(json.loads(each.stdout)["created"] for each in done) == [False, True]
+
+
+def test_a_demo_trades_in_the_shops_currency(database: Database, environ: dict[str, str]) -> None:
+    done = run_shop("seed-demo", {**environ, "SHOP_CURRENCY": "CHF"})
+    assert done.returncode == 0, done.stderr
+    traded = "SELECT DISTINCT currency FROM shop.{}"
+    assert [rows(database, traded.format(table)) for table in ("accounts", "orders")] == [[("CHF",)]] * 2
 
 
 def test_the_openapi_document_is_printed_without_settings_or_database() -> None:

@@ -116,15 +116,6 @@ async def test_a_change_of_what_has_changed_is_refused_and_names_the_present_tag
     assert retried.status_code == 200, retried.text
 
 
-async def test_a_product_taken_off_sale_can_be_put_back(client: httpx2.AsyncClient, admin: Headers) -> None:
-    address = f"{PRODUCTS}/{GREEN_TEA}"
-    off = await client.patch(address, json={"is_active": False}, headers=admin)
-    assert off.json()["is_active"] is False
-    assert_problem(await client.get(address), 404, "product_not_found")
-    assert (await client.patch(address, json={"is_active": True}, headers=admin)).status_code == 200
-    assert (await client.get(address)).status_code == 200
-
-
 @pytest.mark.parametrize("path", ["", "/stock", "/stock-log", "/clear-cache"])
 async def test_what_does_not_exist_cannot_be_changed(
     client: httpx2.AsyncClient, admin: Headers, path: str

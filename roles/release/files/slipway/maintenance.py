@@ -12,8 +12,8 @@ from slipway.journal import utc_now
 from slipway.session import Report, Session
 
 MESSAGE = "The service is being maintained; try again in a minute."
-# nginx puts the request's own id here (its SSI filter), where every problem has it.
-REQUEST_ID = '<!--# echo var="slipway_request_id" encoding="none" -->'
+# nginx puts in what is the request's own (its SSI filter), where every problem has it.
+OWN = '<!--# echo var="slipway_{}" encoding="none" default="" -->'
 
 
 def read(host: Host) -> dict[str, Any] | None:
@@ -62,11 +62,13 @@ def _answer(message: str) -> bytes:
     """The problem nginx answers with. `<` is written as JSON's escape: nothing in the message is for the SSI filter."""
     problem = {
         "type": "about:blank",
+        "title": "Service Unavailable",
         "status": 503,
+        "detail": message,
         "code": "maintenance",
         "message": message,
-        "details": [],
-        "request_id": "@",
+        "details": None,
     }
     text = json.dumps(problem, ensure_ascii=True).replace("<", "\\u003c")
-    return text.replace('"@"', f'"{REQUEST_ID}"').encode()
+    own = "".join(f', "{name}": "{OWN.format(name)}"' for name in ("instance", "request_id"))
+    return f"{text[:-1]}{own}}}".encode()
