@@ -124,6 +124,7 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
         metavar="PERCENT",
         help="of answers with a 5xx; default 1",
     )
+    _as_customers_come(baking, "what they are refused who come by this name counts, too")
     settling = command("settle", "it has proved itself: keep the one before warm, put all others away")
     settling.add_argument("--warm", type=values.seconds, default=600.0, metavar="SECONDS", help="default 600")
     stopping = command("stop", "stop it and take it out of the boot")
@@ -132,13 +133,12 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     )
 
 
+def _as_customers_come(asking: Parser, summary: str) -> None:
+    asking.add_argument("--public", type=values.HOST, metavar="NAME", help=summary)
+
+
 def _as_customers_ask(asking: Parser) -> None:
-    asking.add_argument(
-        "--public",
-        type=values.HOST,
-        metavar="NAME",
-        help="ask by this name, too, as customers do",
-    )
+    _as_customers_come(asking, "ask by this name, too, as customers do")
     asking.add_argument(
         "--path",
         type=values.ASKED,

@@ -47,7 +47,9 @@ CHANGES: dict[str, Command] = {
 }
 # Without it, but with the fence.
 NOTES: dict[str, Command] = {
-    "bake": lambda session, given: bake(session, given.release, given.seconds, given.max_errors),
+    "bake": lambda session, given: bake(
+        session, given.release, given.seconds, given.max_errors, given.public
+    ),
     "record": lambda session, given: record(session, given.kind, given.release, given.details),
 }
 LEASE: dict[str, Command] = {
