@@ -131,6 +131,8 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     stopping.add_argument(
         "--unless-live", action="store_true", help="leave the live one alone without complaint"
     )
+    whose = "only when its warm time ends then (since 1970)"
+    stopping.add_argument("--warm-until", type=values.moment, metavar="SECONDS", help=whose)
 
 
 def _as_customers_come(asking: Parser, summary: str) -> None:

@@ -36,7 +36,7 @@ CHANGES: dict[str, Command] = {
     "switch": lambda session, given: switch(session, given.release, given.expect),
     "verify": lambda session, given: verify(session, given.release, given.count, given.public, given.path),
     "settle": lambda session, given: settle(session, given.release, given.warm),
-    "stop": lambda session, given: stop(session, given.release, given.unless_live),
+    "stop": lambda session, given: stop(session, given.release, given.unless_live, given.warm_until),
     "activate": lambda session, given: activate(session, given.release, given.timeout, given.warm),
     "mark-bad": lambda session, given: mark_bad(session, given.release, given.reason, given.clear),
     "prune": lambda session, given: prune(session, given.keep),

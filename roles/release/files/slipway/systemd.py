@@ -119,8 +119,8 @@ class Systemd:
                 found.append(release)
         return sorted(found)
 
-    def stop_later(self, release: str, seconds: float) -> None:
-        """Has slipway stop the release in seconds, unless it is live by then. Gone with a reboot."""
+    def stop_later(self, release: str, seconds: float, *words: str) -> None:
+        """Has slipway stop the release in seconds, unless it is live by then. Gone with a reboot. words: for stop."""
         name = TIMER.format(release).removesuffix(".timer")
         command = [
             self.host.systemd_run,
@@ -130,7 +130,7 @@ class Systemd:
             f"--on-active={seconds:.0f}",
         ]
         command += ["--timer-property=AccuracySec=1s", *self.host.program]
-        outcome = run([*command, "stop", release, "--unless-live", "--wait", "300"], QUERY_SECONDS)
+        outcome = run([*command, "stop", release, "--unless-live", *words, "--wait", "300"], QUERY_SECONDS)
         if not outcome.ok:
             raise StepError(
                 "timer-failed", f"systemd-run could not set the timer {name}: {outcome.tail(3)}", unit=name
