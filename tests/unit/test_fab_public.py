@@ -27,7 +27,7 @@ REFUSED = "HTTP 421: the service does not answer for this host name"
 class Customers:
     """A probe that sees what the hosts serve; refused: the releases whose answers no customer can use."""
 
-    watches = True
+    watches, ends = True, None
 
     def __init__(self, world: World, refused: set[str], before: bool = True) -> None:
         self.world, self.refused = world, refused
