@@ -99,7 +99,7 @@ def migrate_plan(
 
         plan = planning.make(environment, release, _candidate(ref, bundle, tree, environment.kind == "lab"))
         print(plan.as_json() if json else planning.text(plan, sql))
-        if not plan.is_clean:
+        if plan.missing or not plan.is_clean:
             raise Exit(code=FOUND)
 
 
