@@ -21,6 +21,7 @@ _GROUPS = {
         _rollouts.deploy,
         _rollouts.rollback,
         _rollouts.recover,
+        _hosts.restart,
         _closing.mark_bad,
         _closing.prune,
     ),

@@ -34,6 +34,11 @@ def switching(release: str, expected: str, public: Public, lease: Lease) -> list
     ]
 
 
+def restarting(release: str, seconds: float, public: Public) -> list[str]:
+    """What starts the live release anew on a host that others answer for meanwhile."""
+    return ["restart", release, f"--timeout={seconds:g}", *_as_customers_ask(public)]
+
+
 def baking(release: str, seconds: float, max_errors: float, public: Public) -> list[str]:
     """What watches a release that has the traffic. max_errors: percent of 5xx."""
     # By the name alone: what is asked for, customers say.

@@ -113,6 +113,11 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     counting = values.number(1, 1000, "number of answers")
     verifying.add_argument("--count", type=counting, default=5, metavar="N", help="default 5")
     _as_customers_ask(verifying)
+    restarting = command("restart", "start the live one anew, drained meanwhile, where other hosts answer")
+    restarting.add_argument(
+        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
+    )
+    _as_customers_ask(restarting)
     baking = command("bake", "watch the release that got the traffic")
     baking.add_argument(
         "--seconds", type=values.some_seconds, required=True, metavar="SECONDS", help="how long"

@@ -17,6 +17,7 @@ from slipway.migrate import migrate
 from slipway.prune import prune
 from slipway.record import record
 from slipway.recover import recover
+from slipway.restart import restart
 from slipway.session import Report, Session, backfilling, changing, leasing, noting, reading
 from slipway.settle import settle
 from slipway.stage import stage
@@ -35,6 +36,9 @@ CHANGES: dict[str, Command] = {
     "gate": lambda session, given: pass_gate(session, given.release, given.timeout, given.public, given.path),
     "switch": lambda session, given: switch(session, given.release, given.expect),
     "verify": lambda session, given: verify(session, given.release, given.count, given.public, given.path),
+    "restart": lambda session, given: restart(
+        session, given.release, given.timeout, given.public, given.path
+    ),
     "settle": lambda session, given: settle(session, given.release, given.warm),
     "stop": lambda session, given: stop(session, given.release, given.unless_live, given.warm_until),
     "activate": lambda session, given: activate(session, given.release, given.timeout, given.warm),
