@@ -13,6 +13,7 @@ from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
 from fabfile.tasks import migrations as _migrations
 from fabfile.tasks import rollouts as _rollouts
+from fabfile.tasks import words as _words
 
 _GROUPS = {
     "Bring a release live, or go back": (
@@ -20,6 +21,7 @@ _GROUPS = {
         _rollouts.deploy,
         _rollouts.rollback,
         _rollouts.recover,
+        _hosts.restart,
         _closing.mark_bad,
         _closing.prune,
     ),
@@ -62,6 +64,7 @@ _GROUPS = {
     ),
 }
 
+_words.govern()
 namespace = Collection(
     *(_flags.plain(_task) for _group in _GROUPS.values() for _task in _group), _helping.help_of(_GROUPS)
 )

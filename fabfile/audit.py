@@ -12,7 +12,9 @@ from fabfile.errors import FabError
 from fabfile.fleet import Fleet, performed
 
 # What a person asks about; the steps that slipway took for it are the rest.
-TOLD = ("deploy", "rollback", "recover", "migrate", "lease", "maintenance", "mark-bad", "drain", "undrain")
+TOLD = (
+    "deploy", "rollback", "recover", "restart", "migrate", "lease", "maintenance", "mark-bad", "drain", "undrain"
+)  # fmt: skip
 MOST = 10_000
 # Of the records of a rollout on a host, those that are told are a few.
 SHARE = 40

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fabfile import agreement, plan, public, record, recover, state
+from fabfile import agreement, plan, preflight, public, record, recover, state
 from fabfile.bundle import Bundle
 from fabfile.environment import Environment
 from fabfile.errors import FabError, FailedError, FencedError, LockedError, RefusedError
@@ -47,8 +47,19 @@ def make_plan(environment: Environment, bundle: Bundle, without: Sequence[str] =
     """What a deploy of the bundle would do now."""
     with Fleet(environment, without) as fleet:
         fleet.require_all()
-        planned = plan.make(environment, plan.manifest_of(bundle.path), state.read(fleet))
-    return replace(planned, locks=_locks(bundle, planned.migrations)) if planned.migrations else planned
+        planned = _looked_at(environment, bundle, state.read(fleet))
+    locks = _locks(bundle, planned.migrations) if planned.migrations else []
+    return replace(planned, locks=locks, notes=[*planned.notes, *public.certificate(environment.public)])
+
+
+def _looked_at(environment: Environment, bundle: Bundle, states: state.States) -> plan.Plan:
+    """The plan with what the database says, where there is something to apply."""
+    planned = plan.make(environment, plan.manifest_of(bundle.path), states)
+    if not planned.migrations:
+        return planned
+    found = preflight.before_migrating(environment)
+    problems, notes = [*planned.problems, *found.problems], [*planned.notes, *found.notes]
+    return replace(planned, problems=problems, notes=notes, backup=found.backup)
 
 
 def _locks(bundle: Bundle, migrations: Sequence[str]) -> list[str]:
@@ -87,7 +98,7 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
             previous = {name: found.live for name, found in states.items()}
             if set(previous.values()) == {bundle.release}:
                 raise RefusedError(f"{bundle.release} is live on every host already. Nothing was changed.")
-            for note in planned.notes:
+            for note in [*planned.notes, *([planned.backup] if planned.backup else [])]:
                 report.step("note", note)
             policy = (
                 environment.policy if options.gate is None else replace(environment.policy, gate=options.gate)
@@ -104,6 +115,8 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
                 _migrate(fleet, lease, report, bundle, planned)
                 rollout.prove()
                 rollout.require_public(states)
+                for note in public.ending(environment.public, probe.ends):
+                    report.step("note", note)
                 bake = environment.policy.bake if options.bake is None else options.bake
                 rollout.move(batches(fleet.remotes, options.batch, options.canary), bake)
                 rollout.settle(
@@ -114,7 +127,7 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
 
 
 def _checked(environment: Environment, bundle: Bundle, states: dict[str, state.HostState]) -> plan.Plan:
-    planned = plan.make(environment, plan.manifest_of(bundle.path), states)
+    planned = _looked_at(environment, bundle, states)
     if planned.problems:
         raise RefusedError(f"{planned.text()}\nNothing was changed.")
     return planned

@@ -64,7 +64,8 @@ class Budget:
 class Policy:
     """gate, bake, warm: seconds. max_errors: percent of 5xx while baking. keep: releases kept on a host.
 
-    migrate: seconds that a migration is watched; it goes on by itself after them.
+    migrate: seconds that a migration is watched; it goes on by itself after them. backup_hours: how old the newest
+    backup may be when a deploy migrates; 0 is any age.
     """
 
     gate: float
@@ -73,6 +74,7 @@ class Policy:
     max_errors: float
     keep: int
     migrate: float = 3600.0
+    backup_hours: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -195,4 +197,5 @@ def _policy(variables: Variables, host: str) -> Policy:
         max_errors=float(variables.of(host, "deploy_max_errors_percent")),
         keep=int(variables.of(host, "deploy_keep_releases")),
         migrate=float(variables.of(host, "deploy_migrate_seconds", 3600)),
+        backup_hours=float(variables.of(host, "deploy_backup_hours", 0)),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+# As sysexits(3) has it, and no level of monitoring.
+USAGE = 64
+UNKNOWN_WORDS = "words that fab does not know; nothing was asked of any host"
 CODES = {
     0: "done, or there was nothing to do",
-    1: "a fault in fab or slipway itself, or words that fab does not know; for migrate-plan: findings",
+    1: "a fault in fab or slipway itself",
     2: "refused before anything was changed: the sentence says what to put right",
-    3: "a step failed, and every host serves what it served before; of a reading task: something is wrong, or a host "
-    "did not answer",
+    3: "a step failed, and every host serves what it served before; of a reading task: something is wrong or was "
+    "found, or a host did not answer",
     4: "somebody else is at work, or keeps everybody out; nothing was changed",
     5: "not root on the host; nothing was changed",
     6: "not finished: the hosts may differ, or customers do not get what is live; the sentence says what ends it",
     7: "a newer deploy has taken over; this one changed nothing more",
+    USAGE: UNKNOWN_WORDS,
     130: "interrupted while reading",
 }
 STATUS = {
@@ -20,6 +24,7 @@ STATUS = {
     2: "critical",
     3: "unknown: something could not be read, or the wish was refused and nothing was asked",
     4: "a fault in db-status itself, which says nothing of the database",
+    USAGE: UNKNOWN_WORDS,
 }
 
 

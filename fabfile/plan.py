@@ -7,11 +7,10 @@ import json
 import re
 import tarfile
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fabfile import schema
+from fabfile import preflight, schema
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 from fabfile.schema import Revision
@@ -21,8 +20,6 @@ from fabfile.state import HostState, States
 SPACE_FACTOR = 6
 ADMIN_CONNECTIONS = 10
 RESERVED_CONNECTIONS = 3
-# Apart, or ahead, by more than a round trip and a clock that is being set explain.
-CLOCK_SECONDS = 30.0
 WHEEL = re.compile(r"(?:app|wheelhouse)/([^-/]+)-([^-/]+)-.*\.whl")
 
 
@@ -43,7 +40,7 @@ class Plan:
     """release: what will be live. migrations: revisions to apply, once; held_back: those left for later.
 
     problems: why it cannot be done. notes: what is worth knowing and in nobody's way. locks: what each migration
-    locks, a line each, where somebody asked.
+    locks, a line each, where somebody asked. backup: of the newest one, where there is something to apply.
     """
 
     environment: str
@@ -56,14 +53,17 @@ class Plan:
     problems: list[str] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    backup: str = ""
 
     @property
     def digest(self) -> str:
         """A short name of all that this plan says, kept in the audit record of the deploy that follows it.
 
-        Without the locks, which follow from the release and its migrations, and the notes, which age.
+        Without the locks, which follow from the release and its migrations, and the notes and the backup, which age.
         """
-        said = {name: value for name, value in asdict(self).items() if name not in ("locks", "notes")}
+        said = {
+            name: value for name, value in asdict(self).items() if name not in ("locks", "notes", "backup")
+        }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
     def text(self) -> str:
@@ -76,6 +76,7 @@ class Plan:
                 lines += [f"    {what}: {', '.join(names)}"] if names else []
         lines.append("  migrations: " + ("; ".join(self.migrations) or "none"))
         lines += [f"    {lock}" for lock in self.locks]
+        lines += [f"  backup: {self.backup}"] if self.backup else []
         lines += [
             f"  held back: {revision}; when no kept release needs the old shape: fab migrate --contract"
             for revision in self.held_back
@@ -107,6 +108,7 @@ def make(environment: Environment, manifest: dict[str, Any], states: States) -> 
     applied = next((state.schema_applied for state in states.values() if state.schema_applied), None)
     waiting = schema.pending(chain, applied)
     held = schema.held_back(waiting, applied)
+    memory = preflight.memory(release, states)
     return Plan(
         environment=environment.name,
         release=release,
@@ -119,8 +121,9 @@ def make(environment: Environment, manifest: dict[str, Any], states: States) -> 
             *_problems(manifest, states, held, chain, applied),
             *_connections(environment)[1],
             *_space(states, manifest),
+            *memory.problems,
         ],
-        notes=[*_names(release, states), *_clocks(states)],
+        notes=[*preflight.names(release, states), *preflight.clocks(states), *memory.notes],
     )
 
 
@@ -134,28 +137,6 @@ def _space(states: States, manifest: dict[str, Any]) -> list[str]:
                 f"{state.name} has {free / 1e6:.0f} MB free for releases and it takes {takes / 1e6:.0f}: "
                 "fab prune --keep 2, or make room"
             )
-    return found
-
-
-def _names(release: str, states: States) -> list[str]:
-    """What is odd about when it was built, by its name: a rollback goes by what was live, not by names."""
-    built = datetime.strptime(release.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    ahead = (built - datetime.now(UTC)).total_seconds()
-    if ahead > CLOCK_SECONDS:
-        return [
-            f"{release} is from the future, by {ahead / 60:.0f} min: the clock of whoever built it was wrong"
-        ]
-    newer = sorted({state.live for state in states.values() if state.live and state.live > release})
-    return [f"{release} was built before {', '.join(newer)}, which is live"] if newer else []
-
-
-def _clocks(states: States) -> list[str]:
-    found = []
-    for state in states.values():
-        said = state.status.get("time")
-        apart = (datetime.fromisoformat(said) - datetime.now(UTC)).total_seconds() if said else 0.0
-        if abs(apart) > CLOCK_SECONDS:
-            found.append(f"the clock of {state.name} is {apart:+.0f} s from this machine's")
     return found
 
 

@@ -52,12 +52,15 @@ class _Edge(http.client.HTTPSConnection):
     def __init__(self, public: Public) -> None:
         self.public = public
         self.context = ssl.create_default_context(cafile=str(public.ca) if public.ca else None)
+        # When the certificate ends, in seconds since 1970, as soon as it was seen.
+        self.ends: float | None = None
         super().__init__(public.name, public.port, timeout=TIMEOUT, context=self.context)
 
     def connect(self) -> None:
         plain = socket.create_connection((self.public.address, self.public.port), TIMEOUT)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = self.context.wrap_socket(plain, server_hostname=self.public.name)
+        self.sock = secured = self.context.wrap_socket(plain, server_hostname=self.public.name)
+        self.ends = ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
 
 
 class Probe:
@@ -70,6 +73,8 @@ class Probe:
         self.latest, self.answered, self.fault = "", 0.0, ""
         # Whether any answer was the service's own, and any was good.
         self.reached, self.good = False, False
+        # When the edge's certificate ends, in seconds since 1970.
+        self.ends: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="probe", daemon=True)
 
@@ -101,6 +106,7 @@ class Probe:
             self.seen.requests += 1
             self.fault = self._ask(connection, self.public.path)
             self.answered = now = time.monotonic()
+            self.ends = connection.ends
             if self.fault:
                 self.seen.lost += 1
                 self.seen.faults.append(self.fault)
@@ -158,6 +164,17 @@ def ask(connection: _Edge, path: str) -> Answer:
     answer = connection.getresponse()
     body = answer.read().decode("utf-8", "replace")
     return Answer(answer.status, answer.getheader("X-Release") or "", body)
+
+
+def certificate_ends(public: Public) -> float:
+    """When the edge's certificate ends, in seconds since 1970. Raises OSError where none is seen or trusted."""
+    connection = _Edge(public)
+    try:
+        connection.connect()
+        assert connection.ends is not None
+        return connection.ends
+    finally:
+        connection.close()
 
 
 def ask_once(public: Public) -> Answer | str:

@@ -6,11 +6,12 @@ import time
 
 from fabfile.environment import Public
 from fabfile.errors import FabError, UnfinishedError
-from fabfile.probe import Probe
+from fabfile.probe import Probe, certificate_ends
 from fabfile.state import States
 
 CONVERGE_SECONDS = 5.0
 PAUSE_SECONDS = 0.02
+CERTIFICATE_DAYS = 14
 
 
 class PublicError(FabError):
@@ -52,6 +53,24 @@ def require_reached(probe: Probe, states: States) -> None:
             "configured as the inventory says? Type: ansible-playbook -i inventory/ENV site.yml. Where this machine "
             "cannot reach the public path, say so in the inventory: deploy_public_path empty"
         )
+
+
+def certificate(public: Public) -> list[str]:
+    """What a plan says of the public certificate, nothing when it is good for a while or nobody here reaches it."""
+    if not public.path:
+        return []
+    try:
+        return ending(public, certificate_ends(public))
+    except OSError as failure:
+        return [f"the public certificate was not seen: {address(public)} {failure}"]
+
+
+def ending(public: Public, ends: float | None) -> list[str]:
+    """ends: in seconds since 1970, None where nobody saw it. A deploy makes it neither better nor worse."""
+    days = None if ends is None else (ends - time.time()) / 86400
+    if days is None or days > CERTIFICATE_DAYS:
+        return []
+    return [f"the certificate of {public.name} ends in {days:.1f} days: docs/runbooks/db-certificate.md"]
 
 
 def complain(probe: Probe, release: str, environment: str) -> None:

@@ -160,7 +160,7 @@ class Rollout:
         if seconds <= 0:
             return
         self.report.step("bake", f"{seconds:g} s under traffic")
-        words = ["bake", self.release, f"--seconds={seconds:g}", f"--max-errors={self.policy.max_errors:g}"]
+        words = steps.baking(self.release, seconds, self.policy.max_errors, self.fleet.environment.public)
         self.fleet.each(lambda remote: performed(remote, words, seconds=seconds + GRACE_SECONDS), batch)
 
     def _take_back(self, failure: FabError) -> None:

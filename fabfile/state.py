@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.errors import RefusedError
-from fabfile.fleet import Fleet, performed
+from fabfile.errors import FabError, RefusedError
+from fabfile.fleet import Fleet, HostsError, performed
 from fabfile.remote import Answer, Remote
 
 # Brief: to add up the sizes is to visit every file of every release.
@@ -50,6 +50,20 @@ def of(name: str, answers: list[Answer]) -> HostState:
 def read(fleet: Fleet) -> dict[str, HostState]:
     """The state of every host. Raises HostsError when one cannot say."""
     return fleet.each(_read)
+
+
+def read_some(fleet: Fleet) -> tuple[dict[str, HostState], dict[str, FabError]]:
+    """(The state of every host that answers, why the others do not), for who only reads. Raises when none answers."""
+    if not fleet.remotes:
+        fleet.require_all()
+    outcomes = fleet.attempt(_read)
+    missing = fleet.unreachable | {
+        name: value for name, value in outcomes.items() if isinstance(value, FabError)
+    }
+    states = {name: value for name, value in outcomes.items() if isinstance(value, HostState)}
+    if not states:
+        raise HostsError(missing)
+    return states, missing
 
 
 def read_others(fleet: Fleet, answers: list[Answer]) -> dict[str, HostState]:

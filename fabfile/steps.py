@@ -34,6 +34,18 @@ def switching(release: str, expected: str, public: Public, lease: Lease) -> list
     ]
 
 
+def restarting(release: str, seconds: float, public: Public) -> list[str]:
+    """What starts the live release anew on a host that others answer for meanwhile."""
+    return ["restart", release, f"--timeout={seconds:g}", *_as_customers_ask(public)]
+
+
+def baking(release: str, seconds: float, max_errors: float, public: Public) -> list[str]:
+    """What watches a release that has the traffic. max_errors: percent of 5xx."""
+    # By the name alone: what is asked for, customers say.
+    name = _as_customers_ask(public)[:1]
+    return ["bake", release, f"--seconds={seconds:g}", f"--max-errors={max_errors:g}", *name]
+
+
 def _as_customers_ask(public: Public) -> list[str]:
     told = public.path and "*" not in public.name
     return [f"--public={public.name}", f"--path={public.path}"] if told else []

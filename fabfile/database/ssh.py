@@ -10,7 +10,7 @@ CONNECT_SECONDS = 10
 
 
 def command(host: AppHost, remote_command: str, forward: Path | None = None, remote: str = "") -> list[str]:
-    """The words of an ssh that asks nothing, trusts no unknown host, and shares no other connection."""
+    """The words of an ssh that asks nothing, trusts no unknown host, and goes by the bastion if there is one."""
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
@@ -27,6 +27,9 @@ def command(host: AppHost, remote_command: str, forward: Path | None = None, rem
     words = ["ssh", "-T", "-p", str(host.port), "-l", host.user]
     if host.key_file:
         words += ["-i", str(host.key_file), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
+    if host.proxy:
+        # What ssh would put in the place of %h stands there already.
+        options["ProxyCommand"] = host.proxy.replace("%", "%%")
     for name, value in options.items():
         words += ["-o", f"{name}={value}"]
     if forward:

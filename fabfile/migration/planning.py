@@ -61,7 +61,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """tables: those that are locked, by name. problems: unaccepted ones of no pending revision, such as old waivers."""
+    """tables: those that are locked, by name. problems: unaccepted ones of no pending revision, such as old waivers.
+
+    missing: who did not answer, and why; what only they know is left out.
+    """
 
     environment: str
     release: str
@@ -69,6 +72,7 @@ class Plan:
     steps: list[Step]
     tables: dict[str, TableInUse]
     problems: list[Problem] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -83,11 +87,11 @@ class Plan:
 def make(environment: Environment, release: str = "", candidate: Candidate | None = None) -> Plan:
     """The plan of a release that is on the first app host, the live one's when empty; or of one that no host has.
 
-    Raises FabError.
+    Raises FabError where nobody answers who has to.
     """
     with Fleet(environment) as fleet:
-        fleet.require_all()
-        states = state.read(fleet)
+        states, away = state.read_some(fleet)
+        fleet.remotes = [remote for remote in fleet.remotes if remote.name in states]
         if candidate is None:
             named, chain, applied = chosen(states, Wish(release))
             sql, accepted = _sql(fleet, named), waivers.load()
@@ -97,9 +101,14 @@ def make(environment: Environment, release: str = "", candidate: Candidate | Non
     waiting = schema.pending(chain, applied)
     steps, rest = judged(chain, waiting, schema.held_back(waiting, applied), sql, accepted)
     names = sorted({effect.table for step in steps for effect in step.effects})
-    with looking(environment, application="slipway migrate-plan") as connection:
-        tables = in_use(connection, names)
-    return Plan(environment.name, named, applied, steps, tables, rest)
+    missing = [str(failure) for failure in away.values()]
+    tables: dict[str, TableInUse] = {}
+    try:
+        with looking(environment, application="slipway migrate-plan") as connection:
+            tables = in_use(connection, names)
+    except FabError as failure:
+        missing.append(f"How large the tables are, and who uses them, is not known: {failure}")
+    return Plan(environment.name, named, applied, steps, tables, rest, missing)
 
 
 def judged(
@@ -164,6 +173,7 @@ def text(plan: Plan, with_sql: bool = False) -> str:
         lines += [f"    {_shown(line)}".rstrip() for line in step.sql.splitlines()] if with_sql else []
     lines += [f"FOUND {problem.rule}: {problem.sentence}" for problem in plan.problems]
     lines += _in_the_way(plan)
+    lines += ["", "NOT ASKED:", *(f"  {failure}" for failure in plan.missing)] if plan.missing else []
     return "\n".join(lines)
 
 

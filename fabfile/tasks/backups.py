@@ -21,16 +21,19 @@ JSON = "one JSON object instead of sentences"
         "env": ENV,
         "keep": "how many routine backups stay; without it the environment's backups_keep",
         "reason": "what it is for, to be listed with it",
+        "yes": YES,
         "json": JSON,
     }
 )
-def db_backup(_context: Context, env: str = "", keep: int = 0, reason: str = "", json: bool = False) -> None:
+def db_backup(
+    _context: Context, env: str = "", keep: int = 0, reason: str = "", yes: bool = False, json: bool = False
+) -> None:
     """Dump the database on its host, check the dump, and remove the oldest."""
     with running.sentences():
         running.checked("a reason", reason, running.TICKET, "before the autumn sale")
         if not 0 <= keep <= 1000:
             raise RefusedError(f"--keep {keep} is not a number from 1 to 1000. Nothing was changed.")
-        environment = running.chosen(env)
+        environment = running.chosen(env, yes, "Making a backup, which pushes out the oldest,")
         from fabfile.backups import backup
 
         answer = backup(environment, keep, reason=reason)

@@ -11,7 +11,7 @@ from invoke import Context, Exit, task
 
 from fabfile.errors import RefusedError
 from fabfile.tasks import running
-from fabfile.tasks.rollouts import ENV
+from fabfile.tasks.rollouts import ENV, YES
 
 if TYPE_CHECKING:
     from fabfile.database.toolbox.readings import Reading
@@ -126,10 +126,16 @@ def show(env: str, limit: int, as_json: bool, name: str, *how: Any) -> None:
         "query_id": "the id of a statement that fab db-top shows",
         "file": "a file with one statement; - is the standard input",
         "analyze": "run it, in a transaction that can write nothing; refused for what writes or locks rows",
+        "yes": YES,
     }
 )
 def db_explain(
-    _context: Context, env: str = "", query_id: str = "", file: str = "", analyze: bool = False
+    _context: Context,
+    env: str = "",
+    query_id: str = "",
+    file: str = "",
+    analyze: bool = False,
+    yes: bool = False,
 ) -> None:
     """The plan of a statement, by its id (the plan for any values) or from a file. Nothing is run without --analyze."""
     with running.sentences():
@@ -138,7 +144,7 @@ def db_explain(
         from fabfile.database.toolbox import explain
 
         statement = explain.parsed(_text(file, explain.LARGEST)) if file else None
-        environment = running.chosen(env)
+        environment = running.chosen(env, yes or not analyze, "Running a statement")
         from fabfile.database import place
         from fabfile.database.connection import tunnel
 
@@ -168,7 +174,7 @@ def _text(file: str, largest: int) -> str:
         "pid": "the session, as fab db-activity shows it",
         "env": ENV,
         "terminate": "end the session when cancelling its statement was not enough",
-        "yes": "do not ask",
+        "yes": YES,
         "even_wraparound": "end even a vacuum that prevents transaction id wraparound",
         "even_planned": "end even a migration, a backup, a build of an index or a vacuum",
     },
@@ -187,7 +193,7 @@ def db_kill(
         if not (pid.isascii() and pid.isdecimal() and 1 <= int(pid) < 2**31):
             raise RefusedError(f"{pid!r} is no pid; fab db-activity shows them. Nothing was done.")
         asks = sys.stdin.isatty() and not yes
-        environment = running.chosen(env)
+        environment = running.chosen(env, yes, "Ending a session")
         from fabfile.database.connection import looking
         from fabfile.database.toolbox import kill
 

@@ -1,14 +1,31 @@
-"""`fab maintenance`, `drain`, `undrain`."""
+"""`fab restart`, `maintenance`, `drain`, `undrain`."""
 
 from __future__ import annotations
 
 from invoke import Context, task
 
+from fabfile import report
 from fabfile.errors import RefusedError
 from fabfile.tasks import running
-from fabfile.tasks.rollouts import ENV, YES
+from fabfile.tasks.rollouts import ENV, TICKET, WAIT, WITHOUT, YES, say
 
 HOST = "the app host"
+
+
+@task(help={"env": ENV, "yes": YES, "ticket": TICKET, "wait": WAIT, "without": WITHOUT})
+def restart(
+    _context: Context, env: str = "", yes: bool = False, ticket: str = "", wait: int = 0, without: str = ""
+) -> None:
+    """Start the live release anew, with the settings of now, one app host after the other; no request is lost."""
+    with running.sentences():
+        running.checked("a ticket", ticket, running.TICKET, "OPS-123")
+        apart = running.hosts(without)
+        environment = running.chosen(env, yes, "Restarting")
+        from fabfile.restart import restart as restarting
+
+        with report.of([host.name for host in environment.app_hosts]) as told:
+            moved = restarting(environment, told, ticket, float(wait), apart)
+        say(environment.name, "restarted", moved, as_json=False)
 
 
 @task(

@@ -118,7 +118,7 @@ def deploy(
         options = deploying.Options(batch, canary, watched, patience, ticket, float(wait), apart)
         with report.of([host.name for host in environment.app_hosts], apart=json) as told:
             moved = deploying.deploy(environment, told, release, options)
-        _say(environment.name, "deployed", moved, json)
+        say(environment.name, "deployed", moved, json)
 
 
 @task(
@@ -158,10 +158,10 @@ def rollback(
             return
         with report.of([host.name for host in environment.app_hosts], apart=json) as told:
             moved = rolling_back(environment, told, to, ticket, float(wait), apart)
-        _say(environment.name, "rolled back", moved, json)
+        say(environment.name, "rolled back", moved, json)
 
 
-def _say(environment: str, done: str, moved: Moved, as_json: bool) -> None:
+def say(environment: str, done: str, moved: Moved, as_json: bool) -> None:
     if as_json:
         print(encoding.dumps({"version": 1, "environment": environment, "done": done, **asdict(moved)}))
         return

@@ -26,6 +26,7 @@ CHANGING = (
     "mark-bad",
     "prune",
     "recover",
+    "restart",
 )
 
 
@@ -51,6 +52,7 @@ class FakeHost:
     lease: dict[str, Any] | None = None
     down: bool = False
     ready: bool = True
+    drained: dict[str, Any] | None = None
     failing: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     before_command: Callable[[FakeHost, list[str]], None] = lambda host, words: None
@@ -119,6 +121,7 @@ class FakeHost:
             "live": live if self.live else None,
             "before": [name for name in reversed(self.order) if name != self.live],
             "running": sorted(self.running),
+            "drained": self.drained,
             "warm": None,
             "fence": self.fence,
             "lease": self.lease,
@@ -183,6 +186,9 @@ class FakeHost:
             self.order.append(given[0])
         self.live = given[0]
         return {"took_us": 80}
+
+    def _restart(self, *_: Any) -> dict[str, Any]:
+        return {"quiet_s": 0.0, "took_ms": 900, "drained": False}
 
     def _settle(self, given: list[str], *_: Any) -> dict[str, Any]:
         self.releases[given[0]] |= {"verified": True, "bad": False}

@@ -69,6 +69,8 @@ class Units:
             "Result": "exit-code" if state.get("pid") and not running else state.get("result", "success"),
             "NRestarts": "0",
             "ExecMainStatus": "1" if ended == "failed" and not running else "0",
+            "MemoryCurrent": "300000000" if running else "[not set]",
+            "MemoryMax": str(1 << 30) if unit.startswith("shop@") else "infinity",
         }
         return "".join(f"{key}={value}\n" for key, value in lines.items())
 

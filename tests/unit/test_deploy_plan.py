@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fabric.testing.base import MockRemote
 
-from fabfile import deploy, plan, state
+from fabfile import deploy, plan, preflight, state
 from fabfile.bundle import Bundle
 from fabfile.environment import Environment
 from fabfile.migration import source
@@ -27,6 +27,12 @@ SQL = {
     "5": "DO $$ BEGIN PERFORM 1; END $$",
 }
 SAYS = f"import json\nprint(json.dumps({{'revisions': [{{'revision': n, 'sql': s}} for n, s in {SQL!r}.items()]}}))\n"
+
+
+@pytest.fixture(autouse=True)
+def database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of it is shown in test_preflight.py."""
+    monkeypatch.setattr(preflight, "before_migrating", lambda _: preflight.Found())
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import paramiko
 import pytest
 
 from fabfile import remote as module
+from fabfile.database import ssh
 from fabfile.environment import AppHost
 from fabfile.errors import RefusedError
 from fabfile.remote import Remote, UnreachableError
@@ -90,10 +92,27 @@ def test_with_one_session_a_rollback_works_and_a_deploy_is_refused_by_name(conne
         host.require_sessions()
 
 
+BRIDGE = (
+    "import os,socket,sys,threading as t;s=socket.create_connection(('127.0.0.1',{port}));'%h'=='%''h' or exit(1);"
+    "t.Thread(target=lambda:[os.write(1,d) for d in iter(lambda:s.recv(65536),b'')],daemon=True).start();"
+    "[s.sendall(d) for d in iter(lambda:os.read(0,65536),b'')]"
+)
+
+
 def test_a_host_behind_a_bastion_is_reached_by_its_command(connect: Connect) -> None:
-    bridge = (
-        "import os,socket,sys,threading as t;s=socket.create_connection(('127.0.0.1',{port}));"
-        "t.Thread(target=lambda:[os.write(1,d) for d in iter(lambda:s.recv(65536),b'')],daemon=True).start();"
-        "[s.sendall(d) for d in iter(lambda:os.read(0,65536),b'')]"
-    )
+    bridge = BRIDGE.replace("'%h'=='%''h' or exit(1);", "")
     assert connect(proxy='{python} -c "' + bridge + '"').perform(["status"])[0].ok
+
+
+def test_the_ssh_of_the_database_tools_takes_the_same_way(tmp_path: Path) -> None:
+    """Nothing answers at the address itself; and what stands in the command already is not read anew."""
+    key = paramiko.RSAKey.generate(2048)
+    key.write_private_key_file(str(tmp_path / "key"))
+    with serving(key, 10) as (port, own):
+        known = tmp_path / "known_hosts"
+        known.write_text(f"[192.0.2.9]:2222 {own.get_name()} {own.get_base64()}\n")
+        way = f'{sys.executable} -c "{BRIDGE.format(port=port)}"'
+        host = AppHost("db-1", "192.0.2.9", 2222, "deploy", tmp_path / "key", known, way)
+        words = ssh.command(host, "echo it answers")
+        said = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (said.stdout, said.stderr) == ("it answers\n", "")

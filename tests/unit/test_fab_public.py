@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fabfile import deploy, public, rollback
+from fabfile import deploy, public, rollback, steps
 from fabfile.environment import Public
 from fabfile.errors import FailedError, UnfinishedError
 from fabfile.probe import Probe, Watched, ask_once
@@ -27,7 +27,7 @@ REFUSED = "HTTP 421: the service does not answer for this host name"
 class Customers:
     """A probe that sees what the hosts serve; refused: the releases whose answers no customer can use."""
 
-    watches = True
+    watches, ends = True, None
 
     def __init__(self, world: World, refused: set[str], before: bool = True) -> None:
         self.world, self.refused = world, refused
@@ -219,3 +219,10 @@ def test_an_environment_that_nobody_here_reaches_is_not_watched(edge: Public) ->
         public.require(probe, R3)
         public.complain(probe, R3, "lab")
     assert (probe.seen.requests, Service.asked) == (0, [])
+
+
+def test_a_bake_is_told_by_which_name_customers_come() -> None:
+    shop = Public("shop.test", "192.0.2.1", 443, None, "/api/v1/products")
+
+    assert steps.baking(R1, 10, 1, shop)[-1] == "--public=shop.test"
+    assert steps.baking(R1, 10, 1, replace(shop, name="*.shop.test"))[-1] == "--max-errors=1"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fabfile import deploy, fleet, recover, rollback
+from fabfile import deploy, fleet, preflight, recover, rollback
 from fabfile.answers import Answer
 from fabfile.bundle import Bundle
 from fabfile.errors import FabError, FailedError, FencedError, LockedError, UnfinishedError
@@ -289,7 +289,10 @@ def test_a_migration_is_watched_for_as_long_as_is_asked_and_goes_on(world: World
     assert world.hosts["app-1"].lease is None
 
 
-def test_a_deploy_whose_migration_nobody_saw_end_says_that_it_goes_on(world: World) -> None:
+def test_a_deploy_whose_migration_nobody_saw_end_says_that_it_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "before_migrating", lambda _: preflight.Found())
     seen: list[list[str]] = []
     long_migration(world.hosts["app-1"], seen)
     world.revisions.append({"id": "2", "kind": "expand", "title": "An index"})

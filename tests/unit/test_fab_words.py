@@ -11,7 +11,7 @@ import pytest
 from invoke import Exit
 from invoke.parser import ParserContext
 
-from fabfile import audit, exit_codes, namespace, overview, plan, probe, ssh_words
+from fabfile import audit, exit_codes, namespace, overview, plan, preflight, probe, ssh_words
 from fabfile.environment import Environment
 from fabfile.errors import FabError, RefusedError, UnfinishedError
 from fabfile.tasks import flags, running
@@ -213,7 +213,7 @@ def test_a_plan_says_what_is_odd_about_a_name_and_a_clock_and_what_does_not_fit(
     later = "20990101T000000Z-aaaaaaa"
     manifest = {"release": R1, "files": {"app/shop-1-py3-none-any.whl": {"size": 100}}}
     states = fleet(host("a", R2, row(R2, "live"), time="2026-01-01T00:00:00.000000Z", free_bytes=10))
-    assert plan._names(R1, states) == [f"{R1} was built before {R2}, which is live"]
-    assert "from the future" in plan._names(later, states)[0]
-    assert "the clock of a is -" in plan._clocks(states)[0]
+    assert preflight.names(R1, states) == [f"{R1} was built before {R2}, which is live"]
+    assert "from the future" in preflight.names(later, states)[0]
+    assert "the clock of a is -" in preflight.clocks(states)[0]
     assert "a has 0 MB free" in plan._space(states, manifest)[0]

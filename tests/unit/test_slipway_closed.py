@@ -37,6 +37,9 @@ for line in sys.stdin:
         if word == "old":
             old.sendall(b"ping")
             print(old.recv(100).decode(), flush=True)
+        elif word == "close":
+            old.close()
+            print("closed", flush=True)
         elif word == "new":
             socket.create_connection(("127.0.0.1", 8443), timeout=5).close()
             print("accepted", flush=True)

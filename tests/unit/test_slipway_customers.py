@@ -68,3 +68,17 @@ def test_a_controllers_newest_note_has_its_fence(host: Host, slipway: Slipway) -
 
     note = slipway("status").result["last_record"]
     assert (note["kind"], note["fence"]) == ("recover.end", 5)
+
+
+def test_status_tells_how_much_memory_there_is_for_another_release(host: Host, slipway: Slipway) -> None:
+    meminfo = host.path("/proc/meminfo")
+    meminfo.parent.mkdir()
+    meminfo.write_text("MemTotal:       2000 kB\nMemAvailable:    1500 kB\n")
+    support.install_release(host, RELEASE)
+    slipway("activate", RELEASE)
+
+    assert slipway("status").result["memory"] == {
+        "available": 1500 * 1024,
+        "used": {RELEASE: 300_000_000},
+        "most": 1 << 30,
+    }

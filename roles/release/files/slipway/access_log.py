@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PROBE_AGENT = "slipway"
+# What is read of a log's end for what was answered before it is followed.
+EARLIER_BYTES = 1 << 20
 
 
 @dataclass
@@ -65,6 +67,16 @@ class AccessLog:
         parsed = (_parse(line) for line in lines)
         return [entry for entry in parsed if entry is not None]
 
+    def earlier(self) -> list[dict[str, Any]]:
+        """The last whole lines from before; asked before anything that was added."""
+        if not self.found:
+            return []
+        end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        begin = max(0, end - EARLIER_BYTES)
+        _, *whole = (b"\n" * (begin == 0) + os.pread(self._descriptor, end - begin, begin)).split(b"\n")
+        parsed = (_parse(line) for line in whole)
+        return [entry for entry in parsed if entry is not None]
+
     def _read(self) -> list[bytes]:
         if not self.found:
             return []
@@ -94,11 +106,15 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
+def is_probe(entry: dict[str, Any]) -> bool:
+    """Twenty answers a second to our own probe would hide what customers get."""
+    return str(entry.get("agent")).startswith(PROBE_AGENT)
+
+
 def count(counts: Counts, entries: list[dict[str, Any]], release: str) -> None:
     """Counts the release's answers, and nginx's own where the upstream gave none: that was the live release."""
     for entry in entries:
-        # Twenty answers a second to our own probe would hide what customers get.
-        if str(entry.get("agent")).startswith(PROBE_AGENT):
+        if is_probe(entry):
             continue
         unanswered = not entry.get("release") and str(entry.get("upstream")).startswith("unix:")
         if entry.get("release") != release and not unanswered:

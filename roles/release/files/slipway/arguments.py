@@ -113,6 +113,11 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     counting = values.number(1, 1000, "number of answers")
     verifying.add_argument("--count", type=counting, default=5, metavar="N", help="default 5")
     _as_customers_ask(verifying)
+    restarting = command("restart", "start the live one anew, drained meanwhile, where other hosts answer")
+    restarting.add_argument(
+        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
+    )
+    _as_customers_ask(restarting)
     baking = command("bake", "watch the release that got the traffic")
     baking.add_argument(
         "--seconds", type=values.some_seconds, required=True, metavar="SECONDS", help="how long"
@@ -124,21 +129,23 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
         metavar="PERCENT",
         help="of answers with a 5xx; default 1",
     )
+    _as_customers_come(baking, "what they are refused who come by this name counts, too")
     settling = command("settle", "it has proved itself: keep the one before warm, put all others away")
     settling.add_argument("--warm", type=values.seconds, default=600.0, metavar="SECONDS", help="default 600")
     stopping = command("stop", "stop it and take it out of the boot")
     stopping.add_argument(
         "--unless-live", action="store_true", help="leave the live one alone without complaint"
     )
+    whose = "only when its warm time ends then (since 1970)"
+    stopping.add_argument("--warm-until", type=values.moment, metavar="SECONDS", help=whose)
+
+
+def _as_customers_come(asking: Parser, summary: str) -> None:
+    asking.add_argument("--public", type=values.HOST, metavar="NAME", help=summary)
 
 
 def _as_customers_ask(asking: Parser) -> None:
-    asking.add_argument(
-        "--public",
-        type=values.HOST,
-        metavar="NAME",
-        help="ask by this name, too, as customers do",
-    )
+    _as_customers_come(asking, "ask by this name, too, as customers do")
     asking.add_argument(
         "--path",
         type=values.ASKED,

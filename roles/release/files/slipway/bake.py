@@ -8,6 +8,7 @@ from typing import Any
 
 from slipway import gate, releases
 from slipway.access_log import AccessLog, Counts, count
+from slipway.customers import Customers
 from slipway.errors import RefusedError, StepError
 from slipway.session import Report, Session
 
@@ -22,6 +23,7 @@ INTERVAL_SECONDS = 1.0
 class Watch:
     """What was seen so far. restarts: since the watch began."""
 
+    customers: Customers
     counts: Counts = field(default_factory=Counts)
     restarts: int = 0
     probes: int = 0
@@ -35,6 +37,8 @@ class Watch:
             "requests": self.counts.requests,
             "errors": self.counts.errors,
             "error_percent": round(self.counts.percent, 2),
+            "misdirected": self.customers.misdirected,
+            "refused": self.customers.refused,
             "p50_ms": self.counts.quantile_ms(0.5),
             "p95_ms": self.counts.quantile_ms(0.95),
             "p99_ms": self.counts.quantile_ms(0.99),
@@ -45,14 +49,20 @@ class Watch:
         }
 
 
-def bake(session: Session, release: str, seconds: float, most_percent: float) -> Report:
-    """seconds: how long to watch. most_percent: of answers with a 5xx, judged from LEAST_REQUESTS answers on."""
+def bake(
+    session: Session, release: str, seconds: float, most_percent: float, public: str | None = None
+) -> Report:
+    """seconds: how long to watch. most_percent: of answers with a 5xx, judged from LEAST_REQUESTS answers on.
+
+    public: the name by which customers come; then what they are refused by it counts as well.
+    """
     releases.require_staged(session.host, release)
     live = releases.live(session.host)
     if live != release:
         advice = f"Type: slipway switch {release}"
         raise RefusedError("not-live", f"Release {release} is not live here; {live or 'nothing'} is.", advice)
-    watch, log = Watch(), AccessLog(session.host.access_log)
+    log = AccessLog(session.host.access_log)
+    watch = Watch(Customers(release, public, log.earlier()))
     with session.journal.step("bake", release, seconds=seconds, max_errors=most_percent) as outcome:
         began = time.monotonic()
         try:
@@ -76,7 +86,9 @@ def _watch(
     while True:
         remaining = deadline - time.monotonic()
         time.sleep(max(0.0, min(INTERVAL_SECONDS, remaining)))
-        count(watch.counts, log.added(), release)
+        added = log.added()
+        count(watch.counts, added, release)
+        watch.customers.see(added)
         watch.log_found = log.found
         state = session.systemd.state(unit)
         watch.restarts = max(watch.restarts, state.restarts - restarts)
@@ -92,6 +104,8 @@ def _watch(
                 f"{watch.counts.errors} of {watch.counts.requests} answers were 5xx "
                 f"({watch.counts.percent:.1f} %, {most_percent:g} % are accepted)"
             )
+        if reason := watch.customers.complaint(watch.counts.requests, most_percent, LEAST_REQUESTS):
+            return reason
         if (live := releases.live(session.host)) != release:
             return f"{live or 'nothing'} is live now; somebody switched"
         if remaining <= INTERVAL_SECONDS:

@@ -17,6 +17,7 @@ from slipway.migrate import migrate
 from slipway.prune import prune
 from slipway.record import record
 from slipway.recover import recover
+from slipway.restart import restart
 from slipway.session import Report, Session, backfilling, changing, leasing, noting, reading
 from slipway.settle import settle
 from slipway.stage import stage
@@ -35,8 +36,11 @@ CHANGES: dict[str, Command] = {
     "gate": lambda session, given: pass_gate(session, given.release, given.timeout, given.public, given.path),
     "switch": lambda session, given: switch(session, given.release, given.expect),
     "verify": lambda session, given: verify(session, given.release, given.count, given.public, given.path),
+    "restart": lambda session, given: restart(
+        session, given.release, given.timeout, given.public, given.path
+    ),
     "settle": lambda session, given: settle(session, given.release, given.warm),
-    "stop": lambda session, given: stop(session, given.release, given.unless_live),
+    "stop": lambda session, given: stop(session, given.release, given.unless_live, given.warm_until),
     "activate": lambda session, given: activate(session, given.release, given.timeout, given.warm),
     "mark-bad": lambda session, given: mark_bad(session, given.release, given.reason, given.clear),
     "prune": lambda session, given: prune(session, given.keep),
@@ -47,7 +51,9 @@ CHANGES: dict[str, Command] = {
 }
 # Without it, but with the fence.
 NOTES: dict[str, Command] = {
-    "bake": lambda session, given: bake(session, given.release, given.seconds, given.max_errors),
+    "bake": lambda session, given: bake(
+        session, given.release, given.seconds, given.max_errors, given.public
+    ),
     "record": lambda session, given: record(session, given.kind, given.release, given.details),
 }
 LEASE: dict[str, Command] = {

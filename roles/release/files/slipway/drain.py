@@ -29,7 +29,7 @@ table inet {table} {{
     }}
 }}
 """
-LISTEN = "0A"
+LISTEN, ESTABLISHED = "0A", "01"
 SETTINGS_BYTES = 64 * 1024
 
 
@@ -82,7 +82,7 @@ def drain(session: Session, asked: int | None) -> Report:
         raise RefusedError(
             "no-nft", f"{host.nft} is not on this host.", "The package nftables brings it: site.yml."
         )
-    if not _listens(port):
+    if not _sockets(port, LISTEN):
         raise RefusedError(
             "not-listening",
             f"Nothing listens on port {port} of this host: it has no edge before it that could go elsewhere.",
@@ -123,12 +123,17 @@ def _nft(host: Host, verb: str, table: str) -> Outcome:
     return run([host.nft, verb, "table", "inet", table], SECONDS)
 
 
-def _listens(port: int) -> bool:
-    """Whether a TCP socket of this host listens on port."""
+def connections(port: int | None) -> int:
+    """How many TCP connections to port there are."""
+    return _sockets(port, ESTABLISHED)
+
+
+def _sockets(port: int | None, wanted: str) -> int:
+    """How many TCP sockets of this host have that port and are in that state."""
+    found = 0
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         path = Path(table)
         for line in path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else ():
             _, local, _, state = line.split()[:4]
-            if state == LISTEN and int(local.rpartition(":")[2], 16) == port:
-                return True
-    return False
+            found += state == wanted and int(local.rpartition(":")[2], 16) == port
+    return found

@@ -149,6 +149,15 @@ class Host:
         """What that unit is told."""
         return self.runtime / f"backfill{kind}-{check_release_id(release)}.env"
 
+    def available_memory(self) -> int | None:
+        """Bytes that the kernel could still give, by its own reckoning; None where it does not say."""
+        try:
+            lines = self.path("/proc/meminfo").read_text().splitlines()
+        except OSError:
+            return None
+        found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+        return int(found[0]) * 1024 if found else None
+
     def python_version(self) -> str:
         """The X.Y of the Python a release's virtual environment is built with."""
         return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -72,7 +72,7 @@ def pass_gate(
     """
     releases.require_staged(session.host, release)
     unit = session.host.unit(release)
-    warm.hold(session, release)
+    warm.claim(session, release)
     if session.systemd.state(unit).active == "inactive":
         raise RefusedError(
             "not-running", f"Release {release} does not run on this host.", f"Type: slipway start {release}"
@@ -155,8 +155,11 @@ def _put_away(session: Session, release: str, cause: BaseException) -> None:
         ) from cause
 
 
-def stop(session: Session, release: str, unless_live: bool) -> Report:
-    """Stops and disables an instance. unless_live: the live one is left alone without complaint."""
+def stop(session: Session, release: str, unless_live: bool, warm_until: float | None = None) -> Report:
+    """Stops and disables an instance. unless_live: the live one is left alone without complaint.
+
+    warm_until: seconds since 1970; only one whose warm time ends then.
+    """
     unit = session.host.unit(release)
     result: dict[str, Any] = {"release": release, "live": releases.live(session.host) == release}
     if result["live"]:
@@ -167,6 +170,8 @@ def stop(session: Session, release: str, unless_live: bool) -> Report:
             f"Release {release} is live: stopping it would stop the traffic.",
             "Switch to another release first.",
         )
+    if warm_until is not None and not warm.is_over(session.host, release, warm_until):
+        return Report(False, result, f"Release {release} is not warm until then; nothing was changed.")
     state = session.systemd.state(unit)
     idle = state.active in ("inactive", "failed") and not state.enabled
     if idle and not session.journal.broken_off("stop"):

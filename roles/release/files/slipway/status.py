@@ -46,6 +46,7 @@ def status(session: Session) -> Report:
         "leftovers": [str(path) for path in stage_leftovers(host)],
         "time": utc_now(),
         "free_bytes": host.free_bytes(host.releases),
+        "memory": _memory(host, live, states),
         "lock": lock.holder(host.lock),
         "fence": _fence(host),
         "lease": lease.current(host),
@@ -90,6 +91,15 @@ def settings_newer(host: Host, live: str) -> list[str]:
     paths = [*host.path(f"/etc/{APP}").rglob("*"), host.path(f"/etc/systemd/system/{APP}@.service")]
     newer = [path for path in paths if path.is_file() and path.stat().st_mtime_ns > started]
     return sorted("/" + str(path.relative_to(host.root)) for path in newer)
+
+
+def _memory(host: Host, live: str | None, states: dict[str, UnitState]) -> dict[str, Any]:
+    """In bytes. available: what the kernel could still give; used: by running release; most: what one may take."""
+    used = {
+        name: state.memory for name, state in states.items() if state.running and state.memory is not None
+    }
+    most = states[live].memory_max if live in states else None
+    return {"available": host.available_memory(), "used": used, "most": most}
 
 
 def came_before(reading: Reading, live: str) -> list[str]:

@@ -17,6 +17,8 @@ PROPERTIES = (
     "Result",
     "NRestarts",
     "ExecMainStatus",
+    "MemoryCurrent",
+    "MemoryMax",
 )
 # The timer that ends a release's warm time; its service is slipway itself.
 TIMER = f"{APP}-warm-{{}}.timer"
@@ -29,7 +31,7 @@ CHANGE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class UnitState:
-    """What systemd says of one unit."""
+    """What systemd says of one unit. memory: bytes it takes now; memory_max: those it may; None where nobody counts."""
 
     active: str
     sub: str
@@ -37,6 +39,8 @@ class UnitState:
     result: str
     restarts: int
     exit_status: int
+    memory: int | None = None
+    memory_max: int | None = None
 
     @property
     def running(self) -> bool:
@@ -102,6 +106,8 @@ class Systemd:
             result=values.get("Result", ""),
             restarts=int(values.get("NRestarts") or 0),
             exit_status=int(values.get("ExecMainStatus") or 0),
+            memory=_bytes(values.get("MemoryCurrent")),
+            memory_max=_bytes(values.get("MemoryMax")),
         )
 
     def start(self, unit: str, seconds: float = CHANGE_SECONDS) -> Outcome:
@@ -119,8 +125,8 @@ class Systemd:
                 found.append(release)
         return sorted(found)
 
-    def stop_later(self, release: str, seconds: float) -> None:
-        """Has slipway stop the release in seconds, unless it is live by then. Gone with a reboot."""
+    def stop_later(self, release: str, seconds: float, *words: str) -> None:
+        """Has slipway stop the release in seconds, unless it is live by then. Gone with a reboot. words: for stop."""
         name = TIMER.format(release).removesuffix(".timer")
         command = [
             self.host.systemd_run,
@@ -130,7 +136,7 @@ class Systemd:
             f"--on-active={seconds:.0f}",
         ]
         command += ["--timer-property=AccuracySec=1s", *self.host.program]
-        outcome = run([*command, "stop", release, "--unless-live", "--wait", "300"], QUERY_SECONDS)
+        outcome = run([*command, "stop", release, "--unless-live", *words, "--wait", "300"], QUERY_SECONDS)
         if not outcome.ok:
             raise StepError(
                 "timer-failed", f"systemd-run could not set the timer {name}: {outcome.tail(3)}", unit=name
@@ -194,6 +200,11 @@ class Systemd:
         run([self.host.journalctl, "--sync"], QUERY_SECONDS)
         command = [self.host.journalctl, "-q", "--no-pager", "-o", "cat", "-r", "-n", str(lines)]
         return run([*command, *which], QUERY_SECONDS)
+
+
+def _bytes(text: str | None) -> int | None:
+    """None for "[not set]" and "infinity", and for the largest number, which is how older ones write these."""
+    return int(text) if text and text.isdecimal() and int(text) < 1 << 63 else None
 
 
 def _forward(outcome: Outcome, lines: int) -> list[str]:

@@ -29,6 +29,14 @@ def some_seconds(text: str) -> float:
     return value
 
 
+def moment(text: str) -> float:
+    """Seconds since 1970."""
+    value = float(text)
+    if not math.isfinite(value) or not 0 <= value <= 1e11:
+        raise ValueError(text)
+    return value
+
+
 def percent(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 100:

@@ -53,9 +53,10 @@ def is_kept(session: Session, release: str) -> bool:
 def keep(session: Session, release: str, seconds: float) -> None:
     """Keeps the release warm from now on, and no other one."""
     forget(session)
-    content = json.dumps({"release": release, "until": time.time() + seconds})
+    ends = round(time.time() + seconds, 3)
+    content = json.dumps({"release": release, "until": ends})
     write_atomically(session.host.runtime / "warm.json", content.encode() + b"\n")
-    session.systemd.stop_later(release, seconds)
+    session.systemd.stop_later(release, seconds, f"--warm-until={ends}")
 
 
 def hold(session: Session, release: str) -> None:
@@ -64,6 +65,19 @@ def hold(session: Session, release: str) -> None:
     if found and found.release == release and found.remaining < RESERVE_SECONDS:
         session.systemd.end_waiting_stop(release)
         keep(session, release, RESERVE_SECONDS)
+
+
+def claim(session: Session, release: str) -> None:
+    """Ends the warm time of a release that a rollout is about to use: whoever uses it puts it away, or keeps it."""
+    found = read(session.host)
+    if found and found.release == release:
+        forget(session, release)
+
+
+def is_over(host: Host, release: str, ends: float) -> bool:
+    """Whether the warm time that ends then is the release's still: a timer that has fired may have waited long."""
+    found = read(host)
+    return found is not None and (found.release, found.until) == (release, ends)
 
 
 def forget(session: Session, release: str | None = None) -> list[str]:

@@ -1,0 +1,110 @@
+"""The live release is started anew, drained, when what the edge had sent is answered; and how a failure leaves it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.unit import slipway_support as support
+from tests.unit.conftest import Slipway
+from tests.unit.slipway_support import OTHER, RELEASE, Host
+from tests.unit.test_slipway_activate import live, running
+from tests.unit.test_slipway_closed import Network, needs_root, network
+
+__all__ = ["network"]
+
+
+@pytest.fixture
+def serving(network: Network) -> Network:
+    support.install_release(network.host, RELEASE)
+    assert network.slipway("activate", RELEASE).code == 0
+    return network
+
+
+def pid(host: Host) -> object:
+    return support.unit_states(host.root)[host.unit(RELEASE)]["pid"]
+
+
+@needs_root
+def test_an_instance_is_replaced_while_the_edge_asks_others(serving: Network) -> None:
+    before = pid(serving.host)
+    serving.ask("close")
+
+    answer = serving.slipway("restart", RELEASE)
+
+    assert (answer.code, answer.json["changed"], answer.result["drained"]) == (0, True, False)
+    assert pid(serving.host) != before
+    assert (serving.ask("new"), live(serving.host)) == ("accepted", f"releases/{RELEASE}")
+    steps = [entry["step"] for entry in serving.slipway("journal", "--lines", "6").result["entries"]]
+    assert steps == ["drain", "drain", "restart", "restart", "undrain", "undrain"]
+
+
+@needs_root
+def test_it_is_not_stopped_while_a_connection_of_the_edge_is_open(serving: Network) -> None:
+    before = pid(serving.host)
+    stopped: list[object] = []
+    # The edge's connection ends a moment after the restart was asked for.
+    serving.ask("(sleep 1.5; ss -K sport = :8443 >/dev/null 2>&1) &")
+    watch = threading.Timer(0.7, lambda: stopped.append(pid(serving.host)))
+    watch.start()
+
+    answer = serving.slipway("restart", RELEASE)
+    watch.join()
+
+    assert answer.code == 0, answer.json
+    assert stopped == [before]
+    assert answer.result["quiet_s"] >= 0.5
+
+
+@needs_root
+def test_one_that_does_not_serve_again_stays_drained(serving: Network) -> None:
+    serving.ask("close")
+    (serving.host.release(RELEASE) / "behaviour").write_text("never")
+
+    answer = serving.slipway("restart", RELEASE, "--timeout", "0.3")
+
+    assert (answer.code, answer.error) == (3, "restart-failed")
+    assert "This host stays drained" in answer.message
+    assert serving.ask("new") == "ConnectionRefusedError"
+    assert serving.slipway("list").result["releases"][0]["bad"] is False
+
+
+@needs_root
+def test_a_host_that_was_drained_before_stays_so(serving: Network) -> None:
+    serving.ask("close")
+    serving.slipway("drain")
+
+    assert serving.slipway("restart", RELEASE).result["drained"] is True
+    assert serving.ask("new") == "ConnectionRefusedError"
+
+
+@needs_root
+@pytest.mark.parametrize("point", range(1, 7))
+def test_a_restart_that_is_killed_at_any_record_ends_on_the_live_release(
+    serving: Network, point: int
+) -> None:
+    serving.ask("close")
+    assert serving.slipway("restart", RELEASE, kill_after=point).code != 0
+
+    assert serving.slipway("recover").code == 0
+    assert serving.slipway("undrain").code == 0
+
+    assert running(serving.host) == {serving.host.unit(RELEASE)}
+    assert serving.ask("new") == "accepted"
+    status = serving.slipway("status").result
+    assert (status["unfinished"], status["live"]["socket"]["ready"]) == ([], True)
+
+
+def test_what_is_not_live_and_a_host_without_an_edge_are_refused(host: Host, slipway: Slipway) -> None:
+    for release in (RELEASE, OTHER):
+        support.install_release(host, release)
+    slipway("activate", RELEASE)
+    before = support.snapshot(host.root)
+
+    assert slipway("restart", OTHER).error == "not-live"
+    host.private_server.unlink()
+    assert slipway("restart", RELEASE).error == "not-listening"
+
+    assert running(host) == {host.unit(RELEASE)}
+    assert support.snapshot(host.root).keys() <= before.keys()
