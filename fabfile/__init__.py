@@ -13,6 +13,7 @@ from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
 from fabfile.tasks import migrations as _migrations
 from fabfile.tasks import rollouts as _rollouts
+from fabfile.tasks import rotating as _rotating
 
 _GROUPS = {
     "Bring a release live, or go back": (
@@ -36,6 +37,7 @@ _GROUPS = {
         _hosts.maintenance,
         _hosts.drain,
         _hosts.undrain,
+        _rotating.rotate,
     ),
     "Change the schema and the rows": (
         _migrations.migrate,
