@@ -13,6 +13,7 @@ from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
 from fabfile.tasks import migrations as _migrations
 from fabfile.tasks import rollouts as _rollouts
+from fabfile.tasks import rotating as _rotating
 from fabfile.tasks import words as _words
 
 _GROUPS = {
@@ -38,6 +39,7 @@ _GROUPS = {
         _hosts.maintenance,
         _hosts.drain,
         _hosts.undrain,
+        _rotating.rotate,
     ),
     "Change the schema and the rows": (
         _migrations.migrate,

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import secrets
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from fabfile.errors import BuildError
+from fabfile.errors import BuildError, RefusedError
 
 # Secret and its length in bytes before encoding; roles/app says what each is for.
 SECRETS = {"vault_secret_key": 48, "vault_database_password": 24, "vault_migrate_database_password": 24}
@@ -46,11 +51,67 @@ def create(inventory: Path, passphrase: str) -> Path:
     return path
 
 
-def passphrase() -> str:
-    """Read the passphrase from where Ansible would, or ask for it twice."""
+def read(path: Path, passphrase: str) -> str:
+    """The text of an encrypted vault.yml. Raises RefusedError when there is none, or it is another passphrase's."""
+    try:
+        encrypted = path.read_bytes()
+        return str(_lib(passphrase).decrypt(encrypted).decode())
+    except FileNotFoundError:
+        raise RefusedError(f"{path} is not there: this environment's secrets are not kept here.") from None
+    except AnsibleError as failure:
+        raise RefusedError(
+            f"{path} could not be decrypted: {failure.message}. Nothing was changed."
+        ) from None
+
+
+def value(text: str, name: str) -> str:
+    """A secret in the text of a vault, "" when it has none."""
+    found = yaml.safe_load(text)
+    return str((found or {}).get(name) or "") if isinstance(found, dict) else ""
+
+
+def change(path: Path, passphrase: str, before: str, values: Mapping[str, str]) -> None:
+    """Write other values into a vault whose text is still `before`; all else stays, and the file is whole always.
+
+    Raises RefusedError when somebody has changed it meanwhile.
+    """
+    text = before
+    for name, new in values.items():
+        # The new secret has no backslash: it is base64 for addresses.
+        line = f"{name}: '{new}'"
+        text, replaced = re.subn(rf"^{name}:.*$", line, text, flags=re.MULTILINE)
+        text = text if replaced else f"{text.rstrip()}\n{line}\n"
+    if any(value(text, name) != new for name, new in values.items()):
+        raise RefusedError(
+            f"{path} is not one line a secret; it was not changed. Edit it: ansible-vault edit {path}"
+        )
+    encrypted = _lib(passphrase).encrypt(text, VaultSecret(passphrase.encode()))
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".vault-", delete=False) as written:
+        try:
+            written.write(encrypted)
+            written.flush()
+            os.fsync(written.fileno())
+            if read(path, passphrase) != before:
+                raise RefusedError(
+                    f"{path} was changed by somebody else meanwhile, and was left alone. Type it again."
+                )
+            os.replace(written.name, path)
+        except BaseException:
+            os.unlink(written.name)
+            raise
+
+
+def _lib(passphrase: str) -> VaultLib:
+    return VaultLib([("default", VaultSecret(passphrase.encode()))])
+
+
+def passphrase(again: bool = True) -> str:
+    """Read the passphrase from where Ansible would, or ask for it, twice for a new one."""
     named = os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE")
     if named:
         return Path(named).expanduser().read_text(encoding="utf-8").strip()
+    if not again:
+        return getpass.getpass("The vault's passphrase: ")
     first = getpass.getpass("A passphrase for the vault (keep it in your password manager): ")
     if first != getpass.getpass("The same again: "):
         raise BuildError("The two passphrases differ. Nothing was written.")

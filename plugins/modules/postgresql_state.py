@@ -196,6 +196,7 @@ def converge(module: AnsibleModule, server: Server, stated: dict[str, Any]) -> d
     plan.refuse(current, stated, server.version)
     differences = plan.plan(current, stated)
     plan.refuse_standby(current, differences)
+    plan.refuse_cut(current, differences)
     labels, statements = differences.labels, differences.statements
     if labels and not module.check_mode:
         labels = apply.apply(server, differences, stated)

@@ -175,7 +175,7 @@ def test_every_script_is_a_script(trees: Trees, case: str, host: str) -> None:
         done = check(tree.case.suite, [tree.root], "sh", "-n", f"/{path}")
         assert done.returncode == 0, f"/{path}: {done.stdout}"
         assert (tree.root / path).stat().st_mode & 0o111, f"/{path} is not executable"
-    programs = ["check-postgresql-access", "look-at-postgresql"] if has_database(tree) else []
+    programs = ["look-at-postgresql"] if has_database(tree) else []
     assert scripts == [f"usr/local/lib/slipway/{program}" for program in programs]
 
 

@@ -66,6 +66,7 @@ PAIRS = [
     Pair(UNIT, "After=postgresql@14-main.service", on=SINGLE, off=APP),
     Pair(UNIT, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", on=APP, off=SINGLE),
     Pair(UNIT, "LoadCredential=database_password:", on=APP, off=SINGLE),
+    Pair(UNIT, "SHOP_DATABASE_USER=shop\nLoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(UNIT, "MemoryMax=2G", on=EVERYTHING, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_WORKERS=1\n", on=EVERYTHING, off=SINGLE),
     Pair(MIGRATION, "LoadCredential=migrate_database_password:", on=APP, off=SINGLE),

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,17 +26,29 @@ every_database = pytest.mark.parametrize(
     ("case", "host"), DATABASES, ids=["/".join(pair) for pair in DATABASES]
 )
 
-# $0 is a layer of /etc, $1 and $2 of the server's folders, empty when it is installed there; the view is private.
+# $0 is a layer of /etc, $1 and $2 of the server's folders, empty when it is installed there, $3 the address that the
+# host listens on; the view is private, the network too.
 VIEW = """
 mount -t overlay overlay -o "ro,lowerdir=$0:/etc" /etc
 if [ -n "$1" ]; then
   mount -t overlay overlay -o "ro,lowerdir=$1:/usr/lib/postgresql" /usr/lib/postgresql
   mount -t overlay overlay -o "ro,lowerdir=$2:/usr/share/postgresql" /usr/share/postgresql
 fi
-shift 2
+ip link set lo up
+[ -z "$3" ] || ip address add "$3" dev lo
+shift 3
 exec "$@"
 """
 INSTALLED = Path("/usr/lib/postgresql")
+# What pg_createcluster writes, as far as it matters here.
+CONF = """
+data_directory = '{data}'
+hba_file = '/{folder}/pg_hba.conf'
+ident_file = '/{folder}/pg_ident.conf'
+external_pid_file = '/run/postgresql/scratch.pid'
+unix_socket_directories = '/tmp'
+include_dir = 'conf.d'
+"""
 
 
 def folder_of(tree: HostTree) -> str:
@@ -44,13 +58,18 @@ def folder_of(tree: HostTree) -> str:
 
 
 @contextmanager
-def etc(tree: HostTree, certificates: Path) -> Iterator[Path]:
+def etc(tree: HostTree, certificates: Path, data: Path) -> Iterator[Path]:
     """A copy of what the host gets below /etc, with the owners PostgreSQL asks for; gone again afterwards."""
     layer = Path(tempfile.mkdtemp(prefix="slipway-etc-"))
     layer.chmod(0o755)
     try:
         for source in (tree.root / "etc/postgresql", certificates / "etc/ssl"):
             shutil.copytree(source, layer / source.name)
+        folder = folder_of(tree)
+        conf = layer / folder.removeprefix("etc/") / "postgresql.conf"
+        conf.write_text(CONF.format(data=data, folder=folder))
+        for path in (layer / "postgresql").rglob("*"):
+            shutil.chown(path, "postgres", "postgres")
         key = layer / "ssl/slipway/host.key"
         shutil.chown(key, "root", "postgres")
         key.chmod(0o640)
@@ -59,26 +78,29 @@ def etc(tree: HostTree, certificates: Path) -> Iterator[Path]:
         shutil.rmtree(layer)
 
 
-def ask(layer: Path, script: Path, version: str, folder: str) -> subprocess.CompletedProcess[str]:
-    """Run the host's own check-postgresql-access in the view, on this machine's server of `version`."""
+def ask(layer: Path, tree: HostTree, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run the host's own check-postgresql in the view, on this machine's server."""
     programs = BINARIES.parents[1]
     folders = ["", ""] if programs == INSTALLED else [programs, programs.parents[1] / "share/postgresql"]
+    folder = folder_of(tree)
+    settings = (tree.root / folder / "conf.d/slipway.conf").read_text()
+    listen = re.search("^listen_addresses = '(.*)'$", settings, re.MULTILINE)
     return subprocess.run(
         [
-            "unshare", "--mount", "--propagation", "private", "sh", "-euc", VIEW, layer, *folders,
-            script, version, folder,
+            "unshare", "--mount", "--propagation", "private", "--net", "sh", "-euc", VIEW, layer, *folders,
+            listen[1] if listen else "", sys.executable, script_of(tree), BINARIES.parent.name, f"/{folder}",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
-        timeout=60,
+        timeout=seconds,
         check=False,
     )  # fmt: skip
 
 
 def script_of(tree: HostTree) -> Path:
-    return tree.root / "usr/local/lib/slipway/check-postgresql-access"
+    return tree.root / "usr/local/lib/slipway/check-postgresql"
 
 
 @pytest.fixture(scope="module")
@@ -107,34 +129,140 @@ def test_postgresql_takes_every_setting(trees: Trees, data: Path, case: str, hos
 
 
 @every_database
-def test_postgresql_takes_the_access_rules(trees: Trees, certificates: Path, case: str, host: str) -> None:
+def test_postgresql_starts_with_what_a_host_gets(
+    trees: Trees, certificates: Path, data: Path, case: str, host: str
+) -> None:
     tree = trees[case, host]
-    with etc(tree, certificates) as layer:
-        done = ask(layer, script_of(tree), BINARIES.parent.name, f"/{folder_of(tree)}")
+    with etc(tree, certificates, data) as layer:
+        done = ask(layer, tree)
 
     assert done.returncode == 0, done.stdout
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("name", "line", "complaint"),
     [
-        (
-            "pg_hba.conf",
-            "hostssl shop shop 192.0.2.300/32 scram-sha-256\n",
-            '"192.0.2.300/32"',
-        ),
-        ("pg_hba.conf", "hostssl shop shop 192.0.2.30/32 guess\n", 'invalid authentication method "guess"'),
-        ("pg_ident.conf", "slipway deploy\n", "pg_ident"),
+        ("pg_hba.conf", "hostssl shop shop 192.0.2.300/32 scram-sha-256", '"192.0.2.300/32"'),
+        ("pg_hba.conf", "hostssl shop shop 192.0.2.30/32 guess", 'invalid authentication method "guess"'),
+        ("pg_ident.conf", "slipway deploy", "pg_ident"),
     ],
 )
 def test_rules_that_postgresql_refuses_are_shown_with_their_line(
-    trees: Trees, certificates: Path, name: str, line: str, complaint: str
+    trees: Trees, certificates: Path, data: Path, name: str, line: str, complaint: str
 ) -> None:
-    tree = trees["production-Ubuntu-22", "production-db-1"]
-    with etc(tree, certificates) as layer:
-        with (layer / folder_of(tree).removeprefix("etc/") / name).open("a") as rules:
-            rules.write(line)
-        done = ask(layer, script_of(tree), BINARIES.parent.name, f"/{folder_of(tree)}")
+    assert complaint in refusal(trees, certificates, data, name, line)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (
+            "shared_preload_libraries = 'pg_stat_statements,timescaledb'",
+            'could not access file "timescaledb"',
+        ),
+        ("session_preload_libraries = 'nothing'", "it starts, and takes no session"),
+        ("max_wal_size = 16MB", '"max_wal_size" must be at least twice'),
+        ("superuser_reserved_connections = 200", "superuser_reserved_connections"),
+        ("wal_level = minimal", "wal_level"),
+        ("archive_mode = on\nwal_level = minimal\nmax_wal_senders = 0", "WAL archival cannot be enabled"),
+        ("ssl_ecdh_curve = 'nonsense'", "unrecognized curve name: nonsense"),
+        ("ssl_min_protocol_version = TLSv1.3\nssl_max_protocol_version = TLSv1.2", "protocol version range"),
+        ("ssl_key_file = '/none/host.key'", "/none/host.key"),
+        ("ssl = off", "SSL is disabled"),
+        ("shared_buffers = 7TB", "shared_buffers is 7340032 MB; this host can give"),
+        ("huge_pages = on\nhuge_page_size = 1GB", "huge_pages is on and wants"),
+        ("listen_addresses = '198.51.100.77'", "listen_addresses names 198.51.100.77: Cannot assign"),
+        ("listen_addresses = 'no such name'", "listen_addresses names no such name"),
+        ("unix_socket_directories = '/none'", "unix_socket_directories names /none"),
+        ("data_directory = '/none'", "/none"),
+        ("ident_file = '/none/pg_ident.conf'", "/none/pg_ident.conf"),
+        ("work_men = 4MB", 'unrecognized configuration parameter "work_men"'),
+        ("work_mem = lots", 'invalid value for parameter "work_mem": "lots"'),
+    ],
+)
+def test_what_postgresql_would_not_start_with_is_refused_in_its_own_words(
+    trees: Trees, certificates: Path, data: Path, line: str, complaint: str
+) -> None:
+    said = refusal(trees, certificates, data, "conf.d/zz.conf", line)
+
+    assert said.startswith("PostgreSQL would not start: ")
+    assert complaint in said
+
+
+def test_what_alter_system_wrote_counts(trees: Trees, certificates: Path, data: Path) -> None:
+    auto = data / "postgresql.auto.conf"
+    before = auto.read_text()
+    auto.write_text("shared_preload_libraries = 'timescaledb'\n")
+    try:
+        said = refusal(trees, certificates, data, "conf.d/zz.conf", "work_mem = 4MB")
+    finally:
+        auto.write_text(before)
+
+    assert 'could not access file "timescaledb"' in said
+
+
+def test_slots_that_are_there_want_their_number(trees: Trees, certificates: Path, data: Path) -> None:
+    """The server of `data` has a slot; without room for it, or without WAL, it does not start."""
+    control: list[str | Path] = [BINARIES / "pg_ctl", "-D", data, "-w", "-l", data / "log"]
+    run_as_owner(*control, "-o", f"-k {data} -c listen_addresses=", "start")
+    try:
+        run_as_owner(
+            "psql",
+            "-h",
+            data,
+            "postgres",
+            "-c",
+            "SELECT pg_create_physical_replication_slot('standby', true)",
+        )
+    finally:
+        run_as_owner(*control, "stop")
+    try:
+        said = refusal(trees, certificates, data, "conf.d/zz.conf", "max_replication_slots = 0")
+    finally:
+        shutil.rmtree(data / "pg_replslot/standby")
+
+    assert "too many replication slots" in said
+
+
+def test_a_check_that_is_killed_leaves_no_server_and_no_file(
+    trees: Trees, certificates: Path, data: Path
+) -> None:
+    before = running()
+    with etc(tree_of(trees), certificates, data) as layer:
+        with pytest.raises(subprocess.TimeoutExpired):
+            ask(layer, tree_of(trees), seconds=0.6)
+        deadline = time.monotonic() + 20
+        while running() - before and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    assert not running() - before
+    assert os.listdir("/run/slipway-scratch") == []
+
+
+def running() -> set[int]:
+    """The processes that run a scratch server, or make one."""
+    found = set()
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"/run/slipway-scratch" in command.read_bytes():
+                found.add(int(command.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def tree_of(trees: Trees) -> HostTree:
+    return trees["production-Ubuntu-22", "production-db-1"]
+
+
+def refusal(trees: Trees, certificates: Path, data: Path, name: str, line: str) -> str:
+    """What is said of a file with a further line."""
+    tree = tree_of(trees)
+    with etc(tree, certificates, data) as layer:
+        with (layer / folder_of(tree).removeprefix("etc/") / name).open("a") as file:
+            file.write(line + "\n")
+        done = ask(layer, tree)
 
     assert done.returncode == 1, done.stdout
-    assert complaint in done.stdout
+    return done.stdout

@@ -91,6 +91,25 @@ def test_a_check_sees_the_original_that_comes_back(files_host: FilesHost, under_
     assert under_etc.read_text() == "the package's\n"
 
 
+def test_a_check_of_ours_runs_as_it_will_be_and_not_as_it_was(files_host: FilesHost) -> None:
+    """The set brings its own checker: the new rules of a new version are in force at once."""
+    checker = Path(f"/usr/local/lib/slipway/test-{secrets.token_hex(6)}")
+    there = checker.parent.is_dir()
+    checker.parent.mkdir(parents=True, exist_ok=True)
+    checker.write_text("#!/bin/sh\nexit 0\n")
+    checker.chmod(0o755)
+    new = files_host.file(str(checker), "#!/bin/sh\necho refused by the new one; exit 1\n", mode="0755")
+    try:
+        sentence = files_host.refusal(new, checks=[{"argv": [str(checker)], "needs": [str(checker)]}])
+        assert checker.read_text().endswith("exit 0\n")
+    finally:
+        checker.unlink()
+        if not there:
+            checker.parent.rmdir()
+
+    assert sentence.endswith("refused by the new one")
+
+
 def test_a_check_runs_in_check_mode_too(files_host: FilesHost, under_etc: Path) -> None:
     refused = shell("exit 1", under_etc)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
+import time
 from typing import Any
 
 import psycopg
@@ -98,6 +100,50 @@ def test_a_changed_password_replaces_the_old_one(postgres: Postgres) -> None:
     postgres.connect("cashier", password="new").close()
     with pytest.raises(psycopg.OperationalError):
         postgres.connect("cashier", password="old")
+
+
+def test_a_password_does_not_change_under_who_came_in_by_it(postgres: Postgres) -> None:
+    """A pool that holds sessions opens others by the password that it was started with."""
+    postgres.state(roles(cashier="old"))
+    postgres.sql("ALTER SYSTEM SET listen_addresses = '127.0.0.1'")
+    postgres.stop()
+    with (postgres.data / "pg_hba.conf").open("a") as rules:
+        rules.write("host all cashier 127.0.0.1/32 scram-sha-256\n")
+    postgres.port = free_port()
+    postgres.start()
+    pool = psycopg.connect(
+        host="127.0.0.1",
+        port=postgres.port,
+        user="cashier",
+        password="old",
+        dbname="postgres",
+        application_name="shop/release",
+    )
+    try:
+        for wanted in (roles(cashier="new"), roles(cashier="")):
+            said = postgres.refusal(wanted)
+            assert "The password of role cashier is to change" in said
+            assert "127.0.0.1 shop/release" in said
+            assert "fab rotate" in said
+        assert not postgres.state(roles(cashier="old"))["changed"]
+        # Another login of the same rights is in nobody's way.
+        postgres.state(
+            {"roles": [{"name": "cashier_b", "login": True, "password": "b", "member_of": ["cashier"]}]}
+        )
+    finally:
+        pool.close()
+
+    deadline = time.monotonic() + 30
+    while postgres.sql("SELECT 1 FROM pg_stat_activity WHERE usename = 'cashier'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert postgres.state(roles(cashier="new"))["changed"]
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 def test_an_md5_password_becomes_a_scram_verifier(postgres: Postgres) -> None:

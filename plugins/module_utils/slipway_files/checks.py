@@ -1,7 +1,7 @@
 """Run the daemons' own checkers on the set before it goes live.
 
-The new files are laid over /etc by a read-only overlay in a private mount namespace, so a checker sees
-the host exactly as it will be, while every other process sees it as it is.
+The new files are laid over /etc and the folder of our own programs by read-only overlays in a private mount
+namespace, so a checker sees the host exactly as it will be, while every other process sees it as it is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,16 @@ from ansible.module_utils.slipway_files.errors import HostFilesError
 from ansible.module_utils.slipway_files.write import original
 
 SECONDS = 60
+# What a check may see: settings, and a checker of ours that comes with them.
+OVERLAID = ("/etc", "/usr/local/lib/slipway")
+OVERLAY = """
+for folder in /etc /usr/local/lib/slipway; do
+  if [ -d "$0$folder" ] && [ -d "$folder" ]; then
+    mount -t overlay overlay -o "ro,lowerdir=$0$folder:$folder" "$folder" || exit
+  fi
+done
+exec "$@"
+"""
 
 
 def run(wanted: list[dict[str, Any]], difference: Difference) -> list[str]:
@@ -56,7 +66,7 @@ def _stage(staging: str, difference: Difference) -> None:
     os.chmod(staging, 0o755)
     os.mkdir(os.path.join(staging, "etc"), 0o755)
     for change in difference.changes:
-        if not change.path.startswith("/etc/"):
+        if not _overlaid(change.path):
             continue
         target = staging + change.path
         if change.kind == "directory":
@@ -76,13 +86,17 @@ def _stage(staging: str, difference: Difference) -> None:
                 os.chown(target, change.owner, change.group)
             os.chmod(target, change.mode)
     for path in difference.removed:
-        if path.startswith("/etc/"):
+        if _overlaid(path):
             _parents(staging, os.path.dirname(path))
             if os.path.lexists(original(path)):
                 shutil.copy2(original(path), staging + path, follow_symlinks=False)
             else:
                 # How an overlay says that a file of the layer below is gone.
                 os.mknod(staging + path, stat.S_IFCHR | 0o000, os.makedev(0, 0))
+
+
+def _overlaid(path: str) -> bool:
+    return any(path.startswith(folder + "/") for folder in OVERLAID)
 
 
 def _parents(staging: str, folder: str) -> None:
@@ -101,8 +115,7 @@ def _parents(staging: str, folder: str) -> None:
 
 
 def _check(argv: list[str], staging: str) -> None:
-    overlay = 'mount -t overlay overlay -o "ro,lowerdir=$0/etc:/etc" /etc && exec "$@"'
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", overlay, staging, *argv]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY, staging, *argv]
     try:
         outcome = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

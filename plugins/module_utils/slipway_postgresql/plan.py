@@ -16,12 +16,14 @@ from .wanted import database_names, role_names
 
 @dataclass
 class Plan:
-    """Statements by the connection they need, `inside` by database; `created` names the new databases."""
+    """Statements by the connection they need, `inside` by database. `created`: the new databases; `rekeyed`: the
+    roles whose password is to be another."""
 
     before_databases: list[Statement] = field(default_factory=list)
     new_databases: list[Statement] = field(default_factory=list)
     after_databases: list[Statement] = field(default_factory=list)
     passwords: list[Statement] = field(default_factory=list)
+    rekeyed: list[str] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     inside: dict[str, list[Statement]] = field(default_factory=dict)
 
@@ -109,7 +111,11 @@ def plan(current: dict[str, Any], wanted: dict[str, Any]) -> Plan:
     for role in wanted["roles"]:
         result.before_databases += cluster.plan_memberships(role, current)
         result.before_databases += cluster.plan_role_settings(role, current)
-        result.passwords += cluster.plan_password(role, current["roles"].get(role["name"]))
+        existing = current["roles"].get(role["name"])
+        passwords = cluster.plan_password(role, existing)
+        result.passwords += passwords
+        if passwords and existing and existing["rolpassword"]:
+            result.rekeyed.append(role["name"])
     for database in wanted["databases"]:
         existing = current["databases"].get(database["name"])
         if existing is None:
@@ -131,6 +137,20 @@ def refuse(current: dict[str, Any], wanted: dict[str, Any], version: str) -> Non
         sentences = [*refuse_other_locale(current, wanted), *refuse_unknown_names(current, wanted)]
     if sentences:
         raise RefusedError(*dict.fromkeys(sentences))
+
+
+def refuse_cut(current: dict[str, Any], differences: Plan) -> None:
+    """Raise RefusedError where a password would change under who came in by it: their next connection would fail."""
+    held = {role: who for role, who in current["sessions"].items() if role in differences.rekeyed}
+    if held:
+        raise RefusedError(
+            *(
+                f"The password of role {printable(role)} is to change, and sessions came in by the one there is "
+                f"({', '.join(printable(each) for each in who[:4])}): every new connection of theirs would be refused."
+                for role, who in held.items()
+            ),
+            "Put the old one back, and rotate without a cut: fab rotate (docs/runbooks/rotate-credentials.md).",
+        )
 
 
 def refuse_standby(current: dict[str, Any], differences: Plan) -> None:

@@ -26,6 +26,9 @@ CLUSTER_SQL = """SELECT jsonb_build_object(
   'role_names', (SELECT jsonb_agg(rolname) FROM pg_authid),
   'roles', (SELECT coalesce(jsonb_object_agg(r.rolname, to_jsonb(r)), '{}')
     FROM pg_authid r WHERE r.rolname::text = ANY (@roles@)),
+  'sessions', (SELECT coalesce(jsonb_object_agg(usename, who), '{}') FROM (SELECT usename,
+      jsonb_agg(DISTINCT concat_ws(' ', host(client_addr), nullif(application_name, ''))) AS who
+    FROM pg_stat_activity WHERE client_addr IS NOT NULL AND usename::text = ANY (@roles@) GROUP BY usename) held),
   'memberships', (SELECT coalesce(jsonb_agg(to_jsonb(m) || jsonb_build_object('group', g.rolname,
       'member', u.rolname, 'grantor', coalesce(b.rolname, '')) ORDER BY g.rolname), '[]')
     FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid u ON u.oid = m.member
@@ -188,6 +191,7 @@ def empty_cluster(version: str, wanted: dict[str, Any]) -> dict[str, Any]:
         "role_names": sorted({name for _, name in role_names(wanted)} - stated),
         "roles": {},
         "memberships": [],
+        "sessions": {},
         "settings": [],
         "databases": {},
         "available_extensions": [extension["name"] for extension in wanted["extensions"]],
