@@ -38,8 +38,13 @@ def complaint_of(row: dict[str, Any]) -> str:
     return f"{row['name']} is {shown}, not {row['as']}" if wrong else ""
 
 
+def refusals(rows: list[dict[str, Any]]) -> list[str]:
+    """The sentences of the rows that apply: a row has refuse (true or false), and say, read only where it is true."""
+    return [" ".join(str(row["say"]).split()) for row in rows if row["refuse"]]
+
+
 class FilterModule:
     """What Ansible loads from this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"complaints": complaints}
+        return {"complaints": complaints, "refusals": refusals}

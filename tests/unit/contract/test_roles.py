@@ -43,11 +43,16 @@ def test_specification_and_defaults_hold_the_same_variables_and_values(role: str
 
 
 @every_role
-def test_the_preflight_checks_the_same_variables(role: str) -> None:
-    entry_points = repository.specification(role)
+def test_what_a_role_is_given_is_checked_before_any_host_changes(role: str) -> None:
+    checked = {
+        str(task["ansible.builtin.import_role"]["name"])
+        for play in repository.load(ROOT / "playbooks/preflight.yml")
+        for task in play["tasks"]
+        if task.get("ansible.builtin.import_role", {}).get("tasks_from") == "preflight"
+    }
 
-    assert set(entry_points) == {"main", "preflight"}
-    assert entry_points["preflight"]["options"] == entry_points["main"]["options"]
+    assert role in checked, f"playbooks/preflight.yml does not import the preflight of {role}"
+    assert set(repository.specification(role)) == {"main"}
 
 
 @every_role

@@ -1,0 +1,27 @@
+"""The options that roles document, as one specification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROLES = Path(__file__).parent.parent.parent / "roles"
+
+
+def argument_options(roles: list[str]) -> dict[str, Any]:
+    """{variable: its option} of all the roles' entry point `main`; validating them together costs one task."""
+    found: dict[str, Any] = {}
+    for role in roles:
+        specification = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
+        found |= specification["argument_specs"]["main"]["options"]
+    return found
+
+
+class FilterModule:
+    """What Ansible loads from this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"argument_options": argument_options}
