@@ -24,6 +24,8 @@ UNFINISHED = ".part"
 LATEST = "latest.json"
 RESTORE_TEST = "restore-test.json"
 CHUNK = 1 << 20
+# Records and marks are for the folder's group, which looks at the database; dumps are for nobody.
+RECORDED = 0o640
 
 
 def utc_now() -> str:
@@ -65,6 +67,7 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
     """The file has the content or what it had before, whenever the power goes."""
     temporary = path.with_name(f".{path.name}{UNFINISHED}")
     temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.chmod(RECORDED)
     sync(temporary)
     temporary.replace(path)
     sync(path.parent)
