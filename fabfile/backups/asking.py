@@ -11,12 +11,12 @@ from fabfile.environment import Environment
 from fabfile.errors import FabError, FailedError, LockedError, RefusedError
 from fabfile.remote import UNREACHABLE, Remote, UnreachableError
 
-PROGRAM = "/usr/local/lib/slipway/database-backup --json"
+PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json"
 LIVE = "readlink /srv/shop/current"
 ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}
 
 
-def backup(found: Environment, keep: int = 0, kind: str = "routine", reason: str = "") -> dict[str, Any]:
+def backup(found: Environment, keep: int = 0, kind: str = "hand", reason: str = "") -> dict[str, Any]:
     """Makes a backup; {"message": a sentence, "result": its record}. keep: 0 is the environment's own number.
 
     Raises RefusedError, FailedError (with what is left), LockedError (with who makes one), UnreachableError.

@@ -19,7 +19,7 @@ JSON = "one JSON object instead of sentences"
 @task(
     help={
         "env": ENV,
-        "keep": "how many routine backups stay; without it the environment's backups_keep",
+        "keep": "how many backups by hand stay; without it the environment's backups_keep",
         "reason": "what it is for, to be listed with it",
         "yes": YES,
         "json": JSON,
@@ -28,7 +28,7 @@ JSON = "one JSON object instead of sentences"
 def db_backup(
     _context: Context, env: str = "", keep: int = 0, reason: str = "", yes: bool = False, json: bool = False
 ) -> None:
-    """Dump the database on its host, check the dump, and remove the oldest."""
+    """Dump the database on its host, check the dump, and remove the oldest by hand."""
     with running.sentences():
         running.checked("a reason", reason, running.TICKET, "before the autumn sale")
         if not 0 <= keep <= 1000:

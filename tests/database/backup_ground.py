@@ -106,18 +106,33 @@ class Ground:
             sys.executable,
             "-I",
             str(self.directory / "database-backup"),
-            f"--config={self.config}",
             "--json",
             *words,
         ]
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command of the program."""
-        return subprocess.Popen(self.words(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            self.words(*words),
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-    def ask(self, *words: str) -> tuple[int, dict[str, Any]]:
+    def environment(self, **more: str) -> dict[str, str]:
+        """Where the program finds its settings; as whom it was called."""
+        return {**os.environ, "SLIPWAY_BACKUP_CONFIG": str(self.config), **more}
+
+    def ask(self, *words: str, **environment: str) -> tuple[int, dict[str, Any]]:
         """(status, answer) of a command of the program."""
-        done = subprocess.run(self.words(*words), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self.words(*words),
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.stdout.startswith("{"), done.stderr
         return done.returncode, json.loads(done.stdout)
 

@@ -44,7 +44,7 @@ def test_a_backup_says_what_it_holds(shop: Ground) -> None:
     assert record["server"].startswith(str(shop.version))
     assert record["bytes"] == dump.stat().st_size
     assert record["sha256"] == hashlib.sha256(dump.read_bytes()).hexdigest()
-    assert (dump.stat().st_mode & 0o777, dump.with_suffix(".json").stat().st_mode & 0o777) == (0o600, 0o600)
+    assert (dump.stat().st_mode & 0o777, dump.with_suffix(".json").stat().st_mode & 0o777) == (0o600, 0o640)
     assert json.loads(dump.with_suffix(".json").read_text())["tables"] == record["tables"]
     latest = shop.mark("latest")
     assert {key: latest[key] for key in ("at", "file", "bytes", "sha256", "ok")} == {
@@ -91,6 +91,26 @@ def test_each_kind_keeps_its_newest_and_nothing_else_is_removed(shop: Ground) ->
     assert "notes.txt" in shop.names()
     assert len(shop.names()) == 3 * 2 + 2
     assert "from 1 to 1000" in shop.refused(2, "backup", "--keep=0")
+
+
+def test_nobody_who_comes_by_sudo_pushes_out_what_the_timer_made(shop: Ground) -> None:
+    """deploy may run the program as its user: whatever it types, the dumps of the timer and the points stay."""
+    point, routine = shop.backup("--kind=point")["file"], shop.backup()["file"]
+    for words in (["backup"], ["backup", "--keep=1"], ["backup", "--kind=point", "--keep=1"]):
+        status, answer = shop.ask(*words, SUDO_UID="1001")
+        assert (status, "Nothing was changed" in answer["message"]) == (2, True), answer
+    for _ in range(3):
+        status, answer = shop.ask("backup", "--kind=hand", "--keep=1", SUDO_UID="1001")
+        assert status == 0, answer
+    kept = {name for name in shop.names() if name.endswith(".dump")}
+    assert kept == {point, routine, answer["result"]["file"]}
+
+
+def test_who_looks_reads_the_marks_and_nobody_the_dumps(shop: Ground) -> None:
+    made = shop.backup()["file"]
+    modes = {path.name: path.stat().st_mode & 0o777 for path in shop.backups.iterdir()}
+    assert modes[made] == 0o600
+    assert modes[made.replace(".dump", ".json")] == modes["latest.json"] == 0o640
 
 
 def test_a_second_backup_is_refused_with_who_makes_the_first(shop: Ground) -> None:

@@ -64,11 +64,13 @@ def test_a_point_to_go_back_to_is_said_in_a_sentence_and_routine_backups_leave_i
 
 def test_who_makes_a_backup_is_said_to_who_wants_another(host: Host, fab: Fab) -> None:
     held = f"{FOLDER}/.backup.lock"
-    hosts.output(host, f"systemd-run --quiet --uid=deploy --unit=held-backup flock {held} sleep infinity")
+    hosts.output(
+        host, f"systemd-run --quiet --uid=slipway_backup --unit=held-backup flock {held} sleep infinity"
+    )
     try:
         hosts.until(
             "the lock is held",
-            lambda: host.run(f"runuser --user=deploy -- flock --nonblock {held} true").returncode,
+            lambda: host.run(f"runuser --user=slipway_backup -- flock --nonblock {held} true").returncode,
             seconds=60,
         )
         fab.run("db-backup").ended(4, "the same is being done by")
@@ -97,6 +99,47 @@ def test_the_timers_wait_and_what_they_start_does_its_work_in_its_sandbox(host: 
     assert mark(host, "restore-test")["file"] == mark(host, "latest")["file"]
     assert mark(host, "restore-test")["ok"] is True
     assert hosts.sql(host, DATABASES) == "postgres shop"
+
+
+def test_who_deploys_has_backups_made_and_neither_reads_nor_removes_one(host: Host, fab: Fab) -> None:
+    made = json.loads(fab.run("db-backup", "--json").ended(0).output)["file"]
+    as_deploy = "runuser --user=deploy --"
+    assert mark(host, "latest")["file"] == made
+    for words in (
+        f"cat {FOLDER}/{made}",
+        f"rm -f {FOLDER}/{made}",
+        f"touch {FOLDER}/new",
+        f"mv {FOLDER} /tmp/gone",
+    ):
+        assert "Permission denied" in hosts.refused(host, f"{as_deploy} {words}")
+    program = "/usr/local/lib/slipway/database-backup"
+    for words in (
+        "/usr/bin/id",
+        f"/usr/bin/env {program} list",
+        f"SLIPWAY_BACKUP_CONFIG=/tmp/x {program} list",
+    ):
+        refused = host.run(f"{as_deploy} sudo -n -u slipway_backup {words}")
+        assert refused.returncode != 0, refused.stdout
+    fab.run("db-backup", "--keep=1").ended(0)
+    routine = f"{as_deploy} sudo -n -u slipway_backup {program} backup --kind=routine --keep=1"
+    assert "backups_keep" in hosts.refused(host, routine)
+
+
+def test_a_host_whose_dumps_were_the_deploy_users_converges(
+    host: Host, fab: Fab, playbooks: Playbooks
+) -> None:
+    made = json.loads(fab.run("db-backup", "--json").ended(0).output)["file"]
+    hosts.output(host, f"chown -R deploy:deploy {FOLDER}; chmod -R u=rwX,go= {FOLDER}")
+    hosts.output(host, f"ln -s /etc/shadow {FOLDER}/19990101T000000Z.json; chown -h deploy {FOLDER}/*.json")
+    shadow = hosts.output(host, "stat -c '%U %a' /etc/shadow")
+
+    playbooks.run("playbooks/database.yml").succeeded()
+
+    assert hosts.output(host, f"find {FOLDER} ! -user slipway_backup") == ""
+    assert hosts.output(host, "stat -c '%U %a' /etc/shadow") == shadow
+    hosts.output(host, f"rm {FOLDER}/19990101T000000Z.json")
+    assert mark(host, "latest")["file"] == made
+    fab.run("db-restore", "--test", f"--from={made}").ended(0)
 
 
 @pytest.mark.parametrize("user", ["shop", "www-data", "nobody"])

@@ -17,7 +17,7 @@ from tests.lab.host import Host
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200), pytest.mark.usefixtures("host")]
 
 HEADERS = {
-    "Strict-Transport-Security": "max-age=63072000",
+    "Strict-Transport-Security": "max-age=300",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",

@@ -31,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
         }
     ],
     "apt_sources_lock_timeout": 77,
+    "app_egress": ["198.51.100.9/32"],
     "app_log_level": "debug",
     "app_redis_url": "redis://192.0.2.51:6379/0",
     "app_registration": "admin",

@@ -86,10 +86,11 @@ def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, 
     assert "/etc/sudoers.d/slipway: parsed OK" in done.stdout
     names = ("look-at-postgresql", "look-at-postgresql-files")
     looks = [f'    (postgres) NOPASSWD: /usr/local/lib/slipway/{name} ""' for name in names]
+    by_hand = ["    (slipway_backup) NOPASSWD: /usr/local/lib/slipway/database-backup"]
     # Older ones show the empty argument with backslashes.
     assert re.findall(r"^ +\(.*", listed.stdout.replace("\\", ""), re.MULTILINE) == [
         "    (root) NOPASSWD: /usr/local/sbin/slipway",
-        *(looks if tree.has("usr/local/lib/slipway/look-at-postgresql") else []),
+        *([*looks, *by_hand] if tree.has("usr/local/lib/slipway/look-at-postgresql") else []),
     ], listed.stdout
 
 

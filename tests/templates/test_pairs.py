@@ -67,6 +67,19 @@ PAIRS = [
     Pair(UNIT, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", on=APP, off=SINGLE),
     Pair(UNIT, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(UNIT, "SHOP_DATABASE_USER=shop\nLoadCredential=database_password:", on=APP, off=SINGLE),
+    # It reaches its database, Redis and what was named, and nothing else.
+    Pair(UNIT, "IPAddressDeny=any\nIPAddressAllow=192.0.2.31\n", on=APP, off=SINGLE),
+    Pair(UNIT, "IPAddressDeny=any\nIPAddressAllow=192.0.2.51 198.51.100.9/32\n", on=EVERYTHING, off=SINGLE),
+    Pair(MIGRATION, "IPAddressAllow=192.0.2.31\n", on=APP, off=SINGLE),
+    # A line is filed by who was connected, whatever name it bears.
+    Pair(
+        COLLECTOR,
+        'if ($fromhost-ip == "192.0.2.21") then {\n        set $.sender = "production-app-1";',
+        on=LOGS,
+        off=SINGLE,
+    ),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "ssl_ciphers = 'ECDHE-", on=DATABASE, off=APP),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "log_statement = 'ddl'", on=SINGLE, off=APP),
     Pair(UNIT, "MemoryMax=2G", on=EVERYTHING, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_WORKERS=1\n", on=EVERYTHING, off=SINGLE),
     Pair(MIGRATION, "LoadCredential=migrate_database_password:", on=APP, off=SINGLE),
@@ -108,17 +121,20 @@ PAIRS = [
     Pair(UNIT, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", on=EVERYTHING, off=SINGLE),
     # Only a database with clients elsewhere listens, and to them alone.
     Pair(
-        f"{CLUSTER}/pg_hba.conf", "hostssl  shop  shop,shop_migrate  192.0.2.21/32", on=DATABASE, off=SINGLE
+        f"{CLUSTER}/pg_hba.conf",
+        "hostssl  shop  shop,shop_b,shop_migrate  192.0.2.21/32",
+        on=DATABASE,
+        off=SINGLE,
     ),
     Pair(
         f"{CLUSTER}/pg_hba.conf",
-        "hostssl  shop  shop,shop_migrate  2001:db8::21/128",
+        "hostssl  shop  shop,shop_b,shop_migrate  2001:db8::21/128",
         on=EVERYTHING,
         off=SINGLE,
     ),
     Pair(
         f"{CLUSTER}/pg_hba.conf",
-        "hostssl  shop  shop,shop_migrate  198.51.100.0/24 ",
+        "hostssl  shop  shop,shop_b,shop_migrate  198.51.100.0/24 ",
         on=EVERYTHING,
         off=SINGLE,
     ),

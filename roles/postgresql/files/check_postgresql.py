@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# Written by Slipway (role postgresql). A change made here is undone by the next run.
 """Start a scratch PostgreSQL with a cluster's own files, so that none is left with files it cannot start with.
 
 Usage: check-postgresql VERSION FOLDER, as root; FOLDER is the cluster's below /etc/postgresql. Files are taken as

@@ -1,1 +1,1 @@
-"""Dumps of the service's database, and proof that they can be restored; runs on the database host as `deploy`."""
+"""Dumps of the service's database, and proof that they can be restored; runs on its host as `slipway_backup`."""

@@ -25,7 +25,7 @@ TABLE_DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA ", re.MULTILINE)
 
 
 def backup(settings: Settings, kind: str, reason: str, release: str, keep: int) -> dict[str, Any]:
-    """Makes a backup and returns its record; the oldest of its kind go. kind: routine or point.
+    """Makes a backup and returns its record; the oldest of its kind go. kind: routine, hand or point.
 
     Raises LockHeldError, RefusedError (no room) or FailedError; nothing is left of the attempt but its mark.
     """

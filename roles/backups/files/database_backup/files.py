@@ -24,6 +24,8 @@ UNFINISHED = ".part"
 LATEST = "latest.json"
 RESTORE_TEST = "restore-test.json"
 CHUNK = 1 << 20
+# Records and marks are for the folder's group, which looks at the database; dumps are for nobody.
+RECORDED = 0o640
 
 
 def utc_now() -> str:
@@ -65,6 +67,7 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
     """The file has the content or what it had before, whenever the power goes."""
     temporary = path.with_name(f".{path.name}{UNFINISHED}")
     temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.chmod(RECORDED)
     sync(temporary)
     temporary.replace(path)
     sync(path.parent)
@@ -128,10 +131,11 @@ def checked(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
-def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "") -> None:
+def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "", refused: bool = False) -> None:
     """State how the last backup or restore test went, for whoever looks at the database.
 
     at, file, bytes, sha256: of the newest that went well, even when a later one did not; ok and detail: of the last.
+    refused: it could not be tried, which says nothing of the backup.
     """
     now = utc_now()
     before = read(folder / name)
@@ -140,7 +144,9 @@ def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "") -> 
             key: before.get(key, empty)
             for key, empty in (("at", now), ("file", ""), ("bytes", 0), ("sha256", ""))
         }
-        write_whole(folder / name, kept | {"ok": False, "detail": problem, "tried_at": now})
+        write_whole(
+            folder / name, kept | {"ok": False, "refused": refused, "detail": problem, "tried_at": now}
+        )
         return
     good = {key: record[key] for key in ("at", "file", "bytes", "sha256", "detail")}
     write_whole(folder / name, good | {"ok": True, "tried_at": now})

@@ -20,8 +20,8 @@ def held(path: Path, doing: str) -> Iterator[int]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as failure:
         raise RefusedError(
-            f"{path.parent} cannot be written ({failure.strerror}). Nothing was changed. It belongs to the user deploy "
-            "and is made by: ansible-playbook -i inventory/ENV playbooks/database.yml"
+            f"{path.parent} cannot be written ({failure.strerror}). Nothing was changed. It belongs to the user "
+            "slipway_backup and is made by: ansible-playbook -i inventory/ENV playbooks/database.yml"
         ) from None
     try:
         try:
