@@ -12,7 +12,7 @@ STEADY := $(BIN)/python -m tests.steady
 # The service's suite runs whole on the Python of Ubuntu 22.04; what can differ runs on that of Debian 12 too.
 SERVICE_PYTHONS ?= 3.10 3.11
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
-BENCH ?= hosts service rollouts database migrations
+BENCH ?= hosts service rollouts database migrations hostile
 BENCH_ARGUMENTS ?=
 # What `make quick` runs of the unit tests: those that read this repository or a file, and start no server.
 QUICK := tests/unit/contract $(addprefix tests/unit/test_,fab_*.py apt_candidates.py slipway_hostile.py suites.py vault.py) \
@@ -119,9 +119,10 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 	  hosts) $(BIN)/python -m tests.bench ;; \
 	  rollouts) $(BIN)/python -m tests.bench.rollouts ;; \
 	  database) $(BIN)/python -m tests.bench.database ;; \
+	  hostile) $(BIN)/python -m tests.bench.hostile ;; \
 	  migrations) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) migration ;; \
 	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
-	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=migrations, or none for all."; exit 2 ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=migrations, BENCH=hostile, or none for all."; exit 2 ;; \
 	esac; done
 
 .PHONY: secrets
