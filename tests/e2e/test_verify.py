@@ -17,7 +17,9 @@ ENDS_SOON = (
 FAULTS = {
     "systemctl stop rsyslog syslog.socket": "rsyslog is inactive: systemctl start rsyslog",
     "systemctl disable --quiet nginx": "nginx does not start at boot: run site.yml",
-    "systemd-run --quiet --unit=broken --service-type=oneshot false || test $? = 1": "broken.service has failed",
+    "systemd-run --quiet --unit=slipway-broken --service-type=oneshot false || test $? = 1": (
+        "slipway-broken.service has failed"
+    ),
     ENDS_SOON: "/etc/ssl/slipway/host.pem ends within 21 days: renew it and run site.yml",
     f"{AS_SUPERUSER} \"ALTER SYSTEM SET work_mem = '64kB'\" --command 'SELECT pg_reload_conf()'": (
         "PostgreSQL: work_mem is 64kB because of /var/lib/postgresql/14/main/postgresql.auto.conf"
@@ -37,6 +39,22 @@ def test_it_finds_nothing_wrong_with_a_serving_host(host: Host, playbooks: Playb
     assert run.changed == 0
     changes = hosts.differences(before, hosts.files(host, *CONFIGURATION))
     assert not changes, changes
+
+
+def test_what_is_no_fault_of_slipways_is_said_and_no_more(spoilt: Host, playbooks: Playbooks) -> None:
+    hosts.output(spoilt, "systemd-run --quiet --unit=foreign --service-type=oneshot false || test $? = 1")
+    hosts.output(
+        spoilt, "echo linux-image-5.15.0-200 > /run/reboot-required.pkgs; touch /run/reboot-required"
+    )
+    # As a snap's image is: full by nature.
+    hosts.output(spoilt, "mkdir -p /snap/core20/1 && mount -t tmpfs -o size=64k core20 /snap/core20/1")
+    hosts.output(spoilt, "head -c 1M /dev/zero > /snap/core20/1/image 2>/dev/null || test $? = 1")
+    run = playbooks.run("playbooks/verify.yml").succeeded()
+    run.says(
+        f"{spoilt.name}: nothing is wrong.",
+        "foreign.service has failed",
+        "the host waits for a reboot for linux-image-5.15.0-200",
+    )
 
 
 def test_it_names_everything_that_is_wrong_at_once(spoilt: Host, playbooks: Playbooks) -> None:
@@ -64,5 +82,8 @@ def test_it_says_so_when_the_certificate_is_not_the_authoritys(spoilt: Host, pla
     )
     run = playbooks.run("playbooks/verify.yml").refused()
     run.says(
-        "the edge does not answer for", "over TLS (", "verify error", "docs/runbooks/host-does-not-serve.md"
+        "the edge does not answer for",
+        "over TLS (",
+        "certificate verify failed",
+        "docs/runbooks/host-does-not-serve.md",
     )

@@ -1,0 +1,67 @@
+"""The live release of an app host, and the edge as a client sees it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from typing import Any
+
+from ansible.module_utils.slipway_verify.running import run
+
+SETTINGS, PROGRAM = "/etc/shop/shop.env", "/usr/local/sbin/slipway"
+RUNBOOK = "docs/runbooks/host-does-not-serve.md"
+
+
+def release() -> tuple[list[str], str | None]:
+    """Complaints about what is live, and its id."""
+    answer = run(PROGRAM, "status", "--json")
+    try:
+        live = json.loads(answer.stdout)["result"]["live"]
+    except (ValueError, KeyError, TypeError):
+        return [f"slipway does not answer ({answer.stderr.strip()}): run site.yml"], None
+    if not live:
+        return ["no release is live: run site.yml"], None
+    name, found = live["release"], live["socket"]
+    if found["ready"]:
+        return [], name
+    why = found["error"] or found["body"]
+    return [f"the release {name} is not ready ({why}): journalctl -u shop@{name}"], name
+
+
+def connections() -> int:
+    """How many connections two releases of this host may open at once, as its settings allow."""
+    try:
+        with open(SETTINGS, encoding="utf-8") as stream:
+            rows = dict(line.rstrip("\n").split("=", 1) for line in stream if "=" in line and line[0] != "#")
+        pool = int(rows["SHOP_DATABASE_POOL_SIZE"]) + int(rows["SHOP_DATABASE_MAX_OVERFLOW"])
+        return 2 * int(rows["SHOP_WORKERS"]) * pool
+    except (FileNotFoundError, KeyError, ValueError):
+        return 0
+
+
+def edge(name: str, authority: str, port: int = 443) -> list[str]:
+    """Complaints about what a client gets that checks the name and the authority (a file, or a folder of them)."""
+    asked = name.replace("*", "www", 1)
+    try:
+        context = ssl.create_default_context(**_trust(authority))
+        with (
+            socket.create_connection(("127.0.0.1", port), 10) as plain,
+            context.wrap_socket(plain, server_hostname=asked) as secure,
+        ):
+            status = _status(secure, asked)
+    except (OSError, http.client.HTTPException) as error:
+        return [f"the edge does not answer for {name} over TLS ({error}): {RUNBOOK}"]
+    return [] if status.startswith("HTTP/1.1 200 ") else [f"the edge answers {status} for {name}: {RUNBOOK}"]
+
+
+def _trust(authority: str) -> dict[str, Any]:
+    return {"cafile": authority} if authority.endswith(".pem") else {"capath": authority}
+
+
+def _status(secure: ssl.SSLSocket, name: str) -> str:
+    secure.sendall(f"GET /health/ready HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+    response = http.client.HTTPResponse(secure)
+    response.begin()
+    return f"HTTP/1.1 {response.status} {response.reason}"

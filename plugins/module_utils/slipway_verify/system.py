@@ -1,0 +1,85 @@
+"""Units, disks and certificates."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+
+from ansible.module_utils.slipway_verify.running import run
+
+FULL, ENDS_WITHIN_DAYS = 90, 21
+CERTIFICATES = ("/etc/ssl/slipway/host.pem", "/etc/ssl/slipway/public.pem")
+# What Slipway states, and what keeps a host patched and reachable; any other failed unit is somebody else's.
+OWN = ("shop*", "slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
+       "systemd-timesyncd*", "chrony*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
+PATHS = (
+    "/",
+    "/boot",
+    "/var",
+    "/var/log",
+    "/var/lib/slipway",
+    "/var/lib/postgresql",
+    "/var/backups",
+    "/srv",
+    "/srv/shop",
+)
+
+
+def units(wanted: list[str]) -> list[str]:
+    """Complaints about units that have to run and to start at boot."""
+    said = []
+    for unit in wanted:
+        state = run("systemctl", "is-active", unit).stdout.strip()
+        if state != "active":
+            said.append(f"{unit} is {state}: systemctl start {unit}, then journalctl -u {unit}")
+        if run("systemctl", "is-enabled", "--quiet", unit).returncode != 0:
+            said.append(f"{unit} does not start at boot: run site.yml")
+    return said
+
+
+def failed() -> tuple[list[str], list[str]]:
+    """Complaints about Slipway's own units that have failed, and notes of the others."""
+    listed = run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
+    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    own = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in OWN)]
+    sentence = "{} has failed: journalctl -u {} says why".format
+    return [sentence(name, name) for name in own], [sentence(name, name) for name in names if name not in own]
+
+
+def disks() -> list[str]:
+    """Complaints about the file systems that Slipway writes to; a snap's image is full by nature, and none of them."""
+    seen: dict[int, str] = {}
+    for path in PATHS:
+        if os.path.isdir(path):
+            seen.setdefault(os.stat(path).st_dev, mount_of(path))
+    said = []
+    for where in seen.values():
+        found = os.statvfs(where)
+        said += used(where, found.f_blocks - found.f_bfree, found.f_bavail, "")
+        said += used(where, found.f_files - found.f_ffree, found.f_favail, " of its inodes")
+    return said
+
+
+def used(where: str, taken: int, left: int, what: str) -> list[str]:
+    """A complaint when more than FULL percent are taken, counted as df does."""
+    percent = -(-100 * taken // (taken + left)) if taken + left else 0
+    return [f"{where} is full to {percent} %{what}: make room below {FULL} %"] if percent > FULL else []
+
+
+def mount_of(path: str) -> str:
+    """The mount point that the path is below."""
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def certificates() -> list[str]:
+    """Complaints about certificates that end soon or cannot be read."""
+    said = []
+    for path in filter(os.path.exists, CERTIFICATES):
+        answer = run("openssl", "x509", "-noout", "-checkend", str(ENDS_WITHIN_DAYS * 86400), "-in", path)
+        if answer.returncode != 0 and "will expire" in answer.stdout:
+            said.append(f"{path} ends within {ENDS_WITHIN_DAYS} days: renew it and run site.yml")
+        elif answer.returncode != 0:
+            said.append(f"{path} cannot be read ({answer.stderr.strip()}): run site.yml")
+    return said
