@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -216,21 +214,3 @@ def test_a_database_that_another_library_sorts_is_restored_as_one(shop: Ground) 
         shop.configure()
     who = "SELECT datlocprovider, daticulocale FROM pg_database WHERE datname = 'scratch'"
     assert shop.sql(who, "postgres") == [("i", "de-DE")]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
-def test_a_restore_test_without_room_says_so_and_not_that_the_backup_is_bad(shop: Ground) -> None:
-    shop.backup()
-    small = shop.directory / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
-    try:
-        shop.configure(data=small)
-        assert "docs/runbooks/db-restore-test.md" in shop.refused(2, "restore-test")
-        marked = shop.mark("restore-test")
-        assert (marked["ok"], marked["refused"], marked["file"]) == (False, True, "")
-        shop.configure()
-        assert shop.ask("restore-test")[0] == 0
-        assert shop.mark("restore-test")["ok"] is True
-    finally:
-        subprocess.run(["umount", small], check=True)

@@ -79,20 +79,6 @@ def test_the_record_of_the_last_backup_is_judged(marker: dict[str, Any] | None, 
     assert levels(service.backups(about(latest=marker, restore_test=tested))) == [level, Level.OK]
 
 
-@pytest.mark.parametrize(
-    ("file", "said"), [("a.dump", "went well is 28 d 1 h old"), ("", "none ever went well")]
-)
-def test_a_restore_test_that_had_no_room_is_a_warning_week_after_week(file: str, said: str) -> None:
-    why = "The disk of /data has 1 GB free, and restoring a.dump may need 2 TB."
-    refused = {"at": "2026-10-25T23:00:00Z", "ok": False, "refused": True, "file": file, "detail": why}
-    latest = {"at": "2026-11-22T23:00:00Z", "ok": True}
-    _, found = service.backups(about(latest=latest, restore_test=refused))
-    assert isinstance(found, Finding)
-    assert found.level is Level.WARN
-    assert said in found.sentence
-    assert "may need 2 TB" in found.sentence
-
-
 def test_a_full_disk_is_said_once_for_all_folders_on_it() -> None:
     disk = {"device": 1, "size": 100, "free": 5, "used": 95, "inodes": 100, "inodes_free": 50}
     seen = {"server": {"places": []}, "disks": {"/a": disk, "/b": disk, "/c": None}}

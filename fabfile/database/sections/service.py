@@ -71,12 +71,6 @@ def _marker(about: About, check: str, fact: str, what: str, command: str) -> Jud
         yield stated(
             about, check, Level.UNKNOWN, f"{what} left a record that cannot be read: {why}.", command
         )
-    elif found.get("refused") is True and check == "restore-test":
-        # It could not be tried: that says nothing of the backup, and wakes nobody.
-        old = units.duration((about.now - at).total_seconds())
-        before = f"the last one that went well is {old} old" if found.get("file") else "none ever went well"
-        why = texts.plain(found.get("detail") or "it does not say why", 300).rstrip(".")
-        yield stated(about, check, Level.WARN, f"No restore test could be made, {before}: {why}.", command)
     elif found.get("ok") is not True:
         why = texts.plain(found.get("detail") or "it does not say why", 200)
         yield stated(about, check, Level.CRITICAL, f"{what} failed: {why.rstrip('.')}.", command)

@@ -131,11 +131,10 @@ def checked(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
-def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "", refused: bool = False) -> None:
+def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "") -> None:
     """State how the last backup or restore test went, for whoever looks at the database.
 
     at, file, bytes, sha256: of the newest that went well, even when a later one did not; ok and detail: of the last.
-    refused: it could not be tried, which says nothing of the backup.
     """
     now = utc_now()
     before = read(folder / name)
@@ -144,9 +143,7 @@ def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "", ref
             key: before.get(key, empty)
             for key, empty in (("at", now), ("file", ""), ("bytes", 0), ("sha256", ""))
         }
-        write_whole(
-            folder / name, kept | {"ok": False, "refused": refused, "detail": problem, "tried_at": now}
-        )
+        write_whole(folder / name, kept | {"ok": False, "detail": problem, "tried_at": now})
         return
     good = {key: record[key] for key in ("at", "file", "bytes", "sha256", "detail")}
     write_whole(folder / name, good | {"ok": True, "tried_at": now})

@@ -54,8 +54,7 @@ def restore(settings: Settings, into: str, source: str, replace: bool, drop: boo
             # A wish that was refused says nothing of the backup; a test that could not be made says it was not tested.
             if isinstance(failure, FailedError) or TESTED.fullmatch(into):
                 said = f"The restore of {record['file']} at {files.utc_now()} failed: {failure}"
-                refused = isinstance(failure, RefusedError)
-                files.mark(settings.folder, files.RESTORE_TEST, record, said, refused)
+                files.mark(settings.folder, files.RESTORE_TEST, record, said)
             raise
         now = {"at": files.utc_now(), "detail": result["detail"]}
         files.mark(settings.folder, files.RESTORE_TEST, record | now)
@@ -94,8 +93,7 @@ def _restored(
     if room < needed:
         raise RefusedError(
             f"The disk of {settings.data}, where the live database lies too, has {words.size(room)} free, and "
-            f"restoring {record['file']} may need {words.size(needed)}. Nothing was changed. Free some, or "
-            "restore a copy of it on another host: docs/runbooks/db-restore-test.md"
+            f"restoring {record['file']} may need {words.size(needed)}. Nothing was changed. Free some first."
         )
     path = files.checked(settings.folder, record)
     with path.open("rb") as dump, Session(settings, MAINTENANCE, "restore") as session:
