@@ -34,7 +34,7 @@ SECRET = re.compile(
     r"(\"[^\"]*\"|'[^']*'|[^\s,;}&]+)",
     re.IGNORECASE,
 )
-IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+@")
+IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]{0,40}://[^/\s:@]*:)[^@\s/]+@")
 
 
 def redacted(text: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from fabfile import helper, probe, state
+from fabfile import preflight, probe, state
 from fabfile.closing import whose
 from fabfile.environment import Environment
 from fabfile.errors import FabError
@@ -166,13 +166,7 @@ def busy(found: HostState) -> list[str]:
     if left := found.status.get("migration"):
         how = "runs" if left.get("running") else "has ended, and nobody saw how: fab migrate"
         said.append(f"{found.name}: a migration of {left['release']}, begun at {left['began']}, {how}")
-    theirs = (found.status.get("program") or {}).get("digest")
-    if theirs and not (ours := helper.digest()).startswith(str(theirs)):
-        said.append(
-            f"{found.name}: its slipway is {theirs}, and this fab came with {ours}. To bring them together: "
-            "ansible-playbook -i inventory/ENV site.yml"
-        )
-    return said
+    return said + preflight.programs({found.name: found})
 
 
 def problems(found: HostState, quiet: bool = False) -> list[str]:

@@ -123,7 +123,12 @@ def make(environment: Environment, manifest: dict[str, Any], states: States) -> 
             *_space(states, manifest),
             *memory.problems,
         ],
-        notes=[*preflight.names(release, states), *preflight.clocks(states), *memory.notes],
+        notes=[
+            *preflight.names(release, states),
+            *preflight.clocks(states),
+            *preflight.programs(states),
+            *memory.notes,
+        ],
     )
 
 

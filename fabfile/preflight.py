@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from fabfile import helper
 from fabfile.environment import Environment
 from fabfile.errors import FabError
 from fabfile.state import States
@@ -51,6 +52,19 @@ def clocks(states: States) -> list[str]:
         apart = (datetime.fromisoformat(said) - datetime.now(UTC)).total_seconds() if said else 0.0
         if abs(apart) > CLOCK_SECONDS:
             found.append(f"the clock of {state.name} is {apart:+.0f} s from this machine's")
+    return found
+
+
+def programs(states: States) -> list[str]:
+    """Hosts whose slipway is not this fab's: a word that it does not know ends a rollout, and takes it back."""
+    found = []
+    for state in states.values():
+        theirs = (state.status.get("program") or {}).get("digest")
+        if theirs and not (ours := helper.digest()).startswith(str(theirs)):
+            found.append(
+                f"{state.name}: its slipway is {theirs}, and this fab came with {ours}. To bring them together: "
+                "ansible-playbook -i inventory/ENV site.yml"
+            )
     return found
 
 

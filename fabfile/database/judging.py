@@ -27,6 +27,7 @@ RUNBOOKS = frozenset(
 # Several checks that one page explains.
 PAGES = {
     "replay-delay": "replica-lag",
+    "archive-replay": "replica-lag",
     "archive-backlog": "archiving",
     "ident": "hba",
     "slot-unread": "slots",

@@ -54,6 +54,8 @@ DEFAULTS = {
     "prepared-transactions": Threshold(30, 300, "s"),
     "replica-lag": Threshold(16 << 20, 128 << 20, "B"),
     "replay-delay": Threshold(10, 60, "s"),
+    # A segment is archived when it is full, or after archive_timeout; at night nobody writes.
+    "archive-replay": Threshold(3600, 24 * 3600, "s"),
     # Of what it may keep, by max_slot_wal_keep_size and by the disk: at half there is still something to save.
     "slot-room": Threshold(25, 50, "%"),
     # A standby that restarts is back by then.

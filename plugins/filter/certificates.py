@@ -16,7 +16,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 # A chain of leaf, two intermediates and a key takes a tenth of it.
 MOST_TEXT = 100_000
-ADDRESS = re.compile(r"[0-9.]+|[0-9a-f:]*:[0-9a-f:]*")
+ADDRESS = re.compile(r"[0-9.]+|(?=[0-9a-f]*:)[0-9a-f:]+")
 
 
 class UnreadableError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,24 @@ def test_a_restore_test_leaves_no_database_and_sweeps_one_that_was_killed(shop: 
     assert status == 0, answer
     assert shop.databases() == {"shop"}
     assert "was dropped again" in answer["message"]
+
+
+def test_a_test_that_is_refused_for_room_says_nothing_against_the_backup(shop: Ground) -> None:
+    record = shop.backup()
+    note = shop.backups / Path(record["file"]).with_suffix(".json")
+    note.write_text(json.dumps(record | {"database_bytes": 1 << 60}))
+
+    assert "may need" in shop.refused(2, "restore-test")
+    mark = shop.mark("restore-test")
+    assert (mark["ok"], mark["tried"], mark["at"]) == (False, False, "")
+    assert "was refused: The disk of" in mark["detail"]
+
+    note.write_text(json.dumps(record))
+    assert shop.ask("restore-test")[0] == 0
+    at = shop.mark("restore-test")["at"]
+    note.write_text(json.dumps(record | {"database_bytes": 1 << 60}))
+    shop.refused(2, "restore-test")
+    assert shop.mark("restore-test")["at"] == at
 
 
 @pytest.mark.parametrize(

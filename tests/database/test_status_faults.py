@@ -277,6 +277,27 @@ def test_an_expected_replica_that_is_missing_and_a_standby_itself(cluster: Clust
         assert missing.level is Level.CRITICAL
 
 
+def test_a_standby_that_is_fed_from_an_archive_alone_is_judged_by_what_it_replayed(cluster: Cluster) -> None:
+    """It has no receiver, and that is meant to be so."""
+    with with_standby(cluster.version) as (primary, standby):
+        archive = owned_directory("slipway-archive-")
+        standby.stop("fast")
+        with (standby.data / "postgresql.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = ''\nrestore_command = 'cp {archive}/%f %p'\n")
+        standby.start()
+        assert wrong(standby.look()).keys() == {"archive-replay"}
+        assert "has replayed no transaction yet" in found(standby.look(), "archive-replay").sentence
+
+        primary.execute("CREATE TABLE shop.later ()")
+        with primary.connect() as session:
+            (name,) = session.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone() or ("",)
+            session.execute("SELECT pg_switch_wal()")
+        run_as_owner("cp", primary.data / "pg_wal" / str(name), archive)
+        until(lambda: "archive-replay" not in wrong(standby.look()))
+        assert "the last transaction that it replayed is" in found(standby.look(), "archive-replay").sentence
+        shutil.rmtree(archive)
+
+
 @contextmanager
 def with_standby(version: int) -> Iterator[tuple[Cluster, Cluster]]:
     """A primary and its standby, made of a copy of the stopped primary."""

@@ -72,6 +72,10 @@ def test_the_program_for_kept_connections_asks_the_same_and_is_judged_alike(clus
         ({"at": "2026-11-20T20:00:00+00:00", "ok": True}, Level.CRITICAL),
         ({"at": "2026-11-22T23:00:00Z", "ok": False, "detail": "the disk is full"}, Level.CRITICAL),
         ({"unreadable": "it is not an object"}, Level.UNKNOWN),
+        # Refused before it was tried: as old as the last that was made, and never right.
+        ({"at": "2026-11-22T23:00:00Z", "ok": False, "tried": False, "detail": "no room"}, Level.WARN),
+        ({"at": "2026-11-20T20:00:00Z", "ok": False, "tried": False, "detail": "no room"}, Level.CRITICAL),
+        ({"at": "", "ok": False, "tried": False, "detail": "no room"}, Level.WARN),
     ],
 )
 def test_the_record_of_the_last_backup_is_judged(marker: dict[str, Any] | None, level: Level) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -102,6 +103,73 @@ def test_a_migration_that_fails_leaves_the_schema_and_the_traffic(ground: Ground
     columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'products' AND column_name = 'half'"
     assert hosts.sql(ground.first, columns) == "0"
     assert slipway(ground.first, "list")["releases"][0]["release"] == new
+
+
+@contextmanager
+def dropped_in(host: Host, unit: str, *lines: str) -> Iterator[None]:
+    """Further lines for a unit, as app_migration_timeout would write them, until the block ends."""
+    folder = f"/run/systemd/system/{unit}.d"
+    text = "\\n".join(["[Service]", *lines])
+    hosts.output(
+        host, f"mkdir -p {folder} && printf '{text}\\n' > {folder}/test.conf && systemctl daemon-reload"
+    )
+    try:
+        yield
+    finally:
+        hosts.output(host, f"rm -r {folder} && systemctl daemon-reload")
+
+
+def test_a_migration_has_no_limit_of_time_and_ends_whole_where_it_is_given_one(
+    ground: Ground, tmp_path: Path
+) -> None:
+    slow = ("aaaaaaaaaaa3", "expand", "SELECT pg_sleep(120)")
+    bundle, new = release_with(tmp_path, ADD, slow)
+    live, before = ground.live(), hosts.sql(ground.first, APPLIED)
+    limit = f"systemctl show --property=TimeoutStartUSec --value shop-migrate@{new}"
+    assert hosts.output(ground.first, limit).strip() == "infinity"
+    began = time.monotonic()
+    try:
+        with dropped_in(ground.first, "shop-migrate@.service", "TimeoutStartSec=8"):
+            ground.fab.deploy(bundle).ended(3, "No traffic was moved")
+    finally:
+        hosts.sql(
+            ground.first,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' "
+            "AND pid <> pg_backend_pid()",
+        )
+    assert time.monotonic() - began < 100
+    # The revision before it was whole, and stays; customers have what they had.
+    assert hosts.sql(ground.first, APPLIED) in (before, ADD[0])
+    assert ground.live() == live
+
+
+def test_a_process_that_the_kernel_ends_for_memory_does_not_stop_the_release(ground: Ground) -> None:
+    """OOMPolicy=continue: systemd's default would stop every process of the unit for it."""
+    host, unit = ground.first, hosts.live_unit(ground.first)
+
+    def shown(name: str) -> str:
+        return hosts.output(host, f"systemctl show --property={name} --value {unit}").strip()
+
+    assert shown("OOMPolicy") == "continue"
+    if not shown("MemoryCurrent").isdecimal():
+        pytest.skip("this kernel counts no memory for a host's units (no cgroup2 with the memory controller)")
+    main, restarts, group = shown("MainPID"), shown("NRestarts"), f"/sys/fs/cgroup{shown('ControlGroup')}"
+    limit = int(shown("MemoryCurrent")) + (150 << 20)
+    hog = f"import os; open('{group}/cgroup.procs', 'w').write(str(os.getpid())); bytearray({400 << 20}); print('all')"
+    with ground.shop().load(RATE) as load:
+        hosts.output(host, f"systemctl set-property --runtime {unit} MemoryHigh=infinity MemoryMax={limit}")
+        try:
+            assert "all" not in hosts.output(host, f'python3 -c "{hog}" || echo killed')
+            hosts.until(
+                "the kernel's end is counted",
+                lambda: "oom_kill 0" not in hosts.output(host, f"cat {group}/memory.events"),
+                seconds=10,
+            )
+            time.sleep(2)
+        finally:
+            hosts.output(host, f"systemctl revert {unit}")
+    load.seen.lost_nothing()
+    assert (shown("ActiveState"), shown("MainPID"), shown("NRestarts")) == ("active", main, restarts)
 
 
 def test_a_dropped_column_ends_in_a_refusal_and_not_in_an_outage(ground: Ground, tmp_path: Path) -> None:

@@ -201,6 +201,22 @@ def test_a_drained_host_gets_no_request_and_no_request_is_lost(ground: Ground) -
     assert drained > 0
 
 
+def test_a_restart_under_load_replaces_every_instance_and_loses_nothing(ground: Ground) -> None:
+    def instances() -> list[str]:
+        return [
+            hosts.output(host, f"systemctl show --property=MainPID --value {hosts.live_unit(host)}").strip()
+            for host in ground.app_hosts
+        ]
+
+    live, before, shop = ground.live(), instances(), ground.shop()
+    with shop.load(RATE) as load:
+        ground.fab.run("restart").ended(0, f"restarted: {live} is live on every app host", "lost=0")
+    seen = load.seen.lost_nothing()
+    assert set(before).isdisjoint(instances())
+    assert {answer.release for answer in seen.answers} == {live}
+    assert shop.keys() == {answer.key for answer in seen.answers}
+
+
 def test_a_third_host_that_was_down_for_two_releases_is_told_and_mended(ground: Ground) -> None:
     first, second, late = ground.app_hosts
     before = ground.live()

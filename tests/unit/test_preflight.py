@@ -56,6 +56,13 @@ def test_memory_is_in_the_way_of_a_deploy(world: World) -> None:
     assert "IN THE WAY: a has 1 MB of memory" in plan.make(world.environment, manifest, states).text()
 
 
+def test_a_plan_names_the_hosts_whose_slipway_is_another(world: World) -> None:
+    manifest, program = {"release": R3, "files": {}}, {"version": "1.0.0", "digest": "0123456789abcdef"}
+    states = fleet(host("a", R2, row(R2, "live"), program=program), host("b", R2, row(R2, "live")))
+    (note,) = plan.make(world.environment, manifest, states).notes
+    assert note.startswith("a: its slipway is 0123456789abcdef, and this fab came with ")
+
+
 def backups(*hours: float) -> Any:
     made = [datetime.now(UTC) - timedelta(hours=each) for each in hours]
     return lambda _: [{"at": at.isoformat().replace("+00:00", "Z"), "file": f"{at:%H}.dump"} for at in made]

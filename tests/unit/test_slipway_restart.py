@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import json
 
 import pytest
 
@@ -42,19 +42,18 @@ def test_an_instance_is_replaced_while_the_edge_asks_others(serving: Network) ->
 
 @needs_root
 def test_it_is_not_stopped_while_a_connection_of_the_edge_is_open(serving: Network) -> None:
-    before = pid(serving.host)
-    stopped: list[object] = []
-    # The edge's connection ends a moment after the restart was asked for.
-    serving.ask("(sleep 1.5; ss -K sport = :8443 >/dev/null 2>&1) &")
-    watch = threading.Timer(0.7, lambda: stopped.append(pid(serving.host)))
-    watch.start()
+    host, before = serving.host, pid(serving.host)
+    unit, seen = host.root.parent / f"fake/units/{host.unit(RELEASE)}.json", host.root.parent / "seen.json"
+    begun = f"""grep -q '"step": "restart"' {host.journal}"""
+    # A moment after the restart has begun somebody looks, and only then does the edge's connection end.
+    looking = f"until {begun}; do sleep 0.05; done; sleep 0.5; cp {unit} {seen}; ss -K sport = :8443"
+    serving.ask(f"({looking}) >/dev/null 2>&1 &")
 
     answer = serving.slipway("restart", RELEASE)
-    watch.join()
 
     assert answer.code == 0, answer.json
-    assert stopped == [before]
-    assert answer.result["quiet_s"] >= 0.5
+    assert json.loads(seen.read_text())["pid"] == before
+    assert pid(host) != before
 
 
 @needs_root

@@ -11,7 +11,8 @@ from fabfile.database.judging import About, Check, Judged, stated
 
 PLAYBOOK = "ansible-playbook -i inventory/ENV playbooks/database.yml"
 NUMBER = re.compile(
-    r"(?P<number>[-+]?(?:0x[0-9a-f]+|\d*\.?\d+(?:e[-+]?\d+)?))\s*(?P<unit>[a-zA-Z]*)", re.IGNORECASE
+    r"(?P<number>[-+]?(?:0x[0-9a-f]+|(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?))\s*(?P<unit>[a-zA-Z]*)",
+    re.IGNORECASE,
 )
 BYTES = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

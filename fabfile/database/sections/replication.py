@@ -34,13 +34,18 @@ class Replica:
 
 @dataclass(frozen=True)
 class Receiver:
-    """behind: bytes received and not replayed. seconds: since the last transaction it replayed."""
+    """behind: bytes received and not replayed. seconds: since the last transaction it replayed, if it ever did.
+
+    archive_only: it has a restore_command and no primary to ask.
+    """
 
     standby: bool
     status: str | None
     paused: bool
     behind: float
     seconds: float
+    archive_only: bool = False
+    replayed: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,9 @@ def receiver(about: About, found: list[Receiver]) -> Judged:
         yield stated(
             about, "replay", Level.WARN, "Replay is paused on this standby.", "SELECT pg_wal_replay_resume();"
         )
+    if one.archive_only:
+        yield _of_an_archive(about, one)
+        return
     if one.status != "streaming":
         yield Finding(
             "receiver",
@@ -119,6 +127,16 @@ def receiver(about: About, found: list[Receiver]) -> Judged:
     yield measured(
         about, "replay-delay", one.seconds if one.behind > 0 else 0, said, "fab db-activity", one.behind > 0
     )
+
+
+def _of_an_archive(about: About, one: Receiver) -> Finding:
+    """Nothing says how much waits in the archive: the age of what was replayed last is all there is."""
+    fed = "This standby is fed from an archive alone"
+    if not one.replayed:
+        said = f"{fed}, and has replayed no transaction yet."
+        return stated(about, "archive-replay", Level.UNKNOWN, said, "journalctl -u postgresql@*")
+    said = f"{fed}; the last transaction that it replayed is {units.duration(one.seconds)} old"
+    return measured(about, "archive-replay", one.seconds, said, "journalctl -u postgresql@*")
 
 
 def archiving(about: About, found: list[Archiver]) -> Judged:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from fabfile import schema
 from fabfile.database import texts, units
-from fabfile.database.findings import Level
+from fabfile.database.findings import Finding, Level
 from fabfile.database.judging import About, Check, Judged, measured, stated
 from fabfile.database.sections import disks
 
@@ -66,7 +66,9 @@ def _marker(about: About, check: str, fact: str, what: str, command: str) -> Jud
         yield stated(about, check, Level.WARN, f"There has been no {none} yet.", command)
         return
     at = _moment(found.get("at"))
-    if at is None:
+    if found.get("ok") is not True and found.get("tried") is False:
+        yield _untried(about, check, at, texts.plain(found.get("detail") or "", 300), what, command)
+    elif at is None:
         why = texts.plain(found.get("unreadable") or "it has no time", 120)
         yield stated(
             about, check, Level.UNKNOWN, f"{what} left a record that cannot be read: {why}.", command
@@ -77,6 +79,17 @@ def _marker(about: About, check: str, fact: str, what: str, command: str) -> Jud
     else:
         age = (about.now - at).total_seconds()
         yield measured(about, check, age, f"{what} is {units.duration(age)} old", command)
+
+
+def _untried(about: About, check: str, at: datetime | None, detail: str, what: str, command: str) -> Finding:
+    """Refused before anything was tried, such as for room: no backup is shown to be bad, and none to be good."""
+    why = f"and the next was refused: {detail.rstrip('.')}"
+    if at is None:
+        said = f"There has been no {what.removeprefix('The last ')} yet, {why}."
+        return stated(about, check, Level.WARN, said, command)
+    age = (about.now - at).total_seconds()
+    found = measured(about, check, age, f"{what} is {units.duration(age)} old, {why}", command)
+    return stated(about, check, Level.WARN, found.sentence, command) if found.level is Level.OK else found
 
 
 def _moment(text: object) -> datetime | None:

@@ -131,19 +131,21 @@ def checked(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
-def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "") -> None:
+def mark(folder: Path, name: str, record: dict[str, Any], problem: str = "", tried: bool = True) -> None:
     """State how the last backup or restore test went, for whoever looks at the database.
 
     at, file, bytes, sha256: of the newest that went well, even when a later one did not; ok and detail: of the last.
+    tried: False when it was refused before anything was tried, which says nothing of a backup; at is "" then when none
+    has gone well yet.
     """
     now = utc_now()
     before = read(folder / name)
     if problem:
         kept = {
             key: before.get(key, empty)
-            for key, empty in (("at", now), ("file", ""), ("bytes", 0), ("sha256", ""))
+            for key, empty in (("at", now if tried else ""), ("file", ""), ("bytes", 0), ("sha256", ""))
         }
-        write_whole(folder / name, kept | {"ok": False, "detail": problem, "tried_at": now})
+        write_whole(folder / name, kept | {"ok": False, "tried": tried, "detail": problem, "tried_at": now})
         return
     good = {key: record[key] for key in ("at", "file", "bytes", "sha256", "detail")}
     write_whole(folder / name, good | {"ok": True, "tried_at": now})

@@ -53,8 +53,10 @@ def restore(settings: Settings, into: str, source: str, replace: bool, drop: boo
         except BackupError as failure:
             # A wish that was refused says nothing of the backup; a test that could not be made says it was not tested.
             if isinstance(failure, FailedError) or TESTED.fullmatch(into):
-                said = f"The restore of {record['file']} at {files.utc_now()} failed: {failure}"
-                files.mark(settings.folder, files.RESTORE_TEST, record, said)
+                tried = not isinstance(failure, RefusedError)
+                how = "failed" if tried else "was refused"
+                said = f"The restore of {record['file']} at {files.utc_now()} {how}: {failure}"
+                files.mark(settings.folder, files.RESTORE_TEST, record, said, tried)
             raise
         now = {"at": files.utc_now(), "detail": result["detail"]}
         files.mark(settings.folder, files.RESTORE_TEST, record | now)
