@@ -40,7 +40,7 @@ async def observed(app: FastAPI, settings: Settings, resources: Resources) -> As
     def observe(seconds: float) -> None:
         lag.add(seconds)
         instruments.event_loop_lag_seconds.observe(seconds)
-        instruments.http_requests_active.set(instruments.active)
+        instruments.publish()
         for name, value in pool_facts(resources.reads):
             instruments.pool[name].set(value)
 
@@ -54,3 +54,4 @@ async def observed(app: FastAPI, settings: Settings, resources: Resources) -> As
             yield
         finally:
             group.cancel_scope.cancel()
+            instruments.publish()

@@ -13,9 +13,12 @@ import anyio
 import asyncpg
 import httpx2
 import pytest
+from prometheus_client import Histogram, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from conftest import RELEASE, Database, run
 from observed import Observed
+from shop.core.metrics import DURATION_BUCKETS, Metrics
 
 PRODUCTS = "/api/v1/products"
 OK = f'http_requests_total{{endpoint="{PRODUCTS}",method="GET",status="200"}}'
@@ -109,6 +112,40 @@ def test_four_workers_tell_what_their_clients_counted_even_when_one_is_killed(ob
     )
     counted = {int(path.stem.rpartition("_")[2]) for path in observed.values.glob("counter_*.db")}
     assert len(counted & (before | set(observed.workers()))) > 2, "the requests reached one worker only"
+
+
+def test_workers_that_end_have_told_all_that_they_counted(observed: Observed) -> None:
+    assert ask(observed, 60) == 60
+    assert observed.stop() == 0
+    counted = MultiProcessCollector(None, str(observed.values)).collect()  # type: ignore[no-untyped-call]
+    (requests,) = (family for family in counted if family.name == "http_requests")
+    found = [sample.value for sample in requests.samples if sample.labels.get("endpoint") == PRODUCTS]
+    assert sum(found) == 60
+
+
+def test_requests_that_are_published_together_are_what_each_would_be_by_itself() -> None:
+    together = Metrics()
+    each = Histogram("http_request_duration_seconds", "x", buckets=DURATION_BUCKETS, registry=None)
+    values = [*DURATION_BUCKETS, 0.0, 0.0049, 0.0051, 0.3, 7.0]
+    for number, seconds in enumerate(values):
+        together.count_request("GET", "/a", 200, seconds)
+        each.observe(seconds)
+        if number % 3 == 0:
+            together.publish()
+    together.publish()
+    together.publish()
+    (told,) = together.http_request_duration_seconds.collect()
+    (expected,) = each.collect()
+
+    def numbers(family: Metric) -> dict[tuple[str, str | None], float]:
+        return {
+            (sample.name, sample.labels.get("le")): sample.value
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        }
+
+    assert numbers(told) == pytest.approx(numbers(expected))
+    assert together.http_requests_total.labels("GET", "/a", "200")._value.get() == len(values)
 
 
 def test_another_worker_serves_the_metrics_when_the_one_that_did_is_killed(observed: Observed) -> None:
