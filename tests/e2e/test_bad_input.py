@@ -84,6 +84,13 @@ REFUSALS = {
         {"app_workers": 8},
         "app_memory_high is 768M, and app_workers x 174 MiB are 1392 MiB: use fewer workers, or raise app_memory_high",
     ),
+    "a Redis whose address nobody knows": Refusal(
+        {"app_redis_url": "redis://cache.example:6379/0"},
+        "the address of cache.example is not known, and the service may connect to nothing else",
+    ),
+    "what is no address to connect to": Refusal(
+        {"app_egress": ["example.net"]}, "app_egress is 'example.net'"
+    ),
     "a limit the service would refuse": Refusal(
         {"app_database_statement_timeout": 5},
         "app_database_statement_timeout is 5, not a whole number from 100",

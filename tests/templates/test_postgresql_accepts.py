@@ -190,6 +190,30 @@ def test_what_postgresql_would_not_start_with_is_refused_in_its_own_words(
     assert complaint in said
 
 
+def test_nothing_of_the_running_server_is_written_to(trees: Trees, certificates: Path, data: Path) -> None:
+    """Debian's 14 keeps its statistics outside of the data; WAL that nobody asked for would reach an archive."""
+    outside = owned_directory("slipway-outside-")
+    lines = [
+        "archive_mode = on",
+        f"archive_command = 'touch {outside}/archived'",
+        "archive_timeout = 1",
+        f"external_pid_file = '{outside}/pid'",
+        "logging_collector = on",
+        f"log_directory = '{outside}/log'",
+    ]
+    if BINARIES.parent.name == "14":
+        lines.append(f"stats_temp_directory = '{outside}'")
+    try:
+        with etc(tree_of(trees), certificates, data) as layer:
+            further = layer / folder_of(tree_of(trees)).removeprefix("etc/") / "conf.d/zz.conf"
+            further.write_text("".join(f"{line}\n" for line in lines))
+            done = ask(layer, tree_of(trees))
+        assert done.returncode == 0, done.stdout
+        assert list(outside.iterdir()) == []
+    finally:
+        shutil.rmtree(outside)
+
+
 def test_what_alter_system_wrote_counts(trees: Trees, certificates: Path, data: Path) -> None:
     auto = data / "postgresql.auto.conf"
     before = auto.read_text()

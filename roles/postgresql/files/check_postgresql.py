@@ -103,18 +103,13 @@ def look_at_memory(cluster: Cluster) -> None:
 
 
 def overcommit() -> int:
-    with open("/proc/sys/vm/overcommit_memory") as stream:
-        return int(stream.read())
+    return int(read("/proc/sys/vm/overcommit_memory"))
 
 
 def memory(name: str) -> int:
-    """A line of /proc/meminfo, in bytes or, where it has no unit, as a number."""
-    with open("/proc/meminfo") as stream:
-        for line in stream:
-            key, value, *unit = line.replace(":", "").split()
-            if key == name:
-                return int(value) * (1024 if unit else 1)
-    return 0
+    """A line of /proc/meminfo, in bytes."""
+    found = re.search(rf"^{name}: +([0-9]+) kB$", read("/proc/meminfo"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def start(cluster: Cluster) -> str:
@@ -187,6 +182,8 @@ def replaced(cluster: Cluster) -> dict[str, str]:
     }
     if int(cluster.version) >= 15:
         options["archive_library"] = ""
+    else:
+        options["stats_temp_directory"] = "pg_stat_tmp"
     if overcommit() == 2:
         # What the running server was promised cannot be promised a second time.
         options["shared_buffers"] = "16MB"
