@@ -142,7 +142,8 @@ def test_nothing_that_a_login_reads_is_the_deploy_users(host: Host) -> None:
 
 def test_slipway_reads_no_file_for_the_deploy_user(host: Host) -> None:
     for path in ("/etc/shadow", "/etc/shop/credentials/secret_key", "/root/.ssh/authorized_keys", "/nowhere"):
-        done = as_deploy(host, f"sudo -n /usr/local/sbin/slipway stage --bundle {path} --sha256 {'0' * 64}")
+        words = f"--bundle {path} --sha256 {'0' * 64} {signature(host, '0' * 64)}"
+        done = as_deploy(host, f"sudo -n /usr/local/sbin/slipway stage {words}")
         assert json.loads(done.stdout)["error"]["code"] == "bundle-place", path
 
 
