@@ -29,14 +29,20 @@ DEFAULT_TARGETS = (Target("3.10", "x86_64"), Target("3.11", "x86_64"))
 
 @dataclass(frozen=True)
 class Bundle:
-    """path: the file. sha256: of the whole file. release: its release id."""
+    """path: the file. sha256: of the whole file. release: its release id.
+
+    signature: of the sha256, as base64. signed_with: the fingerprint of its key. Both "" while nobody signed.
+    """
 
     path: Path
     sha256: str
     release: str
+    signature: str = ""
+    signed_with: str = ""
 
     def as_json(self) -> str:
-        return json.dumps({"path": str(self.path), "sha256": self.sha256, "release": self.release})
+        said = {"path": str(self.path), "sha256": self.sha256, "release": self.release}
+        return json.dumps({**said, **({"signed_with": self.signed_with} if self.signed_with else {})})
 
 
 def build(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fabfile import agreement, plan, preflight, public, record, recover, state
+from fabfile import agreement, plan, preflight, public, record, recover, signing, state
 from fabfile.bundle import Bundle
 from fabfile.environment import Environment
 from fabfile.errors import FabError, FailedError, FencedError, LockedError, RefusedError
@@ -45,16 +45,24 @@ class Options:
 
 def make_plan(environment: Environment, bundle: Bundle, without: Sequence[str] = ()) -> plan.Plan:
     """What a deploy of the bundle would do now."""
+    key, missing = "", []
+    try:
+        key = signing.foreseen(environment.signing, bundle)
+    except RefusedError as refusal:
+        missing = [str(refusal)]
     with Fleet(environment, without) as fleet:
         fleet.require_all()
-        planned = _looked_at(environment, bundle, state.read(fleet))
+        planned = _looked_at(environment, bundle, state.read(fleet), key)
+    planned = replace(planned, problems=[*planned.problems, *missing])
     locks = _locks(bundle, planned.migrations) if planned.migrations else []
     return replace(planned, locks=locks, notes=[*planned.notes, *public.certificate(environment.public)])
 
 
-def _looked_at(environment: Environment, bundle: Bundle, states: state.States) -> plan.Plan:
+def _looked_at(
+    environment: Environment, bundle: Bundle, states: state.States, signed_with: str = ""
+) -> plan.Plan:
     """The plan with what the database says, where there is something to apply."""
-    planned = plan.make(environment, plan.manifest_of(bundle.path), states)
+    planned = plan.make(environment, plan.manifest_of(bundle.path), states, signed_with)
     if not planned.migrations:
         return planned
     found = preflight.before_migrating(environment)
@@ -87,6 +95,8 @@ def require_free(environment: Environment, without: Sequence[str] = ()) -> None:
 def deploy(environment: Environment, report: Report, bundle: Bundle, options: Options) -> Moved:
     """Bring the bundle's release live. Raises FabError; what it says is how things are then."""
     began = time.monotonic()
+    # Before anybody is kept waiting: it may ask for a passphrase.
+    bundle = signing.signed(environment.signing, bundle)
     claim = Claim(environment.name, options.ticket)
     with in_order(), Fleet(environment, options.without) as fleet:
         fleet.require_all()
@@ -109,6 +119,7 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
                 "plan": planned.digest,
                 "ticket": options.ticket,
                 "sha256": bundle.sha256[:16],
+                **({"signed_with": bundle.signed_with} if bundle.signed_with else {}),
             }
             with record.around(fleet, lease, "deploy", bundle.release, probe, **details) as last:
                 _build(fleet, lease, report, bundle)
@@ -127,7 +138,7 @@ def deploy(environment: Environment, report: Report, bundle: Bundle, options: Op
 
 
 def _checked(environment: Environment, bundle: Bundle, states: dict[str, state.HostState]) -> plan.Plan:
-    planned = _looked_at(environment, bundle, states)
+    planned = _looked_at(environment, bundle, states, bundle.signed_with)
     if planned.problems:
         raise RefusedError(f"{planned.text()}\nNothing was changed.")
     return planned

@@ -14,6 +14,8 @@ from fabfile.inventory import PROJECT, listed
 from fabfile.variables import Variables
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+# Names the key to sign with, before deploy_signing_key.
+VARIABLE = "SLIPWAY_SIGNING_KEY"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Signer:
+    """key: the public one, as it stands in a .pub file."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Signing:
+    """required: the hosts take signed bundles alone. key: what to sign with, None to look for it among the signers'."""
+
+    required: bool
+    key: Path | None = None
+    signers: tuple[Signer, ...] = ()
+
+
+@dataclass(frozen=True)
 class Environment:
     """kind: lab, staging or production."""
 
@@ -87,6 +106,7 @@ class Environment:
     public: Public
     budget: Budget
     policy: Policy
+    signing: Signing = Signing(required=False)
 
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
@@ -105,6 +125,7 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
         public=_public(variables, found),
         budget=_budget(variables, names[0]),
         policy=_policy(variables, names[0]),
+        signing=_signing(variables, names[0]),
     )
 
 
@@ -199,3 +220,12 @@ def _policy(variables: Variables, host: str) -> Policy:
         migrate=float(variables.of(host, "deploy_migrate_seconds", 3600)),
         backup_hours=float(variables.of(host, "deploy_backup_hours", 0)),
     )
+
+
+def _signing(variables: Variables, host: str) -> Signing:
+    required = bool(variables.of(host, "release_signatures_required", True))
+    key = os.environ.get(VARIABLE) or variables.of(host, "deploy_signing_key", "")
+    # Where the key is named, nobody's has to be looked for.
+    signers = [] if key or not required else variables.of(host, "release_signers", [])
+    listed = tuple(Signer(str(each["name"]), str(each["key"])) for each in signers)
+    return Signing(required, _path(key) if key else None, listed)

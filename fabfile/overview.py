@@ -44,7 +44,7 @@ def show_releases(states: States, unreachable: dict[str, Exception], as_json: bo
         print(json.dumps({name: list(found.releases.values()) for name, found in states.items()}))
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("RELEASE", "COMMIT", "BY", "AGE", "SCHEMA", *states):
+    for column in ("RELEASE", "COMMIT", "BY", "SIGNED", "AGE", "SCHEMA", *states):
         table.add_column(column, no_wrap=True)
     names = sorted({name for found in states.values() for name in found.releases}, reverse=True)
     for name in names:
@@ -54,6 +54,7 @@ def show_releases(states: States, unreachable: dict[str, Exception], as_json: bo
             name,
             commit,
             str(row.get("author") or "-"),
+            str(row.get("signed_by") or "-"),
             _age(name),
             str(row.get("schema_head") or "-"),
             *(found.state_of(name) for found in states.values()),

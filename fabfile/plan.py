@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fabfile import preflight, schema
+from fabfile import preflight, schema, signing
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 from fabfile.schema import Revision
@@ -101,8 +101,8 @@ def manifest_of(bundle: Path) -> dict[str, Any]:
         ) from None
 
 
-def make(environment: Environment, manifest: dict[str, Any], states: States) -> Plan:
-    """The plan to bring a bundle's release to the hosts as they are."""
+def make(environment: Environment, manifest: dict[str, Any], states: States, signed_with: str = "") -> Plan:
+    """The plan to bring a bundle's release to the hosts as they are. signed_with: the fingerprint of a key."""
     release = str(manifest["release"])
     chain = schema.of_manifest(manifest)
     applied = next((state.schema_applied for state in states.values() if state.schema_applied), None)
@@ -121,6 +121,7 @@ def make(environment: Environment, manifest: dict[str, Any], states: States) -> 
             *_problems(manifest, states, held, chain, applied),
             *_connections(environment)[1],
             *_space(states, manifest),
+            *signing.complaints(environment, signed_with, states),
             *memory.problems,
         ],
         notes=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabfile import agreement, record, schema, state, wheels
+from fabfile import agreement, record, schema, signing, state, wheels
 from fabfile.agreement import Choice, choose
 from fabfile.bundle import APP, PROJECT, Bundle
 from fabfile.environment import Environment
@@ -117,7 +117,7 @@ def _bring(fleet: Fleet, lease: Lease, report: Report, missing: list[Remote], ta
             f"{names} should serve {target}, which is not there, and its bundle is not on this controller either "
             f"({path}). No traffic was moved. Fetch the bundle from where it was built, or deploy a release anew."
         )
-    bundle = Bundle(path, wheels.sha256(path), target)
+    bundle = signing.signed(fleet.environment.signing, Bundle(path, wheels.sha256(path), target))
     report.step("build", f"{target} on {names}")
 
     fleet.each(lambda remote: ship(remote, bundle, lease, report), missing)

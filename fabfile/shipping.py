@@ -14,9 +14,11 @@ SECONDS = 600.0
 def ship(remote: Remote, bundle: Bundle, lease: Lease, report: Report) -> None:
     """Bring the bundle to one host and build the release there. Raises AnswerError when the host refuses it."""
     words = [f"--sha256={bundle.sha256}", f"--release={bundle.release}", *lease.words]
+    if bundle.signature:
+        words.append(f"--signature={bundle.signature}")
     answer = remote.ship(bundle.path, words, SECONDS)
     if not answer.ok:
         raise refusal(remote.name, answer)
-    report.done(
-        remote.name, f"{bundle.release} built" if answer.changed else f"{bundle.release} is there already"
-    )
+    by = f", signed by {answer.result['signed_by']}" if answer.result.get("signed_by") else ""
+    done = "built" if answer.changed else "is there already"
+    report.done(remote.name, f"{bundle.release} {done}{by}")

@@ -29,19 +29,33 @@ YES = "go ahead in production, and do not ask"
         "ref": "the commit, tag or branch to build; without it HEAD, with nothing changed since",
         "targets": "what hosts it is for, e.g. 3.10:x86_64,3.11:x86_64",
         "allow_dirty": "build the files as they are, for the lab; the release is marked",
+        "env": "sign it for this environment, into a file beside it; without it nobody signs before a deploy",
         "json": "one JSON object instead of sentences",
     },
 )
 def build(
-    _context: Context, ref: str = "", targets: str = "", allow_dirty: bool = False, json: bool = False
+    _context: Context,
+    ref: str = "",
+    targets: str = "",
+    allow_dirty: bool = False,
+    env: str = "",
+    json: bool = False,
 ) -> None:
-    """Build the bundle of a release: wheels for every target, manifest, checksums."""
+    """Build the bundle of a release: wheels for every target, manifest, checksums; sign it."""
     with running.sentences():
-        built = _built(ref, targets, allow_dirty)
+        from fabfile import environment, signing, signing_keys
+
+        wanted = environment.load(env).signing if env else environment.Signing(required=False)
+        if wanted.required:
+            signing_keys.chosen(wanted)
+        built = signing.signed(wanted, _built(ref, targets, allow_dirty))
+        if built.signature:
+            signing.put_beside(built)
         if json:
             print(built.as_json())
         else:
             print(f"release  {built.release}\nbundle   {built.path}\nsha256   {built.sha256}")
+            print(f"signed   {built.signed_with or 'not yet: fab deploy signs it'}")
 
 
 def _built(ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
@@ -107,9 +121,13 @@ def deploy(
         apart = running.hosts(without)
         environment = running.chosen(env, yes or plan, "Deploying")
         from fabfile import deploy as deploying
+        from fabfile import signing_keys
 
         if not bundle and not plan and not wait:
             deploying.require_free(environment, apart)
+        if not bundle and not plan and environment.signing.required:
+            # Before a minute goes into a build for nothing.
+            signing_keys.chosen(environment.signing)
         release = _given(bundle) if bundle else _built(ref, allow_dirty=environment.kind == "lab" and not ref)
         if plan:
             print(deploying.make_plan(environment, release, apart).text())

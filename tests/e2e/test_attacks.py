@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import Playbooks
+from tests.e2e.signing import signature
 from tests.e2e.test_access import as_deploy
 from tests.lab.host import Host
 from tests.unit import slipway_support as support
@@ -55,7 +56,7 @@ def sent(host: Host, command: str, content: bytes) -> "subprocess.CompletedProce
 
 
 def staged(host: Host, lock: bytes, **extra: bytes) -> dict[str, Any]:
-    """The host's answer to a bundle with this lock, and with further wheels by name."""
+    """The host's answer to a bundle with this lock, and with further wheels by name, signed by who may."""
     wheels = {f"wheelhouse/{name}-99.0-py3-none-any.whl": content for name, content in extra.items()}
     files = {**support.bundle_files(), "requirements.lock": lock, **wheels}
     target = {"python": hosts.output(host, "python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'"),
@@ -67,7 +68,7 @@ def staged(host: Host, lock: bytes, **extra: bytes) -> dict[str, Any]:
     digest = hashlib.sha256(packed.getvalue()).hexdigest()
     done = sent(
         host,
-        f"sudo -n /usr/local/sbin/slipway stage --bundle - --sha256 {digest} --wait 30",
+        f"sudo -n /usr/local/sbin/slipway stage --bundle - --sha256 {digest} --wait 30 {signature(host, digest)}",
         packed.getvalue(),
     )
     return dict(json.loads(done.stdout))
@@ -109,6 +110,25 @@ def test_a_bundle_cannot_bring_a_pip(host: Host) -> None:
     assert staged(host, lock, pip=content)["error"]["code"] in ("bundle-manifest", "bundle-content")
 
 
+def test_the_deploy_users_key_alone_brings_no_code(host: Host) -> None:
+    """Unsigned, or with a signature of something else; nor can who may sign be changed."""
+    bundle = archive(manifest__json=b"{}")
+    digest = hashlib.sha256(bundle).hexdigest()
+    words = f"sudo -n /usr/local/sbin/slipway stage --bundle - --sha256 {digest}"
+
+    unsigned = sent(host, words, bundle)
+    of_another = sent(host, f"{words} {signature(host, '0' * 64)}", bundle)
+
+    assert json.loads(unsigned.stdout)["error"]["code"] == "signature-missing"
+    assert json.loads(of_another.stdout)["error"]["code"] == "signature-wrong"
+    for command in (
+        "echo x >> /etc/slipway/allowed_signers",
+        "rm /etc/slipway/release.conf",
+        "mv /etc/slipway /tmp/x",
+    ):
+        assert as_deploy(host, command).returncode != 0, command
+
+
 def test_nothing_that_a_login_reads_is_the_deploy_users(host: Host) -> None:
     for command in (
         "touch ~/.bashrc",
@@ -122,7 +142,8 @@ def test_nothing_that_a_login_reads_is_the_deploy_users(host: Host) -> None:
 
 def test_slipway_reads_no_file_for_the_deploy_user(host: Host) -> None:
     for path in ("/etc/shadow", "/etc/shop/credentials/secret_key", "/root/.ssh/authorized_keys", "/nowhere"):
-        done = as_deploy(host, f"sudo -n /usr/local/sbin/slipway stage --bundle {path} --sha256 {'0' * 64}")
+        words = f"--bundle {path} --sha256 {'0' * 64} {signature(host, '0' * 64)}"
+        done = as_deploy(host, f"sudo -n /usr/local/sbin/slipway stage {words}")
         assert json.loads(done.stdout)["error"]["code"] == "bundle-place", path
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT, Playbooks
+from tests.e2e.signing import signature
 from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
@@ -70,6 +71,7 @@ def stage(host: Host, bundle: bytes, sha256: str, *options: str) -> "subprocess.
     """Send a bundle over SSH to `slipway stage` as an engineer does."""
     *ssh, root = host.site.access.command(host.address)
     command = ["sudo", "-n", "/usr/local/sbin/slipway", "stage", "--bundle=-", f"--sha256={sha256}", *options]
+    command.append(signature(host, sha256))
     login = root.replace("root@", "deploy@")
     return subprocess.run([*ssh, login, " ".join(command)], input=bundle, capture_output=True)
 

@@ -145,6 +145,13 @@ REFUSALS = {
     "what is no public key": Refusal(
         {"base_deploy_keys": ["AAAA"]}, "base_deploy_keys holds something that is not one public SSH key"
     ),
+    "hosts to which nobody could bring a release": Refusal(
+        {"release_signers": []}, "takes signed bundles alone and release_signers is empty"
+    ),
+    "a signer who is everybody": Refusal(
+        {"release_signers": [{"name": "*", "key": f"ssh-ed25519 {'A' * 68}"}]},
+        "a name in release_signers is '*', not one word",
+    ),
     "a collector nobody knows": Refusal(
         {"rsyslog_collector": "nowhere"}, "rsyslog_collector is nowhere, which is no host of the inventory"
     ),

@@ -17,6 +17,7 @@ from tests.e2e import hosts
 from tests.e2e.conftest import secrets_of, serving
 from tests.e2e.fab_runs import Started, release_of
 from tests.e2e.ground import RATE, Ground, entries, ground_of, late_ms, new_release, running, slipway
+from tests.e2e.signing import signature
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -361,7 +362,10 @@ def ship(host: Host, bundle: Path) -> None:
     content = bundle.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     done = subprocess.run(
-        [*ssh, root, f"slipway stage --bundle=- --sha256={digest} --release={release_of(bundle)}"],
+        [
+            *[*ssh, root, f"slipway stage --bundle=- --sha256={digest} --release={release_of(bundle)}"],
+            signature(host, digest),
+        ],
         input=content,
         capture_output=True,
     )

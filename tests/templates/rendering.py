@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -17,6 +18,9 @@ INVENTORIES = ("lab", "fleet", "production")
 # Each platform with the Debian suite whose programs stand for its own.
 SUITES = {"Ubuntu-22": "bullseye", "Debian-12": "bookworm"}
 # What an inventory can say beyond the defaults, all at once.
+# An example's hosts let nobody sign, which is refused. A key of the right form, that nobody has.
+KEY = base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))).decode()
+SIGNERS = [{"name": "ada.lovelace@shop.example", "key": f"ssh-ed25519 {KEY} ada at work"}]
 EVERYTHING: dict[str, Any] = {
     "apt_sources_mirrors": ["http://near.example/archive", "https://far.example/archive"],
     "apt_sources_fallback": "http://own.example/archive",
@@ -55,6 +59,7 @@ EVERYTHING: dict[str, Any] = {
     "postgresql_passwords": {"shop": "stand-in", "shop_migrate": "stand-in"},
     "postgresql_remote_clients": ["192.0.2.21", "2001:db8::21", "198.51.100.0/24"],
     "postgresql_settings": {"work_mem": "16MB", "log_line_prefix": "it's %m "},
+    "release_signers": [{**SIGNERS[0], "from": "2026-01-01", "until": "2099-12-31"}],
     "rsyslog_journal_disk": "2G",
     "rsyslog_rotate_count": 30,
 }
@@ -118,6 +123,7 @@ def render(case: Case, folder: Path) -> None:
     variables: dict[str, Any] = {
         "render_platform": case.platform,
         "slipway_render_to": f"{folder}/{{{{ inventory_hostname }}}}",
+        "release_signers": SIGNERS,
         **(EVERYTHING if case.everything else {}),
     }
     done = subprocess.run(

@@ -45,7 +45,22 @@ CLUSTER = "etc/postgresql/14/main"
 SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.conf"
 UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 
+SIGNERS = "etc/slipway/allowed_signers"
+
 PAIRS = [
+    # Who may sign bundles, for how long, is known where they are staged.
+    Pair(
+        SIGNERS,
+        'ada.lovelace@shop.example namespaces="slipway-bundle@shop" ssh-ed25519 AAAA',
+        on=APP,
+        off=EDGE,
+    ),
+    Pair(
+        SIGNERS,
+        ',valid-after="20260101",valid-before="20991231235959" ssh-ed25519 ',
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
     # One host answers from its socket; several are asked over TLS, and only then connections are kept open.
     Pair(SHOP_CONF, UPSTREAM, on=SINGLE, off=EDGE),
     Pair(SHOP_CONF, "    server 192.0.2.21:8443 max_fails=1", on=EDGE, off=SINGLE),

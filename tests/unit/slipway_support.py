@@ -64,6 +64,8 @@ def make_host(folder: Path) -> Host:
     Journal(host.journal, "test").keep_reserve()
     host.private_server.parent.mkdir(parents=True)
     host.private_server.write_text("server {\n    listen 127.0.0.1:8443 ssl default_server;\n}\n")
+    host.settings.parent.mkdir(parents=True)
+    host.settings.write_text("[release]\nsignatures_required = false\n")
     return host
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from slipway import handover, requirements
+from slipway.cli import main
 from slipway.environment import PROPERTIES
 from slipway.errors import RefusedError, StepError
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
-from tests.unit.slipway_support import Host
+from tests.unit.signing_support import engineer, let_sign
+from tests.unit.slipway_support import OTHER, RELEASE, Host
 from tests.unit.test_slipway_stage import stage
 
 HASH = "--hash=sha256:" + "a" * 64
@@ -154,3 +158,50 @@ def test_slipway_tells_nothing_of_a_file_that_only_root_can_read(
 
     assert (answer.code, answer.error) == (2, "bundle-place")
     assert answer.json["error"]["details"] == {}
+
+
+@pytest.mark.parametrize("how", ["unsigned", "by a stranger", "with the signature of another"])
+def test_the_deploy_users_key_alone_brings_no_code(
+    host: Host, slipway: Slipway, tmp_path: Path, how: str
+) -> None:
+    """Whoever took it can log in and call slipway, and has no engineer's key to sign with."""
+    ada, eve = engineer(tmp_path, "ada"), engineer(tmp_path, "eve")
+    let_sign(host, ada.line())
+    evil = support.good_bundle(tmp_path, application={"shop/cli.py": "print('evil')"})
+    known = support.good_bundle(tmp_path, OTHER)
+    words = {
+        "unsigned": [],
+        "by a stranger": ["--signature", eve.signs(evil)],
+        "with the signature of another": ["--signature", ada.signs(known)],
+    }[how]
+    before = support.snapshot(host.root)
+
+    assert stage(slipway, evil, *words).code == 2
+    assert support.snapshot(host.root) == before
+
+
+@pytest.mark.parametrize("replaced", ["in place", "by another file", "by a link"])
+def test_a_bundle_that_is_swapped_once_its_signature_was_looked_at_is_found_out(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str], replaced: str
+) -> None:
+    """What shipped it may still write to it: here in the very moment in which ssh-keygen has said yes."""
+    ada = engineer(tmp_path, "ada")
+    let_sign(host, ada.line())
+    bundle = support.good_bundle(host.incoming)
+    evil = support.good_bundle(tmp_path, OTHER)
+    swap = {
+        "in place": f"cat '{evil}' > '{bundle}'",
+        "by another file": f"mv '{evil}' '{bundle}'",
+        "by a link": f"ln -sf '{evil}' '{bundle}'",
+    }[replaced]
+    program = tmp_path / "ssh-keygen"
+    program.write_text(f'#!/bin/sh\nssh-keygen "$@" || exit; {swap}\n')
+    program.chmod(0o755)
+    words = ["--sha256", support.sha256(bundle), "--signature", ada.signs(bundle)]
+
+    code = main(["stage", "--bundle", str(bundle), *words], replace(host, ssh_keygen=str(program)))
+
+    answer = json.loads(capsys.readouterr().out)
+    assert (code, answer["error"]["code"]) in [(2, "checksum"), (2, "bundle-missing")], answer
+    assert list(host.releases.iterdir()) == []
+    assert RELEASE not in str(list(host.staging.iterdir()))

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from slipway import chain, drain, migration_run, record, requirements
+from slipway import chain, drain, migration_run, record, requirements, signers
 from slipway.bundle_archive import MEMBER
 from slipway.errors import SlipwayError
 from slipway.manifest import parse
 from slipway.record import KIND
-from slipway.values import PROCESS
+from slipway.values import PROCESS, SSHSIG
 
 from tests.unit import slipway_support as support
 
@@ -32,6 +32,8 @@ READERS: dict[str, tuple[Callable[[str], object], Callable[[int], str]]] = {
     "marker": (lambda text: requirements.parse(text.encode()), lambda n: "x==1;" + "(" * n + "! " + HASH),
     "member": (MEMBER.fullmatch, lambda n: "wheelhouse/" + "a." * n + "whx"),
     "kind": (KIND.fullmatch, lambda n: "a-" * n + "."),
+    "signature": (SSHSIG.fullmatch, lambda n: "A" * n + "!"),
+    "signer": (signers.LINE.fullmatch, lambda n: f'ada namespaces="{signers.NAMESPACE}" ssh-rsa ' + "A" * n),
     "process": (PROCESS.fullmatch, lambda n: "1@" + "a-" * n + "!"),
     "details": (record.parse, lambda n: "[" * n),
     "journal line": (lambda text: chain.parse(text.encode()), lambda n: '{"a":' * n),

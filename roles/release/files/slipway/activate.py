@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway import gate, instance, releases, settle, switch
+from slipway import gate, instance, releases, settle, signatures, switch
 from slipway.errors import SlipwayError, StepError
 from slipway.session import Report, Session
 
@@ -11,7 +11,7 @@ ANSWERS = 3
 
 def activate(session: Session, release: str, seconds: float, warm_seconds: float) -> Report:
     """seconds: how long it may take to become ready. warm_seconds: how long the release before stays warm."""
-    manifest = releases.require_staged(session.host, release)
+    manifest = signatures.require_good(session.host, release)
     live = releases.live(session.host)
     previous = session.journal.read(step="switch").before(release) if live == release else live
     result = {"release": release, "previous": previous, "schema_head": manifest["schema_head"]}

@@ -79,6 +79,12 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     )
     staging.add_argument("--sha256", required=True, metavar="HEX", help="the sha256 of the whole bundle")
     staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")
+    staging.add_argument(
+        "--signature",
+        type=values.SIGNATURE,
+        metavar="BASE64",
+        help="who vouches for it: the sha256 as ssh-keygen -Y sign signs it, without the lines around",
+    )
     migrating = command("migrate", "run a staged release's migrations")
     migrating.add_argument(
         "--timeout", type=values.seconds, default=900.0, metavar="SECONDS", help="default 900"

@@ -41,6 +41,7 @@ class Host:
     systemd_run: str = "/usr/bin/systemd-run"
     journalctl: str = "/usr/bin/journalctl"
     nft: str = "/usr/sbin/nft"
+    ssh_keygen: str = "/usr/bin/ssh-keygen"
     # How a timer calls slipway again.
     program: tuple[str, ...] = ("/usr/local/sbin/slipway",)
     python: str = sys.executable
@@ -99,6 +100,16 @@ class Host:
     def private_server(self) -> Path:
         """nginx's server for the edge, where there is one."""
         return self.path("/etc/nginx/conf.d/app.conf")
+
+    @property
+    def settings(self) -> Path:
+        """What the role release says of this host."""
+        return self.path("/etc/slipway/release.conf")
+
+    @property
+    def allowed_signers(self) -> Path:
+        """Who may sign bundles, as ssh-keygen reads it."""
+        return self.path("/etc/slipway/allowed_signers")
 
     @property
     def access_log(self) -> Path:

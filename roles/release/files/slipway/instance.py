@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from slipway import gate, marks, releases, warm
+from slipway import gate, marks, releases, signatures, warm
 from slipway.errors import RefusedError, SlipwayError, StepError
 from slipway.host import APP
 from slipway.session import Report, Session
@@ -14,7 +14,7 @@ from slipway.session import Report, Session
 
 def start(session: Session, release: str) -> Report:
     """Starts the unit and does not wait until it answers; `gate` does."""
-    releases.require_staged(session.host, release)
+    signatures.require_good(session.host, release)
     unit = session.host.unit(release)
     warm.hold(session, release)
     state = session.systemd.state(unit)

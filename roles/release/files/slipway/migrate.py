@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from slipway import lease, marks, releases
+from slipway import lease, marks, releases, signatures
 from slipway.errors import RefusedError, StepError
 from slipway.journal import utc_now
 from slipway.journal_reading import Reading
@@ -69,7 +69,7 @@ def migrate(
     if watch:
         ran = _watched(session, left, seconds) if left else _ended(done)
         return _report(release, ran, changed=left is not None and ran["from"] != ran["to"])
-    manifest = releases.require_staged(session.host, release)
+    manifest = signatures.require_good(session.host, release)
     if contract:
         _require_nobody_behind(session, release, manifest)
     earlier = _earlier(session, left, seconds) if left else None

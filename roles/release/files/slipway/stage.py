@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import bundle_archive, environment, releases
+from slipway import bundle_archive, environment, releases, signatures
 from slipway.errors import RefusedError, StepError
 from slipway.files import free_inodes, fsync_directory, remove, sync_disk_of, tree_size, write_atomically
 from slipway.host import Host
@@ -16,6 +16,7 @@ from slipway.journal import utc_now
 from slipway.manifest import SHA256, Manifest
 from slipway.requirements import Pin
 from slipway.session import Report, Session
+from slipway.signatures import Signed
 
 # Of the files in the bundle. Measured: the copy received, the files unpacked, 3.5 times as much installed.
 SPACE_FACTOR = 6
@@ -27,25 +28,43 @@ SOCKETS = ("http.sock", "metrics.sock")
 
 @dataclass(frozen=True)
 class Bundle:
-    """One that was received and inspected. spool: slipway's own copy."""
+    """One that was received and inspected. spool: slipway's own copy. signed: None where nobody has to."""
 
     spool: Path
     manifest: Manifest
     pins: list[Pin]
     sha256: str
+    signed: Signed | None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is kept of it in the release's manifest."""
+        return {"bundle_sha256": self.sha256, **(self.signed.facts if self.signed else {})}
+
+    @property
+    def signer(self) -> dict[str, str]:
+        """For answers and the journal."""
+        return {"signed_by": self.signed.by} if self.signed else {}
 
 
-def stage(session: Session, bundle: str, sha256: str, expected: str | None = None) -> Report:
-    """bundle: a file in host.incoming, or - for standard input. expected: the release id the caller means, if any."""
+def stage(
+    session: Session, bundle: str, sha256: str, expected: str | None = None, signature: str | None = None
+) -> Report:
+    """bundle: a file in host.incoming, or - for standard input. expected: the release id the caller means, if any.
+
+    signature: of the checksum. It is checked before a byte of the bundle is read.
+    """
     if not SHA256.fullmatch(sha256.lower()):
         raise RefusedError("usage", f"--sha256 {sha256!r} is not 64 hexadecimal digits.")
+    sha256 = sha256.lower()
+    signed = signatures.check(session.host, sha256, signature)
     spool = session.host.incoming / f".{os.getpid()}.spool"
     try:
         bundle_archive.receive(bundle, sha256, spool)
         manifest, pins = bundle_archive.inspect(spool)
         _check_release(expected, manifest)
         manifest.check_target(session.host)
-        return _stage(session, Bundle(spool, manifest, pins, sha256.lower()))
+        return _stage(session, Bundle(spool, manifest, pins, sha256, signed))
     except OSError as failure:
         raise StepError(
             "storage",
@@ -59,12 +78,13 @@ def stage(session: Session, bundle: str, sha256: str, expected: str | None = Non
 def _stage(session: Session, bundle: Bundle) -> Report:
     host, release, sha256 = session.host, bundle.manifest.release, bundle.sha256
     result = {"release": release, "path": str(host.release(release)), "bundle_sha256": sha256}
+    result |= bundle.signer
     there = releases.find(host, release)
     releases.refuse_damaged(there)
     present = there.manifest
     if present is not None:
         if present.get("bundle_sha256") == sha256:
-            return _finish(session, release, result)
+            return _finish(session, bundle, present, result)
         raise RefusedError(
             "release-conflict",
             f"Release {release} is already on this host, built from other bytes: "
@@ -80,14 +100,27 @@ def _stage(session: Session, bundle: Bundle) -> Report:
             "Activate another release first.",
         )
     needed = _check_space(host, bundle.manifest)
-    with session.journal.step("stage", release, bundle_sha256=sha256):
+    with session.journal.step("stage", release, bundle_sha256=sha256, **bundle.signer):
         swept = sweep(session)
         _build(session, bundle)
     return Report(True, {**result, "swept": swept, "space_reserved": needed}, f"Release {release} is staged.")
 
 
-def _finish(session: Session, release: str, result: dict[str, Any]) -> Report:
-    """A complete release needs nothing more, unless the run that completed it was killed before its end."""
+def _finish(session: Session, bundle: Bundle, present: dict[str, Any], result: dict[str, Any]) -> Report:
+    """A complete release needs nothing more, unless the run that completed it was killed before its end.
+
+    When somebody else signed it, they vouch for it from now on.
+    """
+    release = bundle.manifest.release
+    if bundle.signed and present.get("signed_with") != bundle.signed.key:
+        with session.journal.step("stage", release, bundle_sha256=bundle.sha256, **bundle.signer):
+            swept = sweep(session)
+            _publish(session.host, release, {**present, **bundle.facts})
+        return Report(
+            True,
+            {**result, "swept": swept},
+            f"Release {release} was staged already; {bundle.signed.by} vouches for it from now on.",
+        )
     if not any(entry["step"] == "stage" for entry in session.journal.read(step="stage").unfinished()):
         return Report(False, result, f"Release {release} is already staged; nothing was changed.")
     with session.journal.step("stage", release, resumed=True):
@@ -112,15 +145,20 @@ def _build(session: Session, bundle: Bundle) -> None:
                 (directory / name).symlink_to(host.runtime_socket(release, name))
             # All files of the environment must be on the disk before the one that says they are.
             sync_disk_of(host.releases)
-            facts = {"bundle_sha256": bundle.sha256, "staged_at": utc_now(), "python": host.python_version()}
-            content = json.dumps({**manifest.raw, **facts}, indent=2, sort_keys=True) + "\n"
-            write_atomically(directory / releases.MANIFEST, content.encode())
+            facts = {**bundle.facts, "staged_at": utc_now(), "python": host.python_version()}
+            said = {name: value for name, value in manifest.raw.items() if name not in signatures.FACTS}
+            _publish(host, release, {**said, **facts})
             fsync_directory(host.releases)
     except BaseException:
         remove(directory)
         raise
     finally:
         remove(scratch)
+
+
+def _publish(host: Host, release: str, manifest: dict[str, Any]) -> None:
+    content = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    write_atomically(host.release(release) / releases.MANIFEST, content.encode())
 
 
 def sweep(session: Session) -> list[str]:

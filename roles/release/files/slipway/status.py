@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import slipway
-from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate, releases, warm
+from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate, releases, signatures, warm
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
 from slipway.host import APP, Host
@@ -18,7 +18,16 @@ from slipway.session import Report, Session
 from slipway.stage import stage_leftovers
 from slipway.systemd import UnitState
 
-FACTS = ("git_sha", "author", "dirty", "built_at", "staged_at", "schema_head", "schema_revisions")
+FACTS = (
+    "git_sha",
+    "author",
+    "dirty",
+    "built_at",
+    "staged_at",
+    "signed_by",
+    "schema_head",
+    "schema_revisions",
+)
 # What a controller records of a rollout begins with one of these.
 ROLLOUTS = ("deploy", "rollback", "recover")
 
@@ -50,6 +59,7 @@ def status(session: Session) -> Report:
         "lock": lock.holder(host.lock),
         "fence": _fence(host),
         "lease": lease.current(host),
+        "signatures": signatures.describe(host),
         "drained": drain.read(host),
         "maintenance": maintenance.read(host),
         "last_record": _last_record(reading),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from slipway import gate, releases
+from slipway import gate, releases, signatures
 from slipway.errors import RefusedError, StepError
 from slipway.journal import utc_now
 from slipway.session import Report, Session
@@ -15,7 +15,7 @@ NONE = "none"
 
 def switch(session: Session, release: str, expect: str | None) -> Report:
     """expect: the release that has to be live now (`none`: nothing), if the caller says; otherwise it is refused."""
-    releases.require_staged(session.host, release)
+    signatures.require_good(session.host, release)
     unit = session.host.unit(release)
     live = releases.live(session.host)
     broken_off = session.journal.broken_off("switch")

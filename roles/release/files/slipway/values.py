@@ -12,6 +12,7 @@ WORDS = 500
 NONCE = re.compile(r"[0-9a-f]{16,64}")
 PUBLIC = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45}")
 PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?%-]{0,500}")
+SSHSIG = re.compile(r"[A-Za-z0-9+/]{1,8190}={0,2}")
 PROCESS = re.compile(r"[0-9]{1,10}@[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -98,3 +99,4 @@ FENCE = number(1, FENCES, "fence")
 HEX = matching(NONCE, "nonce")
 HOST = matching(PUBLIC, "host name")
 ASKED = matching(PATH, "path")
+SIGNATURE = matching(SSHSIG, "signature")
