@@ -41,6 +41,7 @@ UNCHANGED: dict[str, Any] = {
     "written": [],
     "removed": [],
     "renewed": [],
+    "kept": [],
     "unchecked": [],
     "diff": [],
 }

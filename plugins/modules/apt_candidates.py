@@ -31,7 +31,7 @@ candidates: {description: the candidate version of every package, type: dict, re
 """
 
 ROW = re.compile(r"^ +-?\d+ (?P<origin>\S+ .+)$")
-VERSION = re.compile(r"^ (?:\*\*\*| {3}) (?P<version>\S+) -?\d+$")
+VERSION = re.compile(r"^ (?:\*\*\*| {3}) (?P<version>\S+) -?\d+(?: \(phased \d+%\))?$")
 
 
 def parse_policy(text: str) -> dict[str, tuple[str, dict[str, list[str]]]]:
@@ -41,7 +41,7 @@ def parse_policy(text: str) -> dict[str, tuple[str, dict[str, list[str]]]]:
     for line in text.splitlines():
         row, offered = ROW.match(line), VERSION.match(line)
         if line and not line.startswith(" "):
-            package = line.rstrip(":")
+            package, version = line.rstrip(":"), ""
             found[package] = ("(none)", {})
         elif line.startswith("  Candidate: "):
             candidate = line.split(": ", 1)[1]
@@ -49,7 +49,7 @@ def parse_policy(text: str) -> dict[str, tuple[str, dict[str, list[str]]]]:
         elif offered:
             version = offered["version"]
             found[package][1][version] = []
-        elif row and package:
+        elif row and version:
             found[package][1].setdefault(version, []).append(row["origin"])
     return found
 

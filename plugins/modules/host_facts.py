@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway_files import manifest
-from ansible.module_utils.slipway_host import clusters, programs, system, users
+from ansible.module_utils.slipway_host import clusters, neighbours, network, programs, system, users
 
 DOCUMENTATION = r"""
 ---
@@ -37,10 +39,23 @@ ansible_facts:
     python: {description: the version of the interpreter that looked, type: dict, returned: always}
     packages: {description: name to version of what is installed, type: dict, returned: always}
     packages_unfinished: {description: packages that dpkg began and did not finish, type: list, returned: always}
+    dpkg_works: {description: whether dpkg or apt holds its lock just now, type: bool, returned: always}
+    came_in_as: {description: the user who logged in, type: str, returned: always}
     units_running: {description: services and timers that run, type: list, returned: always}
     units_enabled: {description: services and timers that a boot starts, type: list, returned: always}
-    postgresql_clusters: {description: 'each one''s name, port, locale, databases', type: list, returned: always}
+    postgresql_clusters: {description: 'each one''s port, locale, databases, rules', type: list, returned: always}
     users: {description: name to uid and comment and home and shell and groups, type: dict, returned: always}
+    all_ipv4_addresses: {description: the host's own but the loopback's, type: list, returned: always}
+    all_ipv6_addresses: {description: the host's own but the loopback's, type: list, returned: always}
+    default_ipv4: {description: 'address: with which it goes by its default route', type: dict, returned: always}
+    default_ipv6: {description: 'address: with which it goes by its default route', type: dict, returned: always}
+    has_ipv6: {description: whether a program may listen on the address of all, type: bool, returned: always}
+    listeners: {description: 'each one''s address, port, program, pid, unit; TCP alone', type: list, returned: always}
+    recorded: {description: sets of files that Slipway ever wrote, type: list, returned: always}
+    nginx_foreign: {description: sites and settings in the way of Slipway's nginx.conf, type: list, returned: always}
+    nginx_blocks: {description: stream and mail where a foreign nginx.conf has them, type: list, returned: always}
+    rsyslog_foreign: {description: file to lines that receive or send, type: dict, returned: always}
+    private_view: {description: why no files can be checked; empty when they can, type: str, returned: always}
     standing: {description: set of files to the digest of what stands, type: dict, returned: always}
 """
 
@@ -52,8 +67,12 @@ def main() -> None:
     running, enabled = programs.units()
     facts = {
         **system.facts(),
+        **network.facts(),
+        **neighbours.facts(),
         "packages": installed,
         "packages_unfinished": unfinished,
+        "dpkg_works": programs.dpkg_works(),
+        "came_in_as": os.environ.get("SUDO_USER", "root"),
         "units_running": running,
         "units_enabled": enabled,
         "postgresql_clusters": clusters.clusters(),

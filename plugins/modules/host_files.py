@@ -43,6 +43,7 @@ EXAMPLES = r"""
 RETURN = r"""
 written: {description: paths whose content, owner or mode changed, type: list, returned: always}
 removed: {description: paths of the set that are gone, type: list, returned: always}
+kept: {description: copies of what somebody had edited and the run replaced or removed, type: list, returned: always}
 renewed: {description: watched paths whose content changed since the last run, type: list, returned: always}
 unchecked: {description: why a check could not run yet, type: list, returned: always}
 """
@@ -94,11 +95,13 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
         )
     after = manifest.Manifest(manifest.digests(wanted["files"]), seen, False, standing.beside(wanted))
     after.pending = wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
+    kept: dict[str, str] = {}
     if not check_mode and (difference.changed or after != known):
         # Recorded before they are written, so that a run that dies in between leaves nothing unknown behind.
-        during = manifest.Manifest({**known.files, **after.files}, known.watched, after.pending, after.beside)
+        during = manifest.Manifest({**after.files, **known.files}, known.watched, after.pending, after.beside)
         linked = [change.path for change in difference.changes if change.kind == "link"]
         write.keep_originals([path for path in [*after.files, *linked] if path not in known.files])
+        kept = write.keep_edited(known.files, difference)
         manifest.write(wanted["name"], during)
         write.apply(difference)
         manifest.write(wanted["name"], after)
@@ -120,6 +123,11 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
         "written": [change.path for change in difference.changes],
         "removed": difference.removed,
         "renewed": renewed,
+        "kept": sorted(kept.values()),
+        "warnings": [
+            f"{path} was not as Slipway had left it; what stood there is kept as {copy}."
+            for path, copy in sorted(kept.items())
+        ],
         "unchecked": unchecked,
         "diff": diff,
     }

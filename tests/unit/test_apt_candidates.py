@@ -89,6 +89,34 @@ def test_every_package_is_read_with_its_candidate_and_who_offers_which_version()
     }
 
 
+def test_an_update_that_not_every_host_gets_yet_is_a_version_of_its_own() -> None:
+    """Ubuntu rolls updates out in phases, and says so behind the priority."""
+    phased = OFFERED.replace(
+        "     14.9-1 500\n",
+        "     14.10-0ubuntu0.22.04.1 500 (phased 40%)\n"
+        "        500 http://mirror.example/ubuntu jammy-updates/main amd64 Packages\n     14.9-1 500\n",
+    )
+
+    offers = apt_candidates.parse_policy(phased)["postgresql-14"][1]
+
+    assert offers["14.10-0ubuntu0.22.04.1"] == [
+        "http://mirror.example/ubuntu jammy-updates/main amd64 Packages"
+    ]
+    assert offers["14.9-1"] == ["http://archive.example/pgdg jammy-pgdg/main amd64 Packages"]
+
+
+def test_an_origin_counts_for_no_other_package() -> None:
+    """A version that cannot be read leaves its archives to nobody."""
+    text = NOT_AVAILABLE.replace("postgresql-14:", "nginx:").replace(
+        "table:\n",
+        "table:\n     odd line\n        500 http://mirror.example/ubuntu jammy/main amd64 Packages\n",
+    )
+
+    found = apt_candidates.parse_policy(OFFERED + text)
+
+    assert found["nginx"][1] == {}
+
+
 def test_nothing_said_is_nothing_offered() -> None:
     assert apt_candidates.parse_policy("") == {}
     assert apt_candidates.parse_policy(NOT_AVAILABLE) == {"postgresql-14": ("(none)", {})}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from tests.unit.test_postgresql_harness import run_module
 
-from ansible.module_utils.slipway_host import clusters, programs, system, users  # isort: skip
+from ansible.module_utils.slipway_host import clusters, neighbours, network, programs, system, users  # isort: skip
 
 JAMMY = """PRETTY_NAME="Ubuntu 22.04.5 LTS"
 NAME="Ubuntu"
@@ -54,6 +56,11 @@ def test_this_machine_is_seen() -> None:
     assert facts["processor_vcpus"] >= 1
     assert facts["packages"]["dpkg"].startswith("1.")
     assert facts["users"]["root"]["home"] == "/root"
+    assert facts["private_view"] == "" or os.geteuid() != 0
+    assert isinstance(facts["has_ipv6"], bool)
+    assert not {"127.0.0.1", "::1"} & {*facts["all_ipv4_addresses"], *facts["all_ipv6_addresses"]}
+    own = {"", *facts["all_ipv4_addresses"], *facts["all_ipv6_addresses"]}
+    assert {facts["default_ipv4"]["address"], facts["default_ipv6"]["address"]} <= own
 
 
 def test_a_package_that_dpkg_did_not_finish_is_not_installed(programs_of: Path) -> None:
@@ -115,3 +122,135 @@ def test_a_cluster_that_does_not_answer_says_nothing(
         "C.UTF-8 UTF8",
         ["crm"],
     )
+
+
+def test_who_listens_is_known_with_program_and_pid(programs_of: Path) -> None:
+    rows = ['LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=30,fd=6),("nginx",pid=12,fd=6))']
+    rows += ['LISTEN 0 128 127.0.0.53%lo:53 0.0.0.0:* users:(("systemd-resolve",pid=7,fd=13))']
+    rows += ["LISTEN 0 64 [::]:2049 [::]:*"]
+    program(programs_of, "ss", "\n".join(rows))
+
+    found = network.listeners()
+
+    assert [(one["address"], one["port"], one["program"], one["pid"]) for one in found] == [
+        ("0.0.0.0", 80, "nginx", 12),
+        ("127.0.0.53", 53, "systemd-resolve", 7),
+        ("::", 2049, "", 0),
+    ]
+
+
+def test_this_process_is_seen_where_it_listens() -> None:
+    with network.socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = [(one["address"], one["pid"]) for one in network.listeners() if one["port"] == port]
+
+    assert found == [("127.0.0.1", os.getpid())]
+
+
+def test_a_kernel_without_ipv6_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(family: int, kind: int) -> None:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr(network.socket, "socket", refuse)
+
+    assert not network.has_ipv6()
+
+
+def test_a_lock_that_somebody_holds_says_that_dpkg_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "DPKG", str(tmp_path))
+    assert not programs.dpkg_works()
+    with (tmp_path / "lock").open("wb") as stream:
+        assert not programs.dpkg_works()
+        holds, held = os.pipe()
+        child = os.fork()
+        if child == 0:
+            fcntl.lockf(stream, fcntl.LOCK_EX)
+            os.write(held, b"1")
+            network.socket.socketpair()[0].recv(1)
+        os.read(holds, 1)
+        try:
+            assert programs.dpkg_works()
+        finally:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+
+@pytest.fixture
+def nginx_of(tmp_path: Path, programs_of: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The settings of an nginx as its package brings them."""
+    folder = tmp_path / "nginx"
+    for name in ("sites-enabled", "sites-available", "conf.d"):
+        (folder / name).mkdir(parents=True)
+    (folder / "nginx.conf").write_text("http {}\n")
+    (folder / "sites-available/default").write_text("server {}\n")
+    (folder / "sites-enabled/default").symlink_to("../sites-available/default")
+    shipped = [folder / "nginx.conf", folder / "sites-available/default"]
+    lines = [
+        f" {path} {hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}" for path in shipped
+    ]
+    program(programs_of, "dpkg-query", "\n".join(lines))
+    monkeypatch.setattr(neighbours, "NGINX", str(folder))
+    return folder
+
+
+def test_what_the_package_of_nginx_brings_is_nobodys(nginx_of: Path) -> None:
+    assert neighbours.nginx(set()) == []
+
+
+def test_sites_and_settings_of_somebody_are_seen(nginx_of: Path) -> None:
+    (nginx_of / "sites-enabled/blog").write_text("server {}\n")
+    (nginx_of / "conf.d/ours.conf").write_text("server {}\n")
+    (nginx_of / "conf.d/theirs.conf").write_text("server {}\n")
+    (nginx_of / "conf.d/theirs.conf.off").write_text("server {}\n")
+    (nginx_of / "sites-available/default").write_text("server { root /srv/blog; }\n")
+    (nginx_of / "nginx.conf").write_text("http {}\n  stream {\n}\n# mail {\n")
+
+    found = neighbours.nginx({str(nginx_of / "conf.d/ours.conf")})
+
+    names = ["conf.d/theirs.conf", "sites-enabled/blog", "sites-enabled/default", "nginx.conf"]
+    assert found == [str(nginx_of / name) for name in names]
+    assert neighbours.nginx_blocks() == ["stream"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['input(type="imtcp" port="514")', "$UDPServerRun 514", "*.* @@logs.example:514", "auth.* @(z9)10.0.0.9"],
+)
+def test_a_log_server_is_seen(tmp_path: Path, line: str) -> None:
+    (tmp_path / "rsyslog.conf").write_text(f"*.* /var/log/all\n{line} # ours\n")
+
+    assert neighbours.rsyslog(str(tmp_path / "rsyslog.conf")) == [line]
+
+
+def test_ubuntus_own_settings_of_rsyslog_are_no_log_servers(tmp_path: Path) -> None:
+    lines = ['module(load="imuxsock")', '#module(load="imtcp")', '#input(type="imtcp" port="514")']
+    lines += ["$FileOwner syslog", "mail.err /var/log/mail.err", "*.emerg :omusrmsg:*", "*.* -/var/log/a@b"]
+    (tmp_path / "rsyslog.conf").write_text("\n".join(lines))
+
+    assert neighbours.rsyslog(str(tmp_path / "rsyslog.conf")) == []
+    assert neighbours.rsyslog(str(tmp_path / "missing")) == []
+
+
+def test_access_rules_of_somebody_are_seen_and_the_packages_are_not(tmp_path: Path) -> None:
+    rules = ["# a comment", "local   all   postgres   peer", "local replication all peer"]
+    rules += ["host all all 127.0.0.1/32 scram-sha-256", "host replication all ::1/128 md5"]
+    rules += ["host  crm  crm  10.0.0.0/8  md5 # the crm", "local all all reject"]
+    (tmp_path / "pg_hba.conf").write_text("\n".join(rules) + "\n")
+
+    assert clusters.foreign_rules(str(tmp_path / "pg_hba.conf")) == [
+        "host crm crm 10.0.0.0/8 md5",
+        "local all all reject",
+    ]
+
+
+def test_the_databases_of_a_stopped_cluster_are_counted(
+    programs_of: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1", "13760", "16384", "24576", "pgsql_tmp"):
+        (tmp_path / "data/base" / name).mkdir(parents=True)
+    program(tmp_path, "lsclusters", f"14 main 5432 down postgres {tmp_path}/data /var/log/1")
+    monkeypatch.setattr(clusters, "LIST", str(tmp_path / "lsclusters"))
+
+    assert clusters.clusters()[0]["databases_not_asked"] == 2

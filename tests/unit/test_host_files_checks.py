@@ -36,7 +36,7 @@ def test_a_check_that_fails_leaves_everything_as_it_was_and_its_words_are_shown(
 ) -> None:
     under_etc.write_text("old\n")
     before = files_host.everything()
-    refused = shell('echo "line 3: unknown directive" >&2; exit 1', under_etc)
+    refused = shell('grep -qx old "$1" || { echo "line 3: unknown directive" >&2; exit 1; }', under_etc)
 
     sentence = files_host.refusal(
         files_host.file("site.conf", "new\n"), files_host.file(str(under_etc), "new\n"), checks=[refused]
@@ -108,6 +108,58 @@ def test_a_check_of_ours_runs_as_it_will_be_and_not_as_it_was(files_host: FilesH
             checker.parent.rmdir()
 
     assert sentence.endswith("refused by the new one")
+
+
+def test_what_stands_on_the_host_already_is_not_blamed_on_the_new_files(
+    files_host: FilesHost, under_etc: Path
+) -> None:
+    """As `visudo -c`, which judges everybody's rules: one of somebody else refuses all that comes."""
+    under_etc.write_text("theirs\n")
+    ours = files_host.file("rules", "ours\n")
+    check = shell('grep -qx right "$1" || { echo "$1: bad rules"; exit 1; }', under_etc)
+
+    sentence = files_host.refusal(ours, checks=[check])
+
+    assert "as it refuses what stands on this host without them" in sentence
+    assert "Nothing was changed on this host; mend first what it says" in sentence
+    assert sentence.count(f"{under_etc}: bad rules") == 1
+    assert not files_host.path("rules").exists()
+
+
+@pytest.mark.parametrize("denies", ["mount", "unshare"])
+def test_a_kernel_that_denies_the_view_is_not_told_as_a_refusal_of_the_files(
+    files_host: FilesHost, under_etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denies: str
+) -> None:
+    (tmp_path / denies).write_text("#!/bin/sh\necho permission denied >&2\nexit 1\n")
+    (tmp_path / denies).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    sentence = files_host.refusal(files_host.file(str(under_etc), "new\n"), checks=[shell("true", under_etc)])
+
+    assert "No private view of /etc could be made" in sentence
+    assert "permission denied" in sentence
+    assert "refuses the new files" not in sentence
+    assert not under_etc.exists()
+
+
+def test_root_may_have_a_folder_for_temporary_files_of_its_own(
+    files_host: FilesHost, under_etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with libpam-tmpdir and a mask of 077: whoever a check runs as reads the new files all the same."""
+    own = tmp_path / "user-0"
+    own.mkdir(mode=0o700)
+    monkeypatch.setenv("TMPDIR", str(own))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    before = os.umask(0o077)
+    try:
+        files_host.state(
+            files_host.file(str(under_etc), "new\n"),
+            checks=[shell('runuser --user=nobody -- grep -qx new "$1"', under_etc)],
+        )
+    finally:
+        os.umask(before)
+
+    assert under_etc.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_check_runs_in_check_mode_too(files_host: FilesHost, under_etc: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from tests.unit.test_host_files_harness import FilesHost, files_host
 
@@ -90,3 +91,73 @@ def test_a_file_slipway_made_has_no_original(files_host: FilesHost) -> None:
         files_host.state(files_host.file("site.conf", text))
 
     assert not files_host.original("site.conf").exists()
+
+
+def test_what_somebody_edited_is_kept_when_it_is_replaced(files_host: FilesHost) -> None:
+    files_host.state(files_host.file("site.conf", "ours\n"))
+    files_host.path("site.conf").write_text("edited by hand\n")
+
+    answer = files_host.state(files_host.file("site.conf", "ours\n"))
+
+    (kept,) = answer["kept"]
+    assert Path(kept).read_text() == "edited by hand\n"
+    said = (
+        f"{files_host.path('site.conf')} was not as Slipway had left it; what stood there is kept as {kept}."
+    )
+    assert said in str(answer["warnings"])
+    assert files_host.path("site.conf").read_text() == "ours\n"
+
+
+def test_what_somebody_edited_is_kept_when_it_is_removed(files_host: FilesHost) -> None:
+    files_host.state(files_host.file("site.conf", "ours\n"))
+    files_host.path("site.conf").write_text("edited by hand\n")
+
+    (kept,) = files_host.state()["kept"]
+
+    assert Path(kept).read_text() == "edited by hand\n"
+    assert not files_host.path("site.conf").exists()
+    assert Path(kept).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_only_what_somebody_edited_is_kept(files_host: FilesHost) -> None:
+    files_host.state(files_host.file("site.conf", "ours\n"))
+    assert files_host.state(files_host.file("site.conf", "a later version\n"))["kept"] == []
+    files_host.path("site.conf").chmod(0o600)
+    assert files_host.state(files_host.file("site.conf", "a later version\n"))["kept"] == []
+    files_host.path("site.conf").unlink()
+    assert files_host.state(files_host.file("site.conf", "a later version\n"))["kept"] == []
+
+
+def test_a_check_keeps_nothing(files_host: FilesHost) -> None:
+    files_host.state(files_host.file("site.conf", "ours\n"))
+    files_host.path("site.conf").write_text("edited by hand\n")
+    before = files_host.everything()
+
+    files_host.state(files_host.file("site.conf", "ours\n"), check=True)
+
+    assert files_host.everything() == before
+
+
+def test_the_same_edit_is_kept_once(files_host: FilesHost) -> None:
+    files_host.state(files_host.file("site.conf", "ours\n"))
+    for _ in range(2):
+        files_host.path("site.conf").write_text("edited by hand\n")
+        kept = files_host.state(files_host.file("site.conf", "ours\n"))["kept"]
+
+    assert [
+        str(path) for path in sorted((files_host.root / "state/replaced").rglob("*.*")) if path.is_file()
+    ] == kept
+
+
+def test_what_an_interrupted_run_left_is_nobodys_edit(files_host: FilesHost) -> None:
+    """Whichever call a run dies at, the next keeps no file of Slipway's own as somebody's."""
+    calls = 0
+    while True:
+        files_host.state(files_host.file("site.conf", "ours\n"))
+        lived = files_host.die_after(calls, files_host.file("site.conf", "a later version\n"))
+        assert files_host.state(files_host.file("site.conf", "a later version\n"))["kept"] == []
+        if lived:
+            break
+        calls += 1
+
+    assert calls > 3

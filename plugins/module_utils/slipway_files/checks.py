@@ -26,8 +26,10 @@ for folder in /etc /usr/local/lib/slipway; do
     mount -t overlay overlay -o "ro,lowerdir=$0$folder:$folder" "$folder" || exit
   fi
 done
+touch "$0/laid-out"
 exec "$@"
 """
+APART = ("unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY)
 
 
 def run(wanted: list[dict[str, Any]], difference: Difference) -> list[str]:
@@ -115,7 +117,33 @@ def _parents(staging: str, folder: str) -> None:
 
 
 def _check(argv: list[str], staging: str) -> None:
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY, staging, *argv]
+    laid_out = os.path.join(staging, "laid-out")
+    if os.path.exists(laid_out):
+        os.unlink(laid_out)
+    status, said = _run(argv, [*APART, staging, *argv])
+    if status == 0:
+        return
+    if not os.path.exists(laid_out):
+        raise HostFilesError(
+            f"No private view of /etc could be made, so nothing has checked the new files: {said}\nNothing was changed "
+            "on this host. Allow root mounts and the kernel module overlay here, and run again."
+        )
+    # A checker may judge more than our files: whoever is at fault is to be named.
+    status, before = _run(argv, argv) if shutil.which(argv[0]) else (0, "")
+    if status != 0:
+        raise HostFilesError(
+            f"{' '.join(argv)} refuses the new files, as it refuses what stands on this host without them. Nothing was "
+            f"changed on this host; mend first what it says of what stands, and run again. It said:\n{before}"
+            + (f"\nOf the new files it said:\n{said}" if said != before else "")
+        )
+    raise HostFilesError(
+        f"{' '.join(argv)} refuses the new files. Nothing was changed on this host; "
+        f"mend the inventory or the template and run again. It said:\n{said}"
+    )
+
+
+def _run(argv: list[str], command: list[str]) -> tuple[int, str]:
+    """The exit status of a check and what it said, run as `command`."""
     try:
         outcome = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -125,9 +153,4 @@ def _check(argv: list[str], staging: str) -> None:
         raise HostFilesError(
             f"{' '.join(argv)} did not answer within {SECONDS} s. Nothing was changed on this host."
         ) from None
-    if outcome.returncode != 0:
-        said = outcome.stdout.decode("utf-8", errors="replace").strip()
-        raise HostFilesError(
-            f"{' '.join(argv)} refuses the new files. Nothing was changed on this host; "
-            f"mend the inventory or the template and run again. It said:\n{said}"
-        )
+    return outcome.returncode, outcome.stdout.decode("utf-8", errors="replace").strip()

@@ -79,7 +79,7 @@ def write(name: str, manifest: Manifest) -> None:
 def standing() -> dict[str, str]:
     """{name: digest} of the sets that are whole and in force, so that a run need only compare; no lock is taken."""
     found = {}
-    for name in _names():
+    for name in names():
         known = read(name)
         if known.pending or known.beside is None or watched(known.beside["watch"]) != known.watched:
             continue
@@ -103,7 +103,8 @@ def watched(paths: list[str]) -> dict[str, str]:
     return found
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """The sets that were ever written on this host."""
     try:
         return sorted(
             entry.removesuffix(".json") for entry in os.listdir(f"{STATE}/files") if entry.endswith(".json")

@@ -8,7 +8,7 @@ import shutil
 from ansible.module_utils.slipway_files.compare import Change, Difference
 from ansible.module_utils.slipway_files.errors import HostFilesError
 from ansible.module_utils.slipway_files.folders import Folders
-from ansible.module_utils.slipway_files.manifest import STATE
+from ansible.module_utils.slipway_files.manifest import STATE, watched
 
 SUFFIX = ".slipway-new"
 
@@ -23,6 +23,26 @@ def keep_originals(paths: list[str]) -> None:
                 f"What stands at {path} could not be kept below {STATE}/originals: {error.strerror}. "
                 "No live file was changed; make room or mend the disk and run again."
             ) from error
+
+
+def keep_edited(known: dict[str, str], difference: Difference) -> dict[str, str]:
+    """Copy what is about to go and is not as this set's record has it, {path: copy}: somebody edited it.
+
+    A copy is named by what is in it, so the same edit made again takes no more room.
+    """
+    going = [change.path for change in difference.changes if change.kind == "file" and change.content_differs]
+    kept = {}
+    for path, digest in watched([path for path in [*going, *difference.removed] if path in known]).items():
+        if digest != known[path]:
+            kept[path] = os.path.join(STATE, "replaced", f"{path.lstrip('/')}.{digest[:12]}")
+            try:
+                _keep(path, kept[path])
+            except OSError as error:
+                raise HostFilesError(
+                    f"What stands at {path} was edited, and could not be kept as {kept[path]}: {error.strerror}. "
+                    "No live file was changed; make room or mend the disk and run again."
+                ) from error
+    return kept
 
 
 def apply(difference: Difference) -> None:
@@ -122,12 +142,18 @@ def original(path: str) -> str:
 
 
 def _keep_original(path: str) -> None:
-    if not (os.path.islink(path) or os.path.isfile(path)) or os.path.lexists(original(path)):
+    if os.path.islink(path) or os.path.isfile(path):
+        _keep(path, original(path))
+
+
+def _keep(path: str, copy: str) -> None:
+    """Copy a file or link to below STATE, once, out of other users' reach whatever its own mode is."""
+    if os.path.lexists(copy):
         return
-    # Out of other users' reach, whatever the modes of what is kept there.
-    os.makedirs(os.path.join(STATE, "originals"), mode=0o700, exist_ok=True)
-    os.makedirs(os.path.dirname(original(path)), mode=0o700, exist_ok=True)
-    os.rename(_copy(path, _beside(original(path))), original(path))
+    top = os.path.join(STATE, os.path.relpath(copy, STATE).split("/")[0])
+    os.makedirs(top, mode=0o700, exist_ok=True)
+    os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
+    os.rename(_copy(path, _beside(copy)), copy)
 
 
 def _copy(source: str, temporary: str) -> str:

@@ -1,36 +1,77 @@
-"""The PostgreSQL clusters of a host, and what is in those that run."""
+"""The PostgreSQL clusters of a host, and what is in them."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import Any
 
+from ansible.module_utils.slipway_files import manifest
+
 LIST = "/usr/bin/pg_lsclusters"
+SETTINGS = "/etc/postgresql"
 QUERY = (
     "SELECT datname, datcollate || ' ' || pg_encoding_to_char(encoding) FROM pg_database "
     "WHERE datname = 'template1' OR NOT datistemplate ORDER BY 1"
 )
+# What initdb and the package write, whatever the method for the loopback is by version.
+STOCK = re.compile(
+    r"local (all|replication) (all|postgres) (peer|trust|md5|scram-sha-256)"
+    r"|host (all|replication) all (127\.0\.0\.1/32|::1/128) (md5|scram-sha-256|trust|ident)"
+)
+# The databases that initdb makes have lower numbers.
+FIRST_OWN_DATABASE = 16384
 
 
 def clusters() -> list[dict[str, Any]]:
-    """Each cluster's name (14/main), port, whether it runs; its locale and databases, None when it says nothing."""
+    """Each cluster's name (14/main), port, whether it runs, and whether it is ours: Slipway wrote its access rules.
+
+    locale and databases are None when it says nothing; databases_not_asked counts those in its folder then.
+    foreign_rules are the lines of a pg_hba.conf that is not ours and that the package did not write.
+    """
     if not os.path.exists(LIST):
         return []
     said = subprocess.run([LIST, "--no-header"], capture_output=True, text=True, check=False).stdout
-    return [_cluster(*line.split()[:5]) for line in said.splitlines() if len(line.split()) >= 5]
+    written = manifest.read("postgresql").files
+    return [_cluster(written, *line.split()[:6]) for line in said.splitlines() if len(line.split()) >= 6]
 
 
-def _cluster(version: str, name: str, port: str, status: str, owner: str) -> dict[str, Any]:
+def _cluster(
+    written: dict[str, str], version: str, name: str, port: str, status: str, owner: str, data: str
+) -> dict[str, Any]:
     running = status.startswith("online")
     answer = _ask(port, owner) if running else None
+    rules = f"{SETTINGS}/{version}/{name}/pg_hba.conf"
+    ours = rules in written
     return {
         "name": f"{version}/{name}",
         "port": int(port),
         "runs": running,
+        "ours": ours,
         "locale": answer["template1"] if answer else None,
         "databases": sorted(set(answer) - {"postgres", "template1"}) if answer else None,
+        "databases_not_asked": 0 if answer else _folders(data),
+        "foreign_rules": [] if ours else foreign_rules(rules),
     }
+
+
+def foreign_rules(path: str) -> list[str]:
+    """The lines of a pg_hba.conf that are neither PostgreSQL's own nor the package's."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            lines = [" ".join(line.partition("#")[0].split()) for line in stream]
+    except OSError:
+        return []
+    return [line for line in lines if line and not STOCK.fullmatch(line)]
+
+
+def _folders(data: str) -> int:
+    """How many databases but PostgreSQL's own lie in a cluster's folder."""
+    try:
+        return sum(int(name) >= FIRST_OWN_DATABASE for name in os.listdir(f"{data}/base") if name.isdigit())
+    except OSError:
+        return 0
 
 
 def _ask(port: str, owner: str) -> dict[str, str] | None:
