@@ -53,7 +53,6 @@ class Watch:
     def __init__(self, host: Host, moment: Moment, release: str) -> None:
         self.host, self.moment = host, moment
         # Its own connection: the shared one ends with the sessions that are cut.
-        *ssh, root = host.site.access.command(host.address)
         given = {
             "journal": JOURNAL,
             "step": moment.step,
@@ -64,7 +63,10 @@ class Watch:
         script = (ON_HOST / "freeze.py").read_text()
         command = f"python3 -c {shlex.quote(script)} {shlex.quote(json.dumps(given))}"
         self._process = subprocess.Popen(
-            [*ssh, root, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            host.site.access.root_command(host.address, command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._output.readline() == "watching\n"
 

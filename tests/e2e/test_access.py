@@ -13,9 +13,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 def as_deploy(host: Host, command: str) -> "subprocess.CompletedProcess[str]":
     """Run a command over SSH as the user who deploys, with an engineer's key."""
-    *ssh, root = host.site.access.command(host.address)
     return subprocess.run(
-        [*ssh, root.replace("root@", "deploy@"), command],
+        [*host.site.access.command(host.address, user="deploy"), command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -49,10 +49,8 @@ def hostile_package() -> bytes:
 
 def sent(host: Host, command: str, content: bytes) -> "subprocess.CompletedProcess[bytes]":
     """Run a command as the deploy user with content on its standard input."""
-    *ssh, root = host.site.access.command(host.address)
-    return subprocess.run(
-        [*ssh, root.replace("root@", "deploy@"), command], input=content, capture_output=True, timeout=120
-    )
+    login = host.site.access.command(host.address, user="deploy")
+    return subprocess.run([*login, command], input=content, capture_output=True, timeout=120)
 
 
 def staged(host: Host, lock: bytes, **extra: bytes) -> dict[str, Any]:

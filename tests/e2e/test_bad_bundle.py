@@ -69,11 +69,10 @@ def good(configured: Host) -> Path:
 
 def stage(host: Host, bundle: bytes, sha256: str, *options: str) -> "subprocess.CompletedProcess[bytes]":
     """Send a bundle over SSH to `slipway stage` as an engineer does."""
-    *ssh, root = host.site.access.command(host.address)
     command = ["sudo", "-n", "/usr/local/sbin/slipway", "stage", "--bundle=-", f"--sha256={sha256}", *options]
     command.append(signature(host, sha256))
-    login = root.replace("root@", "deploy@")
-    return subprocess.run([*ssh, login, " ".join(command)], input=bundle, capture_output=True)
+    login = host.site.access.command(host.address, user="deploy")
+    return subprocess.run([*login, " ".join(command)], input=bundle, capture_output=True)
 
 
 def assert_refused(done: "subprocess.CompletedProcess[bytes]", sentence: str) -> None:

@@ -358,14 +358,13 @@ def ship(host: Host, bundle: Path) -> None:
     import hashlib
     import subprocess
 
-    *ssh, root = host.site.access.command(host.address)
     content = bundle.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     done = subprocess.run(
-        [
-            *[*ssh, root, f"slipway stage --bundle=- --sha256={digest} --release={release_of(bundle)}"],
-            signature(host, digest),
-        ],
+        host.site.access.root_command(
+            host.address,
+            f"slipway stage --bundle=- --sha256={digest} --release={release_of(bundle)} {signature(host, digest)}",
+        ),
         input=content,
         capture_output=True,
     )

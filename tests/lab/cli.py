@@ -118,9 +118,18 @@ def ssh(arguments: argparse.Namespace) -> int:
     """Become ssh."""
     host = Lab(arguments.inventory).host(arguments.host)
     host.require_running()
-    command = host.site.access.command(host.address)
+    access, wish = host.site.access, " ".join(arguments.argv)
+    tail = (
+        [access.as_root(wish)]
+        if wish
+        else [access.as_root("exec bash --login")]
+        if access.user != "root"
+        else []
+    )
+    options = ["-t"] if not wish and sys.stdin.isatty() else []
     sys.stdout.flush()
-    os.execvp(command[0], [*command, *arguments.argv])
+    command = access.command(host.address, *options)
+    os.execvp(command[0], [*command, *tail])
 
 
 def snapshot(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ DEBIAN_PACKAGES = {
     "npm": "npm",
     "node": "nodejs",
     "ip": "iproute2",
+    "mksquashfs": "squashfs-tools",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "unshare": "util-linux",

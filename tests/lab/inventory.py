@@ -11,13 +11,15 @@ from typing import Any
 
 from tests.lab.commands import run
 from tests.lab.errors import LabError
+from tests.lab.platforms import DEBIAN
 
 
 @dataclass(frozen=True)
 class Inventory:
     """An inventory's folder, the addresses of its hosts by name, and the controller's end of their network.
 
-    groups has the names of the hosts in each group, those of the groups below it too.
+    groups has the names of the hosts in each group, those of the groups below it too. user logs in to them.
+    platform is what they boot.
     """
 
     folder: Path
@@ -25,6 +27,8 @@ class Inventory:
     groups: dict[str, list[str]]
     bridge_address: str
     packages_port: int
+    user: str = "root"
+    platform: str = DEBIAN.name
 
 
 def locate(folder: Path) -> Path:
@@ -83,7 +87,13 @@ def parse(folder: Path, listing: str) -> Inventory:
         )
     groups = {name: members(listed, name) for name in listed}
     found = Inventory(
-        folder, addresses, groups, str(of_all["lab_bridge_address"]), int(of_all["lab_packages_port"])
+        folder=folder,
+        addresses=addresses,
+        groups=groups,
+        bridge_address=str(of_all["lab_bridge_address"]),
+        packages_port=int(of_all["lab_packages_port"]),
+        user=str(of_all.get("ansible_user", "root")),
+        platform=os.environ.get("SLIPWAY_LAB_PLATFORM") or str(of_all.get("lab_platform", DEBIAN.name)),
     )
     check_addresses(found)
     return found

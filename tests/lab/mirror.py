@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tests.lab.commands import run
 from tests.lab.errors import LabError
+from tests.lab.platforms import DEBIAN
 
-SUITE = "bookworm"
+SUITE = DEBIAN.suite
 INDEX = re.compile(r"'(?P<uri>[^']+?)/*/dists/(?P<suite>[^' ]+?)/(?:InRelease|Release)'")
 
 

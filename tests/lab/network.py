@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import cache, cgroups, process
+from tests.lab import cache, cgroups, image, process, ubuntu
 from tests.lab.commands import run
 from tests.lab.errors import LabError
-from tests.lab.mirror import SUITE, Mirrors
+from tests.lab.mirror import Mirrors
+from tests.lab.platforms import DEBIAN, UBUNTU
 from tests.lab.registry import Registry
 
 
@@ -44,13 +45,6 @@ class Network:
     def url(self) -> str:
         """Where the package cache answers."""
         return f"http://{self.address}:{self.port}"
-
-    def sources(self, mirrors: Mirrors) -> list[str]:
-        """Return the apt sources of Debian through the cache, one-line format."""
-        lines = [f"deb {self.url}/debian {suite} main" for suite in (SUITE, f"{SUITE}-updates")]
-        if mirrors.security:
-            lines.append(f"deb {self.url}/debian-security {SUITE}-security main")
-        return lines
 
     def ensure(self, mirrors: Mirrors) -> None:
         """Make the bridge and start the package cache, whichever is not there. The caller holds the bridge's lock."""
@@ -121,6 +115,7 @@ class Network:
         # Two bridges can be up at once, and two caches must not write into one folder.
         store = cache.folder() / "packages" / self.address
         (store / "log").mkdir(parents=True, exist_ok=True)
+        jammy = ubuntu.upstream(image.architecture())
         lines = [
             "ForeGround: 1",
             f"BindAddress: {self.address}",
@@ -129,11 +124,13 @@ class Network:
             f"LogDir: {store / 'log'}",
             "SupportDir: /usr/lib/apt-cacher-ng",
             "ForceManaged: 1",
-            f"Remap-debian: /debian ; {mirrors.debian}",
+            f"Remap-{DEBIAN.archive}: /{DEBIAN.archive} ; {mirrors.debian}",
+            f"Remap-{UBUNTU.archive}: /{UBUNTU.archive} ; {jammy.archive}",
+            f"Remap-{UBUNTU.security}: /{UBUNTU.security} ; {jammy.security}",
             f"LocalDirs: archive {self.folder / 'archive'}",
         ]
         if mirrors.security:
-            lines.append(f"Remap-security: /debian-security ; {mirrors.security}")
+            lines.append(f"Remap-{DEBIAN.security}: /{DEBIAN.security} ; {mirrors.security}")
         if mirrors.proxy:
             lines.append(f"Proxy: {mirrors.proxy}")
         return "\n".join(lines) + "\n"

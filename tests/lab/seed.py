@@ -1,10 +1,13 @@
 """What makes a host of an image: its name, address, keys and apt sources, as a cloud gives them to an instance."""
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from tests.lab import cloud, snap
+from tests.lab.commands import run
 from tests.lab.site import Site
 from tests.lab.ssh import make_key
 
@@ -48,15 +51,51 @@ def make(folder: Path, name: str, address: str, site: Site) -> None:
         "etc/systemd/network/10-host0.network",
         NETWORK.format(address=address, prefix=network.subnet.prefixlen, gateway=network.address),
     )
-    layer.write("etc/apt/sources.list.d/debian.sources", apt_sources(network.sources(site.mirrors)))
     layer.write("etc/ssh/ssh_host_ed25519_key", secret, 0o600)
     layer.write("etc/ssh/ssh_host_ed25519_key.pub", public)
-    layer.write("root/.ssh/authorized_keys", site.access.key.with_suffix(".pub").read_text(), 0o600)
-    (folder / "upper/root/.ssh").chmod(0o700)
-    about = {"address": address, "host_key": " ".join(public.split()[:2])}
+    login = site.access.key.with_suffix(".pub").read_text()
+    if site.platform.cloud:
+        for path, text in cloud.seed(name, login, site.platform, network.url, site.user).items():
+            layer.write(path, text, 0o600)
+        (folder / "snap").symlink_to(snap.image())
+    else:
+        layer.write("etc/apt/sources.list.d/debian.sources", apt_sources(site.sources))
+        admit(layer, site.user, login)
+    about = {
+        "address": address,
+        "host_key": " ".join(public.split()[:2]),
+        "platform": site.platform.name,
+    }
     partial = folder / "host.json.partial"
     partial.write_text(json.dumps(about) + "\n")
     partial.rename(folder / "host.json")
+
+
+def admit(layer: "Layer", user: str, key: str) -> None:
+    """Let a user in with a key (public): root, or one who may do all with sudo, as a cloud makes it."""
+    home = "root"
+    if user != "root":
+        home = f"home/{user}"
+        for path in ("etc/passwd", "etc/shadow", "etc/group", "etc/gshadow"):
+            known = (layer.lower / path).stat()
+            layer.write(path, (layer.lower / path).read_text(), known.st_mode & 0o777)
+            os.chown(layer.upper / path, known.st_uid, known.st_gid)
+        made: list[str | Path] = [
+            "useradd",
+            "--prefix",
+            layer.upper,
+            "--create-home",
+            "--shell",
+            "/bin/bash",
+            user,
+        ]
+        run(made, purpose=f"make the user {user}")
+        layer.write(f"etc/sudoers.d/90-{user}", f"{user} ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    layer.write(f"{home}/.ssh/authorized_keys", key, 0o600)
+    (layer.upper / home / ".ssh").chmod(0o700)
+    owner = (layer.upper / home).stat()
+    for path in (f"{home}/.ssh", f"{home}/.ssh/authorized_keys"):
+        os.chown(layer.upper / path, owner.st_uid, owner.st_gid)
 
 
 def apt_sources(lines: list[str]) -> str:

@@ -1,16 +1,18 @@
 """The lab of one inventory in one checkout: where its state is, its network, its keys."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.lab import archive, image, mirror
+from tests.lab import archive, image, mirror, platforms, ubuntu
 from tests.lab.commands import run
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.mirror import Mirrors
 from tests.lab.network import Network
+from tests.lab.platforms import Platform
 from tests.lab.registry import Registry
 from tests.lab.ssh import Access
 
@@ -21,6 +23,8 @@ class Site:
 
     inventory: Path
     network: Network
+    user: str
+    wanted: Platform
     registry: Registry = field(default_factory=Registry)
 
     @classmethod
@@ -28,7 +32,11 @@ class Site:
         """Return the site of an inventory."""
         registry = Registry()
         return cls(
-            inventory.folder, Network(inventory.bridge_address, inventory.packages_port, registry), registry
+            inventory.folder,
+            Network(inventory.bridge_address, inventory.packages_port, registry),
+            inventory.user,
+            platforms.named(inventory.platform),
+            registry,
         )
 
     @property
@@ -44,12 +52,32 @@ class Site:
     @property
     def access(self) -> Access:
         """How to reach the hosts."""
-        return Access(self.state / "ssh", self.registry.control)
+        return Access(self.state / "ssh", self.registry.control, self.user)
 
     @cached_property
     def mirrors(self) -> Mirrors:
         """Where this machine gets Debian from."""
         return mirror.read()
+
+    @cached_property
+    def platform(self) -> Platform:
+        """What a host that is made now boots: what the inventory wants, where this machine can have it."""
+        if self.wanted is platforms.UBUNTU:
+            archive = ubuntu.upstream(image.architecture()).archive
+            if not ubuntu.reachable(archive):
+                print(
+                    f"This machine does not reach {archive}: the hosts boot {platforms.DEBIAN.about} "
+                    f"instead of {self.wanted.about}.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                return platforms.DEBIAN
+        return self.wanted
+
+    @property
+    def sources(self) -> list[str]:
+        """The apt sources of a host that is made now, one-line format."""
+        return self.platform.sources(self.network.url, security=self.mirrors.security is not None)
 
     def prepare(self) -> None:
         """Make the state's folders, and refuse a file system on which no host can live."""
@@ -76,7 +104,7 @@ class Site:
 
     def image(self) -> Path:
         """Return the image's folder, building it through the network's package cache when there is none."""
-        return image.ensure(self.network.sources(self.mirrors))
+        return image.ensure(self.platform, self.sources)
 
     def write_known_hosts(self) -> None:
         """Write the keys of every host of the checkout, whichever inventory it is in."""

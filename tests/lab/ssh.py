@@ -1,6 +1,7 @@
 """How the controller reaches a host: its key pair, the hosts' keys, and one ssh command line."""
 
 import os
+import shlex
 import socket
 import subprocess
 import time
@@ -14,10 +15,14 @@ from tests.lab.commands import run
 
 @dataclass(frozen=True)
 class Access:
-    """SSH to the hosts of one checkout: keys in its .lab/ssh, shared connections in the control folder."""
+    """SSH to the hosts of one checkout: keys in its .lab/ssh, shared connections in the control folder.
+
+    user: who logs in with the controller's key, root or somebody who may do all with sudo.
+    """
 
     folder: Path
     control: Path
+    user: str = "root"
 
     @property
     def key(self) -> Path:
@@ -42,8 +47,8 @@ class Access:
         partial.write_text("".join(lines))
         partial.rename(self.known_hosts)
 
-    def command(self, address: str, *options: str) -> list[str]:
-        """Return the ssh command line for a host; what it should run there comes after."""
+    def command(self, address: str, *options: str, user: str | None = None) -> list[str]:
+        """Return the ssh command line for a host; what it should run there, as that user, comes after."""
         settings = {
             "BatchMode": "yes",
             "IdentitiesOnly": "yes",
@@ -58,14 +63,26 @@ class Access:
             "LogLevel": "ERROR",
         }
         flags = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-        return ["ssh", "-F", "none", *flags, *options, f"root@{address}"]
+        return ["ssh", "-F", "none", *flags, *options, f"{user or self.user}@{address}"]
+
+    def root_command(self, address: str, command: str) -> list[str]:
+        """Return the ssh command line that runs a shell command on a host as root."""
+        return [*self.command(address), self.as_root(command)]
+
+    def as_root(self, command: str) -> str:
+        """Return what the login's shell has to run so that root's runs a command, in root's own folder."""
+        if self.user == "root":
+            return command
+        # As at a console: nothing says who came by sudo.
+        unset = " ".join(f"--unset=SUDO_{name}" for name in ("USER", "UID", "GID", "COMMAND"))
+        return f"sudo --non-interactive --set-home -- env {unset} bash -c {shlex.quote(f'cd; {command}')}"
 
     def run(
         self, address: str, command: str, stdin: str | None, timeout: float | None
     ) -> "subprocess.CompletedProcess[str]":
         """Run a shell command on a host as root; raise subprocess.TimeoutExpired after timeout seconds."""
         return subprocess.run(
-            [*self.command(address), command],
+            self.root_command(address, command),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab import cgroups, process
+from tests.lab import cgroups, process, snap
 from tests.lab.commands import TREE_DIES_WITH_US, run
 
 REBOOT = 133
@@ -24,6 +24,8 @@ def mount_root(folder: Path) -> None:
         purpose="mount the host's root",
         cwd=folder,
     )
+    if (folder / "snap").exists():
+        snap.mount(folder / "snap", folder / "root")
     # systemd-nspawn leaves a folder there for each host; here it goes away with this process.
     Path("/run/systemd/nspawn").mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "tmpfs", "tmpfs", "/run/systemd/nspawn"], purpose="mount a folder for systemd-nspawn")

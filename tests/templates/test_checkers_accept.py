@@ -212,7 +212,7 @@ SPOILED: dict[str, tuple[str, Spoil, tuple[str, ...]]] = {
     ),
     "systemd": (
         "etc/systemd/system/shop@.service",
-        lambda text: text.replace("Type=exec", "Type=executive"),
+        lambda text: text.replace("Type=notify", "Type=notified"),
         SYSTEMD,
     ),
 }

@@ -1,0 +1,101 @@
+"""The lab boots Ubuntu 22.04 where its archive is in reach, says so where not, and makes a host as a cloud does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.lab import cloud, image, inventory, platforms, ubuntu
+from tests.lab.errors import LabError
+from tests.lab.inventory import Inventory
+from tests.lab.platforms import DEBIAN, UBUNTU
+from tests.lab.site import Site
+from tests.lab.ssh import Access
+
+CACHE = "http://10.9.8.1:3242"
+
+
+def site(tmp_path: Path, platform: str = UBUNTU.name) -> Site:
+    return Site.of(Inventory(tmp_path, {}, {}, "10.9.8.1", 3242, user="ubuntu", platform=platform))
+
+
+def test_ubuntu_is_what_an_inventory_that_wants_it_gets_where_its_archive_is_in_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ubuntu, "reachable", lambda _archive: True)
+    assert site(tmp_path).platform is UBUNTU
+
+
+def test_where_it_is_not_debian_boots_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ubuntu, "reachable", lambda _archive: False)
+    assert site(tmp_path).platform is DEBIAN
+    said = capsys.readouterr().err
+    assert "This machine does not reach" in said
+    assert "the hosts boot Debian 12 instead of Ubuntu 22.04" in said
+
+
+def test_debian_asks_for_nothing_of_ubuntu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ubuntu, "reachable", lambda _archive: pytest.fail("it was asked"))
+    assert site(tmp_path, DEBIAN.name).platform is DEBIAN
+
+
+def test_an_archive_that_nobody_answers_for_is_not_in_reach() -> None:
+    assert not ubuntu.reachable("http://127.0.0.1:9/ubuntu")
+
+
+def test_a_platform_that_the_lab_does_not_boot_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"The lab boots .*, and lab_platform is 'ubuntu-24'"):
+        site(tmp_path, "ubuntu-24")
+
+
+def test_one_variable_chooses_for_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.setenv("SLIPWAY_LAB_PLATFORM", "ubuntu-22")
+    assert inventory.read(root / "inventory/lab").platform == "ubuntu-22"
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_the_image_is_of_the_archives_that_the_role_states(architecture: str) -> None:
+    found = ubuntu.upstream(architecture)
+    role = ubuntu.ROLE.read_text()
+    assert f"'{found.archive}'" in role
+    assert f"'{found.security}'" in role
+    assert ("ports" in found.archive) == (architecture == "arm64")
+
+
+def test_hosts_get_their_packages_through_the_cache() -> None:
+    assert UBUNTU.sources(CACHE) == [
+        f"deb {CACHE}/ubuntu jammy main restricted universe multiverse",
+        f"deb {CACHE}/ubuntu jammy-updates main restricted universe multiverse",
+        f"deb {CACHE}/ubuntu-security jammy-security main restricted universe multiverse",
+    ]
+    assert DEBIAN.sources(CACHE, security=False) == [
+        f"deb {CACHE}/debian bookworm main",
+        f"deb {CACHE}/debian bookworm-updates main",
+    ]
+
+
+def test_each_platform_has_an_image_of_its_own() -> None:
+    names = {image.name(platform) for platform in platforms.PLATFORMS.values()}
+    assert len(names) == len(platforms.PLATFORMS)
+
+
+def test_the_first_boot_is_a_clouds() -> None:
+    files = cloud.seed("shop-1", "ssh-ed25519 AAAA lab\n", UBUNTU, CACHE, "ubuntu")
+    said = {Path(path).name: text for path, text in files.items()}
+    assert json.loads(said["meta-data"])["local-hostname"] == "shop-1"
+    user_data = json.loads(said["user-data"].removeprefix("#cloud-config\n"))
+    assert user_data == {"ssh_authorized_keys": ["ssh-ed25519 AAAA lab"], "disable_root": True}
+    vendor_data = json.loads(said["vendor-data"].removeprefix("#cloud-config\n"))
+    assert vendor_data["manage_etc_hosts"] is True
+    assert vendor_data["apt"]["security"][0]["uri"] == f"{CACHE}/ubuntu-security"
+
+
+def test_whoever_is_not_root_runs_what_root_would() -> None:
+    assert Access(Path("ssh"), Path("control")).as_root("id") == "id"
+    access = Access(Path("ssh"), Path("control"), "ubuntu")
+    assert access.command("10.9.8.11")[-1] == "ubuntu@10.9.8.11"
+    assert access.command("10.9.8.11", user="deploy")[-1] == "deploy@10.9.8.11"
+    assert access.as_root("echo 'a b'").endswith("""bash -c 'cd; echo '"'"'a b'"'"''""")
