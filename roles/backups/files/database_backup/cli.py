@@ -65,8 +65,8 @@ def _refuse_to_push_out(kind: str, keep: int | None) -> None:
         return
     if kind == "routine" or (kind == "point" and keep is not None):
         raise RefusedError(
-            "Whoever deploys makes backups by hand and before migrations; how many routine ones and points stay is said "
-            "in the inventory (backups_keep). Nothing was changed. Type: fab db-backup"
+            "Whoever deploys makes backups by hand and before migrations; how many routine ones and points stay is "
+            "said in the inventory (backups_keep). Nothing was changed. Type: fab db-backup"
         )
 
 
