@@ -28,11 +28,7 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/installed: requirements/controller.lock
-	@python=$$(for candidate in python3.12 python3.13 python3.11 python3; do \
-	  $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done); \
-	  [ -n "$$python" ] || { echo "Slipway's controller needs Python 3.11 or newer; none was found on PATH."; exit 1; }; \
-	  $$python -m venv --clear .venv
-	@.venv/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement requirements/controller.lock
+	@requirements/make-venv
 	@touch $@
 
 .PHONY: up
@@ -42,6 +38,7 @@ up: .venv/installed ## Boot the lab's host, configure it from nothing, and say w
 	@ansible-playbook --inventory $(INVENTORY) site.yml
 	@echo "url: https://$$($(LAB) address edge --inventory $(INVENTORY))"
 	@echo "ca: $(CURDIR)/.lab/generated/$(ENVIRONMENT)/pki/ca.pem"
+	@echo "next: source .venv/bin/activate, for fab and ansible-playbook; then fab status, fab deploy, fab rollback"
 
 .PHONY: down
 down: .venv/installed ## Remove the lab's hosts

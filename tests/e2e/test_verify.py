@@ -1,9 +1,11 @@
 """`ansible-playbook playbooks/verify.yml`: an operator is told all that is wrong, and nothing is changed."""
 
+import subprocess
+
 import pytest
 
 from tests.e2e import hosts
-from tests.e2e.ansible_runs import Playbooks
+from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.e2e.conftest import CONFIGURATION
 from tests.lab.host import Host
 
@@ -39,6 +41,22 @@ def test_it_finds_nothing_wrong_with_a_serving_host(host: Host, playbooks: Playb
     assert run.changed == 0
     changes = hosts.differences(before, hosts.files(host, *CONFIGURATION))
     assert not changes, changes
+
+
+def test_in_a_fresh_shell_it_is_typed_as_the_readme_has_it(host: Host, playbooks: Playbooks) -> None:
+    typed = (
+        "source .venv/bin/activate && fab status && ansible-playbook -i inventory/lab playbooks/verify.yml"
+    )
+    done = subprocess.run(
+        ["/bin/bash", "-c", typed.replace("inventory/lab", str(playbooks.inventory))],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/root"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{host.name}: nothing is wrong." in done.stdout
 
 
 def test_what_is_no_fault_of_slipways_is_said_and_no_more(spoilt: Host, playbooks: Playbooks) -> None:
