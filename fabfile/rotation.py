@@ -88,7 +88,7 @@ def begin(environment: Environment, planned: bool) -> str:
     return (
         f"{kept.other} {will} a new password in {kept.path}, and so {will} shop_migrate; releases that start from "
         f"then on come in as {kept.other}. {kept.used} keeps its own, so that what runs is not cut.\n"
-        f"Then: ansible-playbook -i inventory/{name} site.yml; fab deploy --env {name}; fab rotate --end --env {name}"
+        f"Then: ansible-playbook -i inventory/{name} site.yml; fab restart --env {name}; fab rotate --end --env {name}"
     )
 
 
@@ -139,7 +139,7 @@ def in_the_way(used: str, other: str, seen: Seen, states: state.States, name: st
     if seen.holders[other]:
         held = ", ".join(seen.holders[other][:6])
         return [
-            f"Sessions came in by it: {held}. Type: fab deploy --env {name}; what was before stays warm for a while."
+            f"Sessions came in by it: {held}. Type: fab restart --env {name}; an earlier release stays warm a while."
         ]
     reasons, live = [], {found.live for found in states.values()}
     for host, found in states.items():
@@ -151,6 +151,6 @@ def in_the_way(used: str, other: str, seen: Seen, states: state.States, name: st
     if len(proven) < len(states):
         reasons.append(
             f"{len(proven)} of {len(states)} app hosts are seen to come in as {used}; the live release of the others "
-            f"was started before, or has asked the database nothing yet. Type: fab deploy --env {name}"
+            f"was started before, or has asked the database nothing yet. Type: fab restart --env {name}"
         )
     return reasons

@@ -19,7 +19,7 @@ from fabfile.tasks.rollouts import ENV, YES
 def rotate(
     _context: Context, env: str = "", end: bool = False, plan: bool = False, yes: bool = False
 ) -> None:
-    """Give the service a new password at the database, without a cut: begin, then site.yml and a deploy, then --end."""
+    """Give the service a new password at the database, without a cut: begin, site.yml, a restart or deploy, --end."""
     with running.sentences():
         environment = running.chosen(env, yes or plan, "Rotating the database's password")
         from fabfile import rotation

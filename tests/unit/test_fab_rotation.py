@@ -89,7 +89,7 @@ def test_it_begins_with_a_password_for_the_other_login_and_leaves_the_one_in_use
     assert after["vault_database_password"] == before["vault_database_password"]
     assert after["vault_secret_key"] == before["vault_secret_key"]
     assert after["vault_migrate_database_password"] != before["vault_migrate_database_password"]
-    assert "site.yml; fab deploy --env lab; fab rotate --end --env lab" in said
+    assert "site.yml; fab restart --env lab; fab rotate --end --env lab" in said
     assert not [secret for secret in after.values() if len(secret) > 8 and secret in said]
 
 
