@@ -68,7 +68,8 @@ def test_every_line_of_the_log_is_json_with_the_same_fields(service: Service) ->
         assert {"timestamp", "level", "event", "logger", "release"} <= set(event), event
         assert ISO_UTC.fullmatch(event["timestamp"]), event
         assert event["release"] == RELEASE, event
-    assert {event["logger"] for event in events} == {
+    # A machine that is busy makes a line of its own: the loop was late.
+    assert {event["logger"] for event in events} - {"shop.loop"} == {
         "uvicorn.error",
         "shop.access",
         "shop.health",

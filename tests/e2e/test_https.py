@@ -43,7 +43,8 @@ def assert_problem(response: Response, status: int, code: str) -> None:
     assert response.headers["Content-Type"] == "application/problem+json", response
     problem = response.json()
     assert (problem["status"], problem["code"]) == (status, code), response
-    assert problem["message"], response
+    assert problem["message"] == problem["detail"] != "", response
+    assert problem["instance"].startswith("/"), response
     assert re.fullmatch(r"[A-Za-z0-9._-]{8,64}", problem["request_id"]), response
 
 
@@ -96,7 +97,7 @@ def test_who_asks_for_another_host_gets_no_answer(site: Site) -> None:
     with pytest.raises(ConnectionError):
         site.plain("/", host="elsewhere.example")
     response = site.request("GET", "/", {"Host": "elsewhere.example"})
-    assert response.status == 421, response
+    assert_problem(response, 421, "host_not_served")
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/products", "/health/ready", "/nothing/here"])
