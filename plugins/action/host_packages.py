@@ -9,13 +9,17 @@ from fnmatch import fnmatch
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-ARGUMENTS = frozenset({"packages", "versions", "lock_timeout"})
+ARGUMENTS = frozenset({"packages", "versions", "lock_timeout", "start"})
+# What policy-rc.d answers when a daemon is not to be started by its package; see invoke-rc.d(8).
+NOT_STARTED = 101
 
 
 class ActionModule(ActionBase):
-    """Arguments: packages (names), versions ({package: glob} expected of what is installed), lock_timeout (s)."""
+    """Arguments: packages (names), versions ({package: glob} expected of what is installed), lock_timeout (s),
+    start (whether packages may start their daemons, as they do; otherwise a later task does)."""
 
     _supports_check_mode = True
 
@@ -66,6 +70,7 @@ class ActionModule(ActionBase):
                 "update_cache_retries": 1,
                 "lock_timeout": int(self._task.args.get("lock_timeout", 120)),
                 "dpkg_options": "force-confdef,force-confold",
+                **({} if boolean(self._task.args.get("start", True)) else {"policy_rc_d": NOT_STARTED}),
             },
             task_vars=variables,
         )

@@ -53,6 +53,15 @@ def accepted(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 @every_host
+def test_nginx_listens_on_what_the_kernel_has(trees: Trees, case: str, host: str) -> None:
+    tree = trees[case, host]
+    if tree.has("etc/nginx/conf.d/shop.conf"):
+        lines = tree.text("etc/nginx/conf.d/shop.conf").splitlines()
+        found = [line.split()[1].rpartition(":")[0] for line in lines if line.strip().startswith("listen ")]
+        assert set(found) == {"", *([] if tree.case.everything else ["[::]"])}
+
+
+@every_host
 def test_nginx_takes_its_files(trees: Trees, certificates: Path, case: str, host: str) -> None:
     tree = trees[case, host]
     if not tree.has("etc/nginx/nginx.conf"):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.templates.conftest import Trees
-from tests.templates.rendering import CASES, HostTree
+from tests.templates.rendering import CASES, Case, HostTree
 from tests.unit.test_postgresql_harness import BINARIES, owned_directory, run_as_owner
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root lays the rendered files over /etc")
@@ -88,7 +88,8 @@ def ask(layer: Path, tree: HostTree, seconds: float = 60) -> subprocess.Complete
     return subprocess.run(
         [
             "unshare", "--mount", "--propagation", "private", "--net", "sh", "-euc", VIEW, layer, *folders,
-            listen[1] if listen else "", sys.executable, script_of(tree), BINARIES.parent.name, f"/{folder}",
+            listen[1].split(",")[0] if listen else "",
+            sys.executable, script_of(tree), BINARIES.parent.name, f"/{folder}",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -290,3 +291,22 @@ def refusal(trees: Trees, certificates: Path, data: Path, name: str, line: str) 
 
     assert done.returncode == 1, done.stdout
     return done.stdout
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.everything], ids=lambda case: case.name)
+def test_who_else_comes_in_stands_after_slipways_own_and_before_the_rejects(trees: Trees, case: Case) -> None:
+    tree = trees[case.name, "shop-1"]
+    rules = tree.text(f"{folder_of(tree)}/pg_hba.conf")
+    lines = [" ".join(line.split()) for line in rules.splitlines() if line and line[0] != "#"]
+
+    assert lines[-6:] == [
+        "local crm crm peer",
+        "hostssl crm,stock +readers 10.0.0.0/8 scram-sha-256",
+        "host all exporter 127.0.0.1/32 md5",
+        "hostssl replication standby 2001:db8::7/128 cert clientname=CN",
+        "local all all reject",
+        "host all all all reject",
+    ]
+    assert "hostssl shop shop,shop_b,shop_migrate 192.0.2.21/32 scram-sha-256" in lines[:-6]
+    settings = tree.text(f"{folder_of(tree)}/conf.d/slipway.conf")
+    assert "listen_addresses = '192.0.2.31,127.0.0.1'" in settings

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.unit.ansible_run import Outcome, play
+from tests.unit.ansible_run import Outcome, load_plugin, play
 
 FACTS = {
     "nginx": "1.18.0-6ubuntu14.4",
@@ -89,3 +90,23 @@ def test_on_this_machine_what_is_missing_is_named_and_an_archive_without_it_is_r
         "refused"
     )
     assert "Nothing was installed." in outcome.sentence("refused")
+
+
+@pytest.mark.parametrize(("start", "policy"), [({}, None), ({"start": True}, None), ({"start": False}, 101)])
+def test_a_package_starts_its_daemon_unless_a_later_task_does(
+    start: dict[str, Any], policy: int | None
+) -> None:
+    """policy-rc.d is put there for the moment of the installation, by Ansible's own module."""
+    asked: list[dict[str, Any]] = []
+    plugin = load_plugin("action/host_packages").ActionModule
+    action = object.__new__(plugin)
+    action._task = SimpleNamespace(args={"packages": ["nginx"], **start})
+
+    def execute(**arguments: Any) -> dict[str, Any]:
+        asked.append(arguments["module_args"])
+        return {"changed": True}
+
+    action._execute_module = execute
+    action._install(["nginx"], {}, {})
+
+    assert asked[0].get("policy_rc_d") == policy

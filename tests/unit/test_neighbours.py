@@ -261,7 +261,7 @@ def test_all_that_is_in_the_way_is_said_at_once() -> None:
     assert len(neighbours(seen, wanted())) == 4
 
 
-PLAY = [
+PLAY: list[dict[str, Any]] = [
     {
         "hosts": "all",
         "connection": "local",
@@ -287,10 +287,30 @@ class Inventories:
 
     def refused(self, inventory: str, **variables: Any) -> str:
         """What the task says, with all white space as one blank; nothing when all hosts pass."""
+        done = self.run(inventory, PLAY, variables)
+        said = " ".join(done.stdout.split()).replace("''", "'")
+        assert (done.returncode == 0) == ("Nothing was changed." not in said), done.stdout + done.stderr
+        return said if done.returncode else ""
+
+    def values(
+        self, inventory: str, names: list[str], seen: dict[str, Any], **variables: Any
+    ) -> dict[str, Any]:
+        """What variables of the first host come to."""
+        written = self.folder / "values.json"
+        value = "{{ dict(names | zip(names | map('extract', vars))) | to_json }}"
+        copy = {"content": value, "dest": str(written), "mode": "0644"}
+        tasks = [PLAY[0]["tasks"][0], {"ansible.builtin.copy": copy, "run_once": True}]
+        done = self.run(inventory, [{**PLAY[0], "tasks": tasks}], {**variables, "seen": seen, "names": names})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(json.loads(written.read_text()))
+
+    def run(
+        self, inventory: str, plays: list[dict[str, Any]], variables: dict[str, Any]
+    ) -> subprocess.CompletedProcess[str]:
         playbook = self.folder / "play.yml"
-        playbook.write_text(yaml.safe_dump(PLAY, sort_keys=False), encoding="utf-8")
+        playbook.write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
         words = ["--inventory", f"inventory/{inventory}", "--extra-vars", json.dumps(variables)]
-        done = subprocess.run(
+        return subprocess.run(
             [ANSIBLE_PLAYBOOK, *words, playbook],
             cwd=REPOSITORY,
             env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")},
@@ -298,9 +318,6 @@ class Inventories:
             text=True,
             check=False,
         )
-        said = " ".join(done.stdout.split()).replace("''", "'")
-        assert (done.returncode == 0) == ("Nothing was changed." not in said), done.stdout + done.stderr
-        return said if done.returncode else ""
 
 
 @pytest.fixture
@@ -365,4 +382,32 @@ def test_the_defaults_that_are_repeated_are_the_roles() -> None:
     }
 
     assert repeated == {name: defaults[name] for name in repeated}
-    assert len(repeated) == 10
+    assert len(repeated) == 11
+
+
+@pytest.mark.parametrize(
+    ("reached_at", "own", "names"),
+    [
+        ("10.0.0.5", "10.0.0.5", ["10.0.0.5"]),
+        ("10.0.0.6", "10.0.0.6", ["10.0.0.6"]),
+        ("198.51.100.7", "10.0.0.5", ["198.51.100.7", "10.0.0.5"]),
+        ("shop-1", "10.0.0.5", ["shop-1", "10.0.0.5"]),
+    ],
+    ids=["its own", "its second one", "behind NAT", "by a name"],
+)
+def test_one_hosts_address_is_its_own_and_it_answers_to_what_it_is_reached_by(
+    inventories: Inventories, reached_at: str, own: str, names: list[str]
+) -> None:
+    seen = facts(all_ipv4_addresses=["10.0.0.5", "10.0.0.6"], default_ipv4={"address": "10.0.0.5"})
+
+    said = inventories.values("lab", ["slipway_address", "nginx_server_names"], seen, ansible_host=reached_at)
+
+    assert said == {"slipway_address": own, "nginx_server_names": names}
+
+
+def test_in_a_fleet_no_address_is_guessed(inventories: Inventories) -> None:
+    seen = facts(all_ipv4_addresses=["10.0.0.5"], default_ipv4={"address": "10.0.0.5"})
+
+    said = inventories.values("fleet", ["slipway_address"], seen, ansible_host="198.51.100.7")
+
+    assert said == {"slipway_address": "198.51.100.7"}
