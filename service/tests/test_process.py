@@ -63,6 +63,11 @@ def test_two_workers_answer(service: Service) -> None:
 def test_every_line_of_the_log_is_json_with_the_same_fields(service: Service) -> None:
     with service.client() as client:
         client.get(PRODUCTS)
+    deadline = time.monotonic() + 20
+    # An answer is out before its line is.
+    while not any(event["logger"] == "shop.access" for event in service.events()):
+        assert time.monotonic() < deadline, service.output.read_text()
+        time.sleep(0.05)
     events = service.events()
     for event in events:
         assert {"timestamp", "level", "event", "logger", "release"} <= set(event), event
