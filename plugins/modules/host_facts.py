@@ -43,6 +43,7 @@ ansible_facts:
     came_in_as: {description: the user who logged in, type: str, returned: always}
     units_running: {description: services and timers that run, type: list, returned: always}
     units_enabled: {description: services and timers that a boot starts, type: list, returned: always}
+    first_boot: {description: what of its making still goes on, type: list, returned: always}
     postgresql_clusters: {description: 'each one''s port, locale, databases, rules', type: list, returned: always}
     users: {description: name to uid and comment and home and shell and groups, type: dict, returned: always}
     all_ipv4_addresses: {description: the host's own but the loopback's, type: list, returned: always}
@@ -64,7 +65,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     installed, unfinished = programs.packages()
-    running, enabled = programs.units()
+    running, enabled, starting = programs.units()
     facts = {
         **system.facts(),
         **network.facts(),
@@ -75,6 +76,7 @@ def main() -> None:
         "came_in_as": os.environ.get("SUDO_USER", "root"),
         "units_running": running,
         "units_enabled": enabled,
+        "first_boot": programs.first_boot(starting),
         "postgresql_clusters": clusters.clusters(),
         "users": users.users(),
         "standing": manifest.standing(),

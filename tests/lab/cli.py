@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import archive, commands, postgresql, redis
+from tests.lab import archive, commands, postgresql, redis, variants
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -28,8 +28,10 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--inventory", type=Path, default=Path("inventory/lab"), metavar="FOLDER")
         return sub
 
-    command("up", "Boot hosts and wait until they answer ssh.").add_argument(
-        "hosts", nargs="*", metavar="HOST"
+    start = command("up", "Boot hosts and wait until they answer ssh.")
+    start.add_argument("hosts", nargs="*", metavar="HOST")
+    start.add_argument(
+        "--variant", action="append", default=[], choices=variants.names(), help="what new hosts come with"
     )
     command("down", "Crash hosts and delete all of them.").add_argument("hosts", nargs="*", metavar="HOST")
     command("list", "Show the inventory's hosts and whether they run.")
@@ -87,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def up(arguments: argparse.Namespace) -> int:
     """Boot hosts."""
-    lab = Lab(arguments.inventory)
+    lab = Lab(arguments.inventory, arguments.variant)
     began = time.monotonic()
     booted = lab.up(arguments.hosts)
     if not booted:

@@ -1,8 +1,10 @@
 """What a cloud tells the first boot of an instance: cloud-init's seed (NoCloud), in the image's own language."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from tests.lab import variants
 from tests.lab.platforms import Platform
 
 SEED = "var/lib/cloud/seed/nocloud"
@@ -23,11 +25,13 @@ ExecStart=/usr/bin/python3 /run/lab/hold-dpkg.py {HOLDS_DPKG}
 """
 
 
-def seed(name: str, key: str, platform: Platform, cache: str, user: str) -> dict[str, str]:
+def seed(
+    name: str, key: str, platform: Platform, cache: str, user: str, chosen: Sequence[str] = ()
+) -> dict[str, str]:
     """Return the files of a host's seed by path: its name, the key (public) of whoever logs in, its apt sources.
 
     A cloud manages /etc/hosts and the sources, and its image is months old: the first boot goes on after the login
-    works, and unattended upgrades follow it.
+    works, and unattended upgrades follow it. chosen: the variants that the host comes with.
     """
     user_data: dict[str, Any] = {"ssh_authorized_keys": [key.strip()], "disable_root": user != "root"}
     vendor_data: dict[str, Any] = {
@@ -53,5 +57,5 @@ def seed(name: str, key: str, platform: Platform, cache: str, user: str) -> dict
     return {
         f"{SEED}/meta-data": json.dumps({"instance-id": f"i-{name}", "local-hostname": name}) + "\n",
         f"{SEED}/user-data": f"#cloud-config\n{json.dumps(user_data, indent=2)}\n",
-        f"{SEED}/vendor-data": f"#cloud-config\n{json.dumps(vendor_data, indent=2)}\n",
+        f"{SEED}/vendor-data": f"#cloud-config\n{json.dumps(variants.added(vendor_data, chosen), indent=2)}\n",
     }

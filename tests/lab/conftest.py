@@ -31,13 +31,19 @@ def run_lab(
     )
 
 
-def make_inventory(checkout: Path, hosts: dict[str, int]) -> Path:
-    """Write an inventory of these hosts (name and last number of the address), connected to as inventory/lab is."""
+def make_inventory(checkout: Path, hosts: dict[str, int], **variables: str) -> Path:
+    """Write an inventory of these hosts (name and last number of the address), connected to as inventory/lab is.
+
+    variables: what it says beyond or instead of that.
+    """
     folder = checkout / "inventory" / "test"
-    variables = folder / "group_vars/all/connection.yml"
-    variables.parent.mkdir(parents=True)
+    connection = folder / "group_vars/all/connection.yml"
+    connection.parent.mkdir(parents=True)
     text = (ROOT / "inventory/lab/group_vars/all/connection.yml").read_text()
-    variables.write_text(re.sub(r"10\.83\.7\.", f"{NETWORK}.", text))
+    connection.write_text(re.sub(r"10\.83\.7\.", f"{NETWORK}.", text))
+    if variables:
+        said = "".join(f"{name}: {value}\n" for name, value in variables.items())
+        connection.with_name("further.yml").write_text(said)
     lines = [f"    {name}: {{ansible_host: {NETWORK}.{number}}}" for name, number in hosts.items()]
     (folder / "hosts.yml").write_text("\n".join(["test:", "  hosts:", *lines, ""]))
     return folder

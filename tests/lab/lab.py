@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tests.lab import commands, kernel, network
+from tests.lab import commands, kernel, network, variants
 from tests.lab import inventory as inventories
 from tests.lab.errors import LabError
 from tests.lab.host import Host
@@ -22,9 +22,10 @@ class Lab:
     hosts has every one of them by name, whether it runs or not; groups the names of each group's hosts.
     """
 
-    def __init__(self, inventory: Path | str = "inventory/lab") -> None:
+    def __init__(self, inventory: Path | str = "inventory/lab", variant: Sequence[str] = ()) -> None:
         found = inventories.read(Path(inventory))
-        self.site = Site.of(found)
+        variants.check(variant)
+        self.site = Site.of(found, tuple(variant))
         self.groups = found.groups
         self.hosts = {name: Host(name, address, self.site) for name, address in found.addresses.items()}
 
@@ -46,6 +47,7 @@ class Lab:
         hosts = self.select(names)
         commands.require_root()
         commands.require()
+        self.refuse_variants_of_made_hosts(hosts)
         kernel.make_room()
         self.site.prepare()
         network.sweep(self.site.registry)
@@ -56,6 +58,22 @@ class Lab:
             if not all(host.made for host in hosts):
                 self.site.image()
         return [host for host, booted in zip(hosts, together(hosts, Host.up), strict=True) if booted]
+
+    def refuse_variants_of_made_hosts(self, hosts: Sequence[Host]) -> None:
+        """Raise LabError when variants are wanted that a first boot alone could bring."""
+        if not self.site.variants:
+            return
+        if not self.site.platform.cloud:
+            raise LabError(
+                f"Variants are made by cloud-init, and these hosts boot {self.site.platform.about}; "
+                "nothing was changed. Name an inventory whose lab_platform is ubuntu-22."
+            )
+        made = [host.name for host in hosts if host.made]
+        if made:
+            raise LabError(
+                f"{', '.join(made)} had a first boot already, and variants come with it; nothing was changed. "
+                f"Type first: python -m tests.lab down --inventory {self.site.inventory}"
+            )
 
     def down(self, names: Iterable[str] = ()) -> None:
         """Crash and delete these hosts, or all that the inventory ever had, and the network when nobody uses it."""

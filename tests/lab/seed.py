@@ -55,7 +55,8 @@ def make(folder: Path, name: str, address: str, site: Site) -> None:
     layer.write("etc/ssh/ssh_host_ed25519_key.pub", public)
     login = site.access.key.with_suffix(".pub").read_text()
     if site.platform.cloud:
-        for path, text in cloud.seed(name, login, site.platform, network.url, site.user).items():
+        made_of = cloud.seed(name, login, site.platform, network.url, site.user, site.variants)
+        for path, text in made_of.items():
             layer.write(path, text, 0o600)
         (folder / "snap").symlink_to(snap.image())
     else:

@@ -26,9 +26,11 @@ class Site:
     user: str
     wanted: Platform
     registry: Registry = field(default_factory=Registry)
+    # What hosts that are made now come with beyond the platform's own.
+    variants: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, inventory: Inventory) -> "Site":
+    def of(cls, inventory: Inventory, variants: tuple[str, ...] = ()) -> "Site":
         """Return the site of an inventory."""
         registry = Registry()
         return cls(
@@ -37,6 +39,7 @@ class Site:
             inventory.user,
             platforms.named(inventory.platform),
             registry,
+            variants,
         )
 
     @property

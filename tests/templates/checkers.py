@@ -39,8 +39,16 @@ USERS = (
     "deploy:x:2001:2001::/home/deploy:/bin/bash",
     "shop:x:2002:2002::/nonexistent:/usr/sbin/nologin",
     "shop_migrate:x:2003:2003::/nonexistent:/usr/sbin/nologin",
+    # Ubuntu's rsyslogd gives up root for it.
+    "syslog:x:2005:2005::/nonexistent:/usr/sbin/nologin",
 )
-GROUPS = ("deploy:x:2001:", "shop:x:2002:www-data", "shop_migrate:x:2003:", "ssl-cert:x:2004:")
+GROUPS = (
+    "deploy:x:2001:",
+    "shop:x:2002:www-data",
+    "shop_migrate:x:2003:",
+    "ssl-cert:x:2004:syslog",
+    "syslog:x:2005:",
+)
 MEGABYTES = 400
 
 ENVIRONMENT = {

@@ -191,8 +191,21 @@ PAIRS = [
     Pair(UPGRADES, '  "^nginx";', on=EVERYTHING, off=SINGLE),
     Pair(PERIODIC, 'Unattended-Upgrade "1";', on=SINGLE, off=EVERYTHING),
     Pair(
-        "etc/systemd/timesyncd.conf.d/slipway.conf", "NTP=192.0.2.123 time.example", on=EVERYTHING, off=SINGLE
+        "etc/systemd/timesyncd.conf.d/slipway.conf",
+        "NTP=192.0.2.123 time.example",
+        on=DEBIAN_EVERYTHING,
+        off=EVERYTHING,
     ),
+    Pair(
+        "etc/chrony/sources.d/slipway.sources",
+        "server 192.0.2.123 iburst",
+        on=EVERYTHING,
+        off=DEBIAN_EVERYTHING,
+    ),
+    Pair("etc/cloud/cloud.cfg.d/99-slipway.cfg", "preserve_sources_list: true", on=SINGLE, off=DEBIAN),
+    Pair("etc/cloud/templates/hosts.debian.tmpl", "192.0.2.31\tproduction-db-1\n", on=APP, off=SINGLE),
+    Pair("etc/rsyslog.conf", "$PrivDropToUser syslog", on=SINGLE, off=DEBIAN),
+    Pair("etc/rsyslog.conf", 'fileOwner="syslog"', on=SINGLE, off=DEBIAN),
     Pair("etc/timezone", "Europe/Berlin\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/locale.gen", "de_DE.UTF-8 UTF-8\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/default/locale", "LANG=de_DE.UTF-8\n", on=EVERYTHING, off=SINGLE),

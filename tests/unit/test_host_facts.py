@@ -73,15 +73,30 @@ def test_a_package_that_dpkg_did_not_finish_is_not_installed(programs_of: Path) 
 
 def test_a_unit_runs_or_is_enabled_as_systemd_says(programs_of: Path) -> None:
     loaded = "Id=nginx.service\nActiveState=active\nUnitFileState=enabled\n\n"
-    loaded += "Id=shop@1.service\nActiveState=failed\nUnitFileState=enabled\n"
+    loaded += "Id=shop@1.service\nActiveState=failed\nUnitFileState=enabled\n\n"
+    loaded += "Id=apt-daily-upgrade.service\nActiveState=activating\nUnitFileState=masked\n"
     script = f"case $1 in show) cat <<'END'\n{loaded}\nEND\n;; *) echo 'ntp.service enabled enabled';; esac"
     (programs_of / "systemctl").write_text(f"#!/bin/sh\n{script}\n")
     (programs_of / "systemctl").chmod(0o755)
 
-    running, enabled = programs.units()
+    running, enabled, starting = programs.units()
 
     assert running == ["nginx.service"]
     assert enabled == ["nginx.service", "ntp.service", "shop@1.service"]
+    assert starting == ["apt-daily-upgrade.service"]
+
+
+def test_a_host_is_made_once_cloud_init_has_ended_and_apt_lets_go_of_dpkg(tmp_path: Path) -> None:
+    run, upgrades = str(tmp_path), ["apt-daily-upgrade.service"]
+    assert programs.first_boot(["nginx.service"], run) == []
+    assert programs.first_boot(upgrades, run) == upgrades
+
+    (tmp_path / "enabled").touch()
+    assert programs.first_boot([], run) == ["cloud-init"]
+    assert programs.first_boot(upgrades, run) == ["cloud-init", *upgrades]
+
+    (tmp_path / "result.json").touch()
+    assert programs.first_boot([], run) == []
 
 
 def test_users_are_those_of_the_hosts_own_files(tmp_path: Path) -> None:

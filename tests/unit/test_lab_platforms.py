@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import cloud, image, inventory, platforms, ubuntu
+from tests.lab import cloud, image, inventory, platforms, ubuntu, variants
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.platforms import DEBIAN, UBUNTU
@@ -99,3 +99,23 @@ def test_whoever_is_not_root_runs_what_root_would() -> None:
     assert access.command("10.9.8.11")[-1] == "ubuntu@10.9.8.11"
     assert access.command("10.9.8.11", user="deploy")[-1] == "deploy@10.9.8.11"
     assert access.as_root("echo 'a b'").endswith("""bash -c 'cd; echo '"'"'a b'"'"''""")
+
+
+@pytest.mark.parametrize("name", variants.names())
+def test_a_variant_says_what_it_is_and_comes_with_the_first_boot(name: str) -> None:
+    assert variants.about(name).endswith(".")
+    plain = cloud.seed("shop-1", "key", UBUNTU, CACHE, "ubuntu")
+    files = cloud.seed("shop-1", "key", UBUNTU, CACHE, "ubuntu", [name])
+    said, before = (
+        json.loads(one["var/lib/cloud/seed/nocloud/vendor-data"].removeprefix("#cloud-config\n"))
+        for one in (files, plain)
+    )
+    # Nothing of the cloud's own is lost: upgrades hold dpkg after the variant is made.
+    assert said["runcmd"][-len(before["runcmd"]) :] == before["runcmd"]
+    assert said["apt"] == before["apt"]
+    assert said != before
+
+
+def test_a_variant_that_there_is_not_is_named() -> None:
+    with pytest.raises(LabError, match="There is no variant 'none'"):
+        variants.check(["none"])

@@ -10,6 +10,7 @@ import subprocess
 FORMAT = "${db:Status-Status}\t${Package}\t${Version}\n"
 # What dpkg finishes by itself, or has only the settings of.
 AT_REST = {"config-files", "triggers-awaited", "triggers-pending", "not-installed"}
+APT_UNITS = ("apt-daily.service", "apt-daily-upgrade.service")
 ENABLED = {"enabled", "enabled-runtime", "static", "alias", "indirect", "generated"}
 DPKG = "/var/lib/dpkg"
 # struct flock: type, whence, start, length, pid.
@@ -38,18 +39,26 @@ def dpkg_works() -> bool:
     return False
 
 
-def units() -> tuple[list[str], list[str]]:
-    """The services and timers that run, and those that a boot starts."""
+def units() -> tuple[list[str], list[str], list[str]]:
+    """The services and timers that run, those that a boot starts, and those that are being started."""
     shown = said("systemctl", "show", "--property=Id,ActiveState,UnitFileState", "*.service", "*.timer")
     loaded = [
         dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n") if block
     ]
     running = [unit["Id"] for unit in loaded if unit.get("ActiveState") == "active"]
+    starting = [unit["Id"] for unit in loaded if unit.get("ActiveState") == "activating"]
     # Instances are known once they are loaded; what is not loaded is known by its file.
     enabled = {unit["Id"] for unit in loaded if unit.get("UnitFileState") in ENABLED}
     files = said("systemctl", "list-unit-files", "--no-legend", "--plain", "--type=service,timer")
     enabled |= {row[0] for row in map(str.split, files.splitlines()) if len(row) > 1 and row[1] in ENABLED}
-    return sorted(running), sorted(enabled)
+    return sorted(running), sorted(enabled), sorted(starting)
+
+
+def first_boot(starting: list[str], run: str = "/run/cloud-init") -> list[str]:
+    """What of a host's making still goes on: cloud-init, and apt's own runs, which hold dpkg's locks."""
+    # cloud-init's generator says that it is to run, its last stage that it has.
+    cloud = os.path.exists(f"{run}/enabled") and not os.path.exists(f"{run}/result.json")
+    return (["cloud-init"] if cloud else []) + [unit for unit in APT_UNITS if unit in starting]
 
 
 def said(*command: str) -> str:

@@ -54,9 +54,15 @@ def test_the_exceptions_exist() -> None:
 
 @pytest.mark.parametrize("path", [path for path in EVERY if path not in WHOLE], ids=named)
 def test_a_part_says_what_it_is_for_and_is_used(path: Path) -> None:
-    users = [
-        other for other in path.parent.glob("*.j2") if f"include '{path.name}'" in other.read_text("utf-8")
-    ]
+    # By its name from beside it, by its path from anywhere.
+    users = {
+        *(
+            other
+            for other in path.parent.glob("*.j2")
+            if f"include '{path.name}'" in other.read_text("utf-8")
+        ),
+        *(other for other in EVERY if f"include '{named(path)}'" in other.read_text("utf-8")),
+    }
 
     assert path.read_text(encoding="utf-8").startswith("{# "), f"templates/{named(path)}"
     assert len(users) > 1, f"templates/{named(path)} is shared by {len(users)} templates"
