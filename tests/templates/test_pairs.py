@@ -61,6 +61,15 @@ PAIRS = [
         on=EVERYTHING,
         off=SINGLE,
     ),
+    # Any setting and secret of the service can be given, whatever is in its value.
+    Pair("etc/shop/shop.env", 'SHOP_CORS_ORIGINS="https://a.example"', on=EVERYTHING, off=SINGLE),
+    Pair("etc/shop/shop.env", r'SHOP_SAYING="say \"\$HOME\" \\ \`id\`"', on=EVERYTHING, off=SINGLE),
+    Pair(
+        "etc/systemd/system/shop@.service",
+        "LoadCredential=redis_password:/etc/shop/credentials/redis_password",
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
     # One host answers from its socket; several are asked over TLS, and only then connections are kept open.
     Pair(SHOP_CONF, UPSTREAM, on=SINGLE, off=EDGE),
     Pair(SHOP_CONF, "    server 192.0.2.21:8443 max_fails=1", on=EDGE, off=SINGLE),
