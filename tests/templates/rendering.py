@@ -56,6 +56,8 @@ EVERYTHING: dict[str, Any] = {
     "nginx_body_limit": "5m",
     "nginx_hsts_max_age": 0,
     "nginx_metrics_port": 0,
+    "nginx_proxy_protocol_port": 4443,
+    "nginx_trusted_proxies": ["127.0.0.9", "198.51.100.0/24"],
     "nginx_server_names": [
         "shop.example",
         "*.shop.example",

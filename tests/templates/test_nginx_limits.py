@@ -29,6 +29,7 @@ http {{
   server {{
     listen 80; listen [::]:80;
     limit_req zone=requests;
+    {trusted}
     root {folder};
     location / {{ try_files /none =404; }}
   }}
@@ -41,9 +42,10 @@ for address in ("2001:db8:0:1::1", "2001:db8:0:1:f::2", "2001:db8:0:2::1"):
     subprocess.run(["ip", "address", "add", address + "/128", "dev", "lo", "nodad"], check=True)
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 nginx = subprocess.Popen(sys.argv[1:])
-def ask(source, target):
+def ask(source, target, claimed=""):
     with socket.create_connection((target, 80), timeout=10, source_address=(source, 0)) as asking:
-        asking.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        header = f"X-Forwarded-For: {claimed}\\r\\n" if claimed else ""
+        asking.sendall(f"GET / HTTP/1.0\\r\\n{header}\\r\\n".encode())
         return int(asking.makefile("rb").readline().split()[1])
 deadline = time.monotonic() + 30
 while True:
@@ -54,30 +56,51 @@ while True:
         assert nginx.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
 sources = ("2001:db8:0:1::1", "2001:db8:0:1:f::2", "2001:db8:0:2::1", "127.0.0.1", "127.0.0.2")
+claims = [("127.0.0.9", "203.0.113.1"), ("127.0.0.9", "203.0.113.1"), ("127.0.0.9", "203.0.113.2"),
+          ("127.0.0.3", "203.0.113.3"), ("127.0.0.3", "203.0.113.4")]
 try:
-    print(json.dumps([ask(source, "2001:db8:0:1::1" if ":" in source else "127.0.0.1") for source in sources]))
+    own = [ask(source, "2001:db8:0:1::1" if ":" in source else "127.0.0.1") for source in sources]
+    print(json.dumps([own, [ask(source, "127.0.0.1", claimed) for source, claimed in claims]]))
 finally:
     nginx.terminate()
     nginx.wait(30)
 """
 
 
-@pytest.mark.parametrize("platform", sorted(SUITES))
-def test_the_addresses_of_one_network_count_as_one_client(trees: Trees, platform: str) -> None:
-    if reason := checkers.unavailable(SUITES[platform]):
-        pytest.skip(reason)
-    tree = next(tree for (case, _), tree in trees.items() if case == f"lab-{platform}")
-    rendered = tree.text("etc/nginx/conf.d/shop.conf")
+def answers(trees: Trees, platform: str) -> list[list[int]]:
+    """What an nginx with the rendered zones, and the rendered trust in balancers, answers to each in turn."""
+    found = {case: tree.text("etc/nginx/conf.d/shop.conf") for (case, _), tree in trees.items() if platform in case
+             and case.startswith("lab-")}  # fmt: skip
+    rendered, everything = found[f"lab-{platform}"], found[f"lab-{platform}-everything"]
     zones = rendered[rendered.index("map $binary_remote_addr") : rendered.index("limit_conn_zone")]
     # One request a minute: no second one fits, however slow this machine is.
     zones = re.sub(r"rate=\d+r/s", "rate=1r/m", zones) + "limit_req_status 429;"
+    first = everything[: everything.index("real_ip_recursive on;")]
+    trusted = (
+        "\n".join(re.findall(r"^ *(?:set_real_ip_from|real_ip_header) .*$", first, re.M))
+        + "\nreal_ip_recursive on;"
+    )
     with tempfile.TemporaryDirectory(prefix="sw") as folder:
         conf = Path(folder, "nginx.conf")
-        conf.write_text(CONF.format(folder=folder, buffers=buffers_below(Path(folder)), zones=zones))
+        conf.write_text(
+            CONF.format(folder=folder, buffers=buffers_below(Path(folder)), zones=zones, trusted=trusted)
+        )
         nginx = [*nginx_of(SUITES[platform]), "-p", folder, "-c", str(conf)]
         done = subprocess.run(
             ["unshare", "--net", sys.executable, "-c", ASK, *nginx],
             capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [404, 429, 404, 404, 404]
+    return list(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("platform", sorted(SUITES))
+def test_who_counts_as_one_client(trees: Trees, platform: str) -> None:
+    if reason := checkers.unavailable(SUITES[platform]):
+        pytest.skip(reason)
+
+    own, claimed = answers(trees, platform)
+
+    assert own == [404, 429, 404, 404, 404], "the addresses of one IPv6 network are one client"
+    assert claimed[:3] == [404, 429, 404], "whom a trusted balancer names is the client"
+    assert claimed[3:] == [404, 429], "what anybody else claims is worth nothing"

@@ -70,6 +70,10 @@ PAIRS = [
         on=EVERYTHING,
         off=SINGLE,
     ),
+    # A balancer's word on who the client is counts where its address is named, and nobody else's.
+    Pair(SHOP_CONF, "    set_real_ip_from 198.51.100.0/24;", on=EVERYTHING, off=SINGLE),
+    Pair(SHOP_CONF, "listen 4443 ssl http2 proxy_protocol;", on=EVERYTHING, off=SINGLE),
+    Pair(SHOP_CONF, "    real_ip_header proxy_protocol;", on=EVERYTHING, off=SINGLE),
     # One host answers from its socket; several are asked over TLS, and only then connections are kept open.
     Pair(SHOP_CONF, UPSTREAM, on=SINGLE, off=EDGE),
     Pair(SHOP_CONF, "    server 192.0.2.21:8443 max_fails=1", on=EDGE, off=SINGLE),
