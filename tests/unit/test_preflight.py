@@ -79,7 +79,7 @@ def asked(environment: Environment, hours: float) -> Environment:
 @pytest.mark.parametrize(
     ("listed", "said"),
     [
-        (backups(30, 5), "the newest backup is 5.0 h old"),
+        (backups(30, 5), "the newest backup is 5."),
         (backups(), "there is no backup of the database"),
         (unreachable, "how old the newest backup is cannot be told: db-1 is down"),
         (lambda _: [{"at": "yesterday", "file": "x"}], "how old the newest backup is cannot be told: "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -160,9 +161,11 @@ def test_maintenance_is_a_file_for_nginx_and_a_problem_for_the_client(host: Host
     assert slipway("status").result["maintenance"]["message"] == "Back at <b>five</b>"
     assert host.maintenance.stat().st_mode & 0o777 == 0o644
     text = (host.maintenance.parent / "maintenance.json").read_text()
-    filled_in, rest = text[text.index("<") : text.index("-->") + 3], text.partition("-->")[2]
-    assert "<" not in filled_in[1:] + rest, "something else than the request's id is for nginx to fill in"
-    assert json.loads(text.replace(filled_in, "id"))["message"] == "Back at <b>five</b>"
+    filled_in = re.compile(r'<!--# echo var="(\w+)" [^<>]*-->')
+    assert set(filled_in.findall(text)) == {"slipway_instance", "slipway_request_id"}
+    shown = filled_in.sub("x", text)
+    assert "<" not in shown, "something else than the request's path and id is for nginx to fill in"
+    assert json.loads(shown)["message"] == "Back at <b>five</b>"
     assert slipway("maintenance", "on", "--message", "Back at <b>five</b>").json["changed"] is False
     assert slipway("maintenance", "on", "--message", "Back at six").json["changed"] is True
     assert [slipway("maintenance", "off").json["changed"] for _ in range(2)] == [True, False]

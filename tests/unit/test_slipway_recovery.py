@@ -176,7 +176,10 @@ def test_two_changes_at_once_are_kept_apart(host: Host, slipway: Slipway, tmp_pa
     first = subprocess.Popen(
         support.command(host.root, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    wait_for(lambda: host.lock.exists() and host.lock.read_text())
+    # It has the lock, and the file that it will write what it is sent to.
+    wait_for(
+        lambda: host.lock.exists() and host.lock.read_text() and list(host.root.rglob("incoming/.*.spool"))
+    )
     before = support.snapshot(host.root)
 
     second = slipway("activate", RELEASE)
