@@ -116,7 +116,7 @@ def _in_use(found: dict[str, Any]) -> Iterator[str]:
     elif found["databases"]:
         used = f"has the databases {_listed(found['databases'])}"
     elif found["databases_not_asked"]:
-        used = f"is stopped and has {found['databases_not_asked']} databases"
+        used = f"is stopped and has databases ({found['databases_not_asked']})"
     else:
         used = ""
     rules = f"access rules of its own ({'; '.join(found['foreign_rules'])})" if found["foreign_rules"] else ""

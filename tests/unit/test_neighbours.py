@@ -120,7 +120,7 @@ def test_a_stopped_cluster_is_no_consent() -> None:
         "foreign_rules": [],
     }
 
-    assert "14/main is stopped and has 2 databases." in only(
+    assert "14/main is stopped and has databases (2)." in only(
         neighbours(facts(postgresql_clusters=[stopped]), wanted())
     )
 
