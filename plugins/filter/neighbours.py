@@ -61,6 +61,12 @@ def address(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
 
 def ports(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
     """Who listens where this host's own daemons are to."""
+    if wanted["ports"] and facts["listeners"] is None:
+        yield (
+            "ss is not installed, and without it nobody knows who listens on the ports that this host's daemons need: "
+            "run apt-get install iproute2 there."
+        )
+        return
     for needed in wanted["ports"]:
         for found in facts["listeners"]:
             if str(found["port"]) != str(needed["port"]) or found["program"] == needed["program"]:
