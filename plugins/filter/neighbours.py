@@ -61,6 +61,12 @@ def address(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
 
 def ports(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
     """Who listens where this host's own daemons are to."""
+    if wanted["ports"] and facts["listeners"] is None:
+        yield (
+            "ss is not installed, and without it nobody knows who listens on the ports that this host's daemons need: "
+            "run apt-get install iproute2 there."
+        )
+        return
     for needed in wanted["ports"]:
         for found in facts["listeners"]:
             if str(found["port"]) != str(needed["port"]) or found["program"] == needed["program"]:
@@ -116,7 +122,7 @@ def _in_use(found: dict[str, Any]) -> Iterator[str]:
     elif found["databases"]:
         used = f"has the databases {_listed(found['databases'])}"
     elif found["databases_not_asked"]:
-        used = f"is stopped and has {found['databases_not_asked']} databases"
+        used = f"is stopped and has databases ({found['databases_not_asked']})"
     else:
         used = ""
     rules = f"access rules of its own ({'; '.join(found['foreign_rules'])})" if found["foreign_rules"] else ""

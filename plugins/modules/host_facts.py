@@ -51,7 +51,7 @@ ansible_facts:
     default_ipv4: {description: 'address: with which it goes by its default route', type: dict, returned: always}
     default_ipv6: {description: 'address: with which it goes by its default route', type: dict, returned: always}
     has_ipv6: {description: whether a program may listen on the address of all, type: bool, returned: always}
-    listeners: {description: 'each one''s address, port, program, pid, unit; TCP alone', type: list, returned: always}
+    listeners: {description: 'each one''s port, program, pid, unit; null without ss', type: list, returned: always}
     recorded: {description: sets of files that Slipway ever wrote, type: list, returned: always}
     nginx_foreign: {description: sites and settings in the way of Slipway's nginx.conf, type: list, returned: always}
     nginx_blocks: {description: stream and mail where a foreign nginx.conf has them, type: list, returned: always}

@@ -67,7 +67,7 @@ EVERYTHING: dict[str, Any] = {
         *(f"tenant-{number}.shop.example" for number in range(300)),
     ],
     "postgresql_hba_extra": [
-        {"type": "local", "database": "crm", "user": "crm", "method": "peer"},
+        {"type": "local", "database": "crm", "user": "crm", "method": "scram-sha-256"},
         {
             "type": "hostssl",
             "database": "crm,stock",

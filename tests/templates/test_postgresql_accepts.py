@@ -300,7 +300,7 @@ def test_who_else_comes_in_stands_after_slipways_own_and_before_the_rejects(tree
     lines = [" ".join(line.split()) for line in rules.splitlines() if line and line[0] != "#"]
 
     assert lines[-6:] == [
-        "local crm crm peer",
+        "local crm crm scram-sha-256",
         "hostssl crm,stock +readers 10.0.0.0/8 scram-sha-256",
         "host all exporter 127.0.0.1/32 md5",
         "hostssl replication standby 2001:db8::7/128 cert clientname=CN",
@@ -310,3 +310,36 @@ def test_who_else_comes_in_stands_after_slipways_own_and_before_the_rejects(tree
     assert "hostssl shop shop,shop_b,shop_migrate 192.0.2.21/32 scram-sha-256" in lines[:-6]
     settings = tree.text(f"{folder_of(tree)}/conf.d/slipway.conf")
     assert "listen_addresses = '192.0.2.31,127.0.0.1'" in settings
+
+
+def test_who_else_comes_in_does_and_nobody_beside(trees: Trees, data: Path) -> None:
+    """By password, on a server with the rendered rules; who has a password and no row is rejected."""
+    tree = trees["lab-Ubuntu-22-everything", "shop-1"]
+    rules = data / "rendered_hba.conf"
+    rules.write_text(tree.text(f"{folder_of(tree)}/pg_hba.conf"))
+    rules.chmod(0o644)
+    options = f"-k {data} -c listen_addresses= -c hba_file={rules}"
+    control: list[str | Path] = [BINARIES / "pg_ctl", "-D", data, "-w", "-l", data / "log"]
+    run_as_owner(*control, "-o", options, "start")
+    try:
+        for name in ("crm", "stranger"):
+            run_as_owner("psql", "-h", data, "postgres", "-c", f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+        run_as_owner("psql", "-h", data, "postgres", "-c", "CREATE DATABASE crm OWNER crm")
+        answers = {
+            (user, password): subprocess.run(
+                ["psql", "-h", data, "-U", user, "-tA", "-c", "SELECT 1", "crm"],
+                env={**os.environ, "PGPASSWORD": password, "LC_ALL": "C"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            ).stdout
+            for user, password in (("crm", "crm"), ("crm", "guess"), ("stranger", "stranger"))
+        }
+    finally:
+        run_as_owner(*control, "stop")
+        rules.unlink()
+
+    assert answers["crm", "crm"] == "1\n"
+    assert "password authentication failed" in answers["crm", "guess"]
+    assert "pg_hba.conf rejects connection" in answers["stranger", "stranger"]

@@ -145,7 +145,7 @@ def test_who_listens_is_known_with_program_and_pid(programs_of: Path) -> None:
     rows += ["LISTEN 0 64 [::]:2049 [::]:*"]
     program(programs_of, "ss", "\n".join(rows))
 
-    found = network.listeners()
+    found = network.listeners() or []
 
     assert [(one["address"], one["port"], one["program"], one["pid"]) for one in found] == [
         ("0.0.0.0", 80, "nginx", 12),
@@ -154,10 +154,16 @@ def test_who_listens_is_known_with_program_and_pid(programs_of: Path) -> None:
     ]
 
 
+def test_without_ss_nobody_is_said_not_to_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert network.listeners() is None
+
+
 def test_this_process_is_seen_where_it_listens() -> None:
     with network.socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        found = [(one["address"], one["pid"]) for one in network.listeners() if one["port"] == port]
+        found = [(one["address"], one["pid"]) for one in network.listeners() or [] if one["port"] == port]
 
     assert found == [("127.0.0.1", os.getpid())]
 

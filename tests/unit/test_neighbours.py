@@ -90,6 +90,13 @@ def test_a_port_is_free_for_whoever_is_meant_to_have_it_and_where_nobody_needs_i
     assert neighbours(facts(listeners=[found]), wanted()) == []
 
 
+def test_a_host_that_cannot_say_who_listens_has_not_said_that_nobody_does() -> None:
+    said = only(neighbours(facts(listeners=None), wanted()))
+
+    assert "run apt-get install iproute2 there" in said
+    assert neighbours(facts(listeners=None), wanted(ports=[])) == []
+
+
 def test_sites_of_somebody_else_are_named_and_taken_over_only_when_that_is_said() -> None:
     seen = facts(
         nginx_foreign=["/etc/nginx/sites-enabled/blog", "/etc/nginx/nginx.conf"], nginx_blocks=["stream"]
@@ -120,7 +127,7 @@ def test_a_stopped_cluster_is_no_consent() -> None:
         "foreign_rules": [],
     }
 
-    assert "14/main is stopped and has 2 databases." in only(
+    assert "14/main is stopped and has databases (2)." in only(
         neighbours(facts(postgresql_clusters=[stopped]), wanted())
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import shutil
 import socket
 from typing import Any
 
@@ -62,8 +63,13 @@ def has_ipv6() -> bool:
     return True
 
 
-def listeners() -> list[dict[str, Any]]:
-    """Each TCP listener's address, port, program, pid and unit; pid 0 and no program where the kernel names nobody."""
+def listeners() -> list[dict[str, Any]] | None:
+    """Each TCP listener's address, port, program, pid and unit; pid 0 and no program where the kernel names nobody.
+
+    None where there is no ss to ask.
+    """
+    if shutil.which("ss") is None:
+        return None
     rows = [line.split(None, 5) for line in said("ss", "-Hltnp").splitlines()]
     return [_listener(row[3], row[5] if len(row) > 5 else "") for row in rows if len(row) > 4]
 
