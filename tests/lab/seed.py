@@ -81,16 +81,8 @@ def admit(layer: "Layer", user: str, key: str) -> None:
             known = (layer.lower / path).stat()
             layer.write(path, (layer.lower / path).read_text(), known.st_mode & 0o777)
             os.chown(layer.upper / path, known.st_uid, known.st_gid)
-        made: list[str | Path] = [
-            "useradd",
-            "--prefix",
-            layer.upper,
-            "--create-home",
-            "--shell",
-            "/bin/bash",
-            user,
-        ]
-        run(made, purpose=f"make the user {user}")
+        login = ["--create-home", "--user-group", "--shell", "/bin/bash", user]
+        run(["useradd", "--prefix", layer.upper, *login], purpose=f"make the user {user}")
         layer.write(f"etc/sudoers.d/90-{user}", f"{user} ALL=(ALL) NOPASSWD:ALL\n", 0o440)
     layer.write(f"{home}/.ssh/authorized_keys", key, 0o600)
     (layer.upper / home / ".ssh").chmod(0o700)

@@ -1,11 +1,12 @@
 """The lab boots Ubuntu 22.04 where its archive is in reach, says so where not, and makes a host as a cloud does."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.lab import cloud, image, inventory, platforms, ubuntu, variants
+from tests.lab import cloud, image, inventory, platforms, seed, ubuntu, variants
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.platforms import DEBIAN, UBUNTU
@@ -119,3 +120,22 @@ def test_a_variant_says_what_it_is_and_comes_with_the_first_boot(name: str) -> N
 def test_a_variant_that_there_is_not_is_named() -> None:
     with pytest.raises(LabError, match="There is no variant 'none'"):
         variants.check(["none"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
+def test_debian_lets_the_same_user_in_where_it_stands_in_for_ubuntu(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "image", tmp_path / "upper"
+    for folder in (lower / "etc", upper):
+        folder.mkdir(parents=True)
+    for name in ("passwd", "shadow", "group", "gshadow"):
+        (lower / "etc" / name).write_text(
+            "root:x:0:0:root:/root:/bin/bash\n" if name == "passwd" else "root:*:::\n"
+        )
+        (lower / "etc" / name).chmod(0o640 if "shadow" in name else 0o644)
+    seed.admit(seed.Layer(upper, lower), "ubuntu", "ssh-ed25519 AAAA lab\n")
+    assert "ubuntu:x:1000:1000::/home/ubuntu:/bin/bash\n" in (upper / "etc/passwd").read_text()
+    assert (upper / "etc/shadow").stat().st_mode & 0o777 == 0o640
+    assert (upper / "etc/sudoers.d/90-ubuntu").read_text() == "ubuntu ALL=(ALL) NOPASSWD:ALL\n"
+    key = upper / "home/ubuntu/.ssh/authorized_keys"
+    assert (key.read_text(), key.stat().st_uid) == ("ssh-ed25519 AAAA lab\n", 1000)
+    assert key.parent.stat().st_mode & 0o777 == 0o700
