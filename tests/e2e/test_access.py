@@ -35,7 +35,7 @@ def test_an_engineers_key_opens_the_deploy_account(host: Host) -> None:
     assert status["live"]["socket"]["ready"], status
 
 
-def test_the_deploy_account_may_run_slipway_as_root_two_looks_as_postgres_and_nothing_else(
+def test_the_deploy_account_may_run_slipway_two_looks_at_postgresql_backups_and_nothing_else(
     host: Host,
 ) -> None:
     allowed = as_deploy(host, "sudo -n -l").stdout.partition("may run the following commands")[2]
@@ -43,6 +43,7 @@ def test_the_deploy_account_may_run_slipway_as_root_two_looks_as_postgres_and_no
         "(root) NOPASSWD: /usr/local/sbin/slipway",
         '(postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql ""',
         '(postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql-files ""',
+        "(slipway_backup) NOPASSWD: /usr/local/lib/slipway/database-backup",
     ]
     for command in (
         "id",

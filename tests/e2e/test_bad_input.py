@@ -170,7 +170,7 @@ REFUSALS = {
         "/none/key.asc",
     ),
     "mirrors with nothing behind them": Refusal(
-        {"apt_sources_mirrors": ["http://mirror.example/debian"]},
+        {"apt_sources_mirrors": ["http://mirror.example/debian"], "apt_sources_fallback": ""},
         "apt_sources_mirrors is set on Debian, but apt_sources_fallback is not",
     ),
     "a mirror that is no address": Refusal(
