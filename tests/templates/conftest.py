@@ -41,7 +41,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = layer / "etc/ssl/slipway"
     folder.mkdir(parents=True)
     authority = plugin.ensure_authority(folder)
-    plugin.ensure_certificate(folder, authority, name="host", names=["host"], addresses=[], days=90)
+    for name in ("host", "public"):
+        plugin.ensure_certificate(folder, authority, name=name, names=[name], addresses=[], days=90)
     (folder / "ca.key").unlink()
     return layer
 
