@@ -25,7 +25,9 @@ STATES = {
     "two": {
         "occupied-port": "ss -Hltnp 'sport = :80' | grep python3",
         "other-cluster": "pg_lsclusters --no-header | grep '14 *reports *5432 online'",
-        "no-ipv6": "! python3 -c 'import socket; socket.socket(socket.AF_INET6)'",
+        # Asked by a service of its own: this login may be older than the variant.
+        "no-ipv6": "! systemd-run --quiet --wait --pipe python3 -c 'import socket; socket.socket(socket.AF_INET6)' && "
+        "systemd-run --quiet --wait --pipe python3 -c 'import socket; socket.socket(socket.AF_INET)'",
     },
 }
 
