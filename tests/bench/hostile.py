@@ -57,7 +57,7 @@ def main() -> int:
     """Print the table; 1 when an order was lost."""
     ground = ground_on(ONE)
     shop = ground.shop(CLIENTS)
-    table = Table("turn", "orders", "lost", "p50 ms", "p99 ms", "longest ms", "hostile answers")
+    table = Table("turn", "orders", "lost", "p50 ms", "p99 ms", "p99.9 ms", "hostile answers")
     p99: dict[bool, list[float]] = {False: [], True: []}
     lost = 0
     for number in range(TURNS):
