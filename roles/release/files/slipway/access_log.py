@@ -30,40 +30,59 @@ class Counts:
         return round(1000 * ordered[int(share * (len(ordered) - 1))]) if ordered else None
 
 
+class _File:
+    """One file of the log, from where it is read to its end, which grows until nginx leaves it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._rest = b""
+
+    def lines(self) -> list[bytes]:
+        """The whole lines that came since the last call."""
+        data = self._rest
+        while chunk := os.read(self.descriptor, 1 << 20):
+            data += chunk
+        *lines, self._rest = data.split(b"\n")
+        return lines
+
+    def begin(self) -> None:
+        """Reads on from the beginning: the file was cut."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        self._rest = b""
+
+    def position(self) -> int:
+        return os.lseek(self.descriptor, 0, os.SEEK_CUR)
+
+
 class AccessLog:
-    """Reads what is added to the log, also over a rotation."""
+    """Reads what is added to the log, also over rotations."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = -1
-        self._rest = b""
+        # The last is the log of now. What was rotated away stays open: nginx's workers leave it in their own time.
+        self._files: list[_File] = []
         self._open(at_end=True)
 
     @property
     def found(self) -> bool:
-        return self._descriptor >= 0
+        return bool(self._files)
 
     def close(self) -> None:
-        if self.found:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        while self._files:
+            os.close(self._files.pop().descriptor)
 
     def _open(self, at_end: bool) -> None:
         try:
-            self._descriptor = os.open(self.path, os.O_RDONLY)
+            self._files.append(_File(os.open(self.path, os.O_RDONLY)))
         except FileNotFoundError:
             return
         if at_end:
-            os.lseek(self._descriptor, 0, os.SEEK_END)
+            os.lseek(self._files[-1].descriptor, 0, os.SEEK_END)
 
     def added(self) -> list[dict[str, Any]]:
         """The whole lines that came since the last call."""
-        lines = self._read()
-        if self._rotated():
-            # nginx writes to the old file until it is told of the new one: its end was just read.
-            self.close()
-            self._open(at_end=False)
-            lines += self._read()
+        self._follow()
+        lines = [line for file in self._files for line in file.lines()]
         parsed = (_parse(line) for line in lines)
         return [entry for entry in parsed if entry is not None]
 
@@ -71,31 +90,28 @@ class AccessLog:
         """The last whole lines from before; asked before anything that was added."""
         if not self.found:
             return []
-        end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        end = self._files[-1].position()
         begin = max(0, end - EARLIER_BYTES)
-        _, *whole = (b"\n" * (begin == 0) + os.pread(self._descriptor, end - begin, begin)).split(b"\n")
+        before = os.pread(self._files[-1].descriptor, end - begin, begin)
+        _, *whole = (b"\n" * (begin == 0) + before).split(b"\n")
         parsed = (_parse(line) for line in whole)
         return [entry for entry in parsed if entry is not None]
 
-    def _read(self) -> list[bytes]:
+    def _follow(self) -> None:
+        """Opens the log that took the place of the one that was followed."""
         if not self.found:
-            return []
-        data = self._rest
-        while chunk := os.read(self._descriptor, 1 << 20):
-            data += chunk
-        *lines, self._rest = data.split(b"\n")
-        return lines
-
-    def _rotated(self) -> bool:
-        if not self.found:
-            return self.path.exists()
-        mine = os.fstat(self._descriptor)
+            self._open(at_end=False)
+            return
+        now = self._files[-1]
+        mine = os.fstat(now.descriptor)
+        if mine.st_size < now.position():
+            now.begin()
         try:
             there = self.path.stat()
         except FileNotFoundError:
-            return False
-        cut = mine.st_size < os.lseek(self._descriptor, 0, os.SEEK_CUR)
-        return cut or (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino)
+            return
+        if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
+            self._open(at_end=False)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
