@@ -173,6 +173,48 @@ def test_lines_of_all_app_hosts_are_on_the_collector_as_json(
             assert isinstance(json.loads(line), dict), line
 
 
+# What makes a line of a host, by the journal's own socket where only the kernel could.
+SAID = {
+    "auth": "logger -p authpriv.notice {words}",
+    "kernel": r"printf 'MESSAGE={words}\nSYSLOG_FACILITY=0\nSYSLOG_IDENTIFIER=kernel\n' | logger --journald",
+    "system": "logger -p daemon.info {words}",
+    "nginx-error": "echo {words} >>/var/log/nginx/error.log",
+}
+
+
+def on_collector(collector: Host, words: str, sender: Host, kind: str) -> str:
+    """Return which files on the collector have the words, once the sender's of that kind has."""
+    hosts.until(
+        f"{words} is on the collector",
+        lambda: collector.run(f"grep --regexp={words} /var/log/remote/{sender.name}/{kind}.log").stdout,
+        seconds=30,
+        show=lambda: hosts.journal(sender, "rsyslog.service"),
+    )
+    return hosts.output(collector, f"grep --recursive --files-with-matches --regexp={words} /var/log/remote")
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_what_is_said_on_any_host_is_on_the_collector(fleet: Lab, collector: Host, kind: str) -> None:
+    senders = [host for host in fleet.hosts.values() if host.name != collector.name]
+    for host in in_group(fleet, "edge") + in_group(fleet, "app") if kind == "nginx-error" else senders:
+        words = f"seen-{kind}-of-{host.name}"
+        hosts.output(host, SAID[kind].format(words=words))
+        assert on_collector(collector, words, host, kind) == f"/var/log/remote/{host.name}/{kind}.log"
+
+
+def test_what_nginx_and_postgresql_log_is_on_the_collector_over_rotations(
+    fleet: Lab, fleet_site: Site, collector: Host, database: Host
+) -> None:
+    (edge,) = in_group(fleet, "edge")
+    for words in ("before-a-rotation", "after-a-rotation"):
+        fleet_site.get(f"/{words}")
+        on_collector(collector, f"/{words}", edge, "nginx-access")
+        hosts.sql(database, f"DO $$BEGIN RAISE WARNING 'said-{words}'; END$$")
+        assert len(on_collector(collector, f"said-{words}", database, "postgresql").splitlines()) == 1
+        hosts.output(edge, "logrotate --force /etc/logrotate.d/nginx")
+        hosts.output(database, "logrotate --force /etc/logrotate.d/postgresql-common")
+
+
 def test_verify_finds_nothing_wrong_and_changes_nothing(fleet: Lab, fleet_playbooks: Playbooks) -> None:
     run = fleet_playbooks.run("playbooks/verify.yml").succeeded()
     run.says(*(f"{name}: nothing is wrong." for name in fleet.hosts))

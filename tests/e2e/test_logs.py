@@ -72,3 +72,41 @@ def test_lines_go_on_in_the_new_file_after_a_rotation(host: Host, site: Site) ->
             seconds=10,
             show=lambda log=log: host.run(f"ls -l {log}*; systemctl status rsyslog").stdout,  # type: ignore[misc]
         )
+
+
+def test_a_log_that_has_grown_does_not_wait_for_its_day(host: Host) -> None:
+    """logrotate's own timer, with logs that others write."""
+    grown = ("/var/log/nginx/error.log", "/var/log/kern.log")
+    hosts.output(host, "systemctl start logrotate.service")
+    for log in grown:
+        hosts.output(host, f"truncate --size=+250M {log}")
+    try:
+        hosts.until(
+            "both are rotated",
+            lambda: hosts.output(host, f"stat --format=%s {' '.join(grown)}").split() == ["0", "0"],
+            seconds=400,
+            show=lambda: host.run(f"ls -l {' '.join(grown)}; systemctl list-timers logrotate.timer").stdout,
+        )
+    finally:
+        hosts.output(host, f"truncate --size=0 {' '.join(f'{log}.1' for log in grown)}")
+
+
+def test_nothing_that_rsyslog_writes_grows_without_end(host: Host) -> None:
+    """What is lost is lost until the file is rotated; rsyslogd says so and goes on with all others."""
+    limit = 1 << 30
+    assert hosts.output(host, "systemctl show --property=LimitFSIZE --value rsyslog.service").strip() == str(
+        limit
+    )
+    log = "/var/log/mail.log"
+    hosts.output(host, f"logger -p mail.info the first; truncate --size={limit - 10} {log}")
+    try:
+        hosts.output(host, "for n in $(seq 20); do logger -p mail.info beyond its limit; done")
+        hosts.output(host, "logger -p cron.info beside a full file")
+        hosts.until(
+            "another file goes on",
+            lambda: host.run("grep 'beside a full file' /var/log/syslog").stdout,
+            seconds=10,
+        )
+        assert int(hosts.output(host, f"stat --format=%s {log}")) <= limit
+    finally:
+        hosts.output(host, f"truncate --size=0 {log}; systemctl kill --signal=HUP rsyslog.service")

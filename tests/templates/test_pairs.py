@@ -43,6 +43,7 @@ SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources
 UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
 CLUSTER = "etc/postgresql/14/main"
 SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.conf"
+FORWARD = "etc/rsyslog.d/30-forward.conf"
 UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 
 SIGNERS = "etc/slipway/allowed_signers"
@@ -173,9 +174,16 @@ PAIRS = [
     Pair(f"{CLUSTER}/conf.d/slipway.conf", "log_line_prefix = 'it''s %m '", on=EVERYTHING, off=SINGLE),
     Pair("etc/systemd/system/postgresql@.service.d/slipway.conf", "network-online", on=DATABASE, off=SINGLE),
     Pair("etc/postgresql-common/createcluster.conf", "create_main_cluster = false", on=DATABASE, off=APP),
-    # The service's lines go to the collector from app hosts alone; the collector alone listens.
-    Pair(SENDER, 'module(load="omrelp")', on=APP, off=SINGLE),
+    # Every host sends what it has; the collector alone listens, and keeps its own.
+    Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=DATABASE, off=SINGLE),
+    Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=EDGE, off=LOGS),
     Pair(SENDER, 'target="192.0.2.41" port="2514"', on=APP, off=DATABASE),
+    Pair(FORWARD, 'target="192.0.2.41" port="2514"', on=DATABASE, off=LOGS),
+    Pair(FORWARD, 'file="/var/log/nginx/access.log" tag="nginx-access"', on=EDGE, off=DATABASE),
+    Pair(FORWARD, 'file="/var/log/postgresql/postgresql-14-main.log"', on=DATABASE, off=APP),
+    Pair(FORWARD, '($.kind == ["auth", "kernel", "system"])', on=APP, off=SINGLE),
+    Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "LimitFSIZE=256M", on=LOGS, off=APP),
+    Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "LimitFSIZE=1G", on=APP, off=LOGS),
     Pair(COLLECTOR, 'module(load="imrelp"', on=LOGS, off=APP),
     Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
     Pair("etc/logrotate.d/shop", "rotate 30\n", on=EVERYTHING, off=SINGLE),
