@@ -99,6 +99,18 @@ rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kil
 	@$(LAB) install
 	@pytest -m long tests/e2e
 
+.PHONY: check
+check: .venv/installed ## Say what site.yml would change on the hosts of INVENTORY
+	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) site.yml --check --diff
+
+.PHONY: converge
+converge: .venv/installed ## Make the hosts of INVENTORY what it says
+	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) site.yml
+
+.PHONY: verify
+verify: .venv/installed ## Say all that is wrong with the hosts of INVENTORY
+	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/verify.yml
+
 .PHONY: render
 render: .venv/installed ## Write the files each host of INVENTORY would get to build/rendered, without a host
 	@ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/render.yml
