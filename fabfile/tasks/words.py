@@ -7,6 +7,8 @@ silence though no task heeds them: `fab deploy --dry` would deploy, `fab deploy 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +28,7 @@ HEEDED = frozenset(
     | {"collection", "search-root"}
 )
 HELP = {"-h", "--help"}
+TAKES_THE_REST = "exec"
 # What Fabric looks for before the tasks; behind one it would say nothing, and perform the task.
 AHEAD = frozenset({"version", "print-completion-script", "debug"})
 LISTS = ("flat", "nested", "json")
@@ -34,6 +37,14 @@ LACKING = re.compile(r"Flag <Argument: (\S+?)[ >].*needed value and was not give
 
 class Words(Fab):
     """Fabric's program with this way of refusing."""
+
+    def normalize_argv(self, argv: Any) -> None:
+        """What stands behind -- is one option of the task that takes it: Fabric would join the words by blanks."""
+        typed = list(sys.argv if argv is None else argv)
+        place = typed.index("--") if "--" in typed else 0
+        if TAKES_THE_REST in typed[1:place]:
+            typed[place:] = [f"--words={shlex.join(typed[place + 1 :])}"]
+        super().normalize_argv(typed)
 
     def core_args(self) -> list[Any]:
         arguments: list[Any] = super().core_args()
