@@ -27,8 +27,10 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/installed: requirements/controller.lock
+.venv/installed: requirements/controller.lock fabfile/__main__.py
 	@requirements/make-venv
+	@printf '%s\n' '#!$(BIN)/python' 'import sys' 'sys.path[0] = "$(CURDIR)"' \
+	  'from fabfile.__main__ import main' 'main()' >$(BIN)/fab
 	@touch $@
 
 .PHONY: up

@@ -7,6 +7,7 @@ from fabfile.tasks import backups as _backups
 from fabfile.tasks import closing as _closing
 from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
+from fabfile.tasks import executing as _executing
 from fabfile.tasks import flags as _flags
 from fabfile.tasks import helping as _helping
 from fabfile.tasks import hosts as _hosts
@@ -33,6 +34,7 @@ _GROUPS = {
         _looking.audit,
         _looking.diagnose,
     ),
+    "Run a command of the service": (_executing.execute,),
     "Keep out, or let in again": (
         _closing.lock,
         _closing.unlock,

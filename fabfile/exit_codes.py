@@ -26,11 +26,19 @@ STATUS = {
     4: "a fault in db-status itself, which says nothing of the database",
     USAGE: UNKNOWN_WORDS,
 }
+# Of timeout(1): no command of the service ends with them.
+TOO_LONG, NOT_RUN = 124, 125
+EXEC = {
+    TOO_LONG: "the command was ended before its end: it took too long, or its caller was gone",
+    NOT_RUN: "the command was not run, or was lost sight of: the sentence says which",
+    USAGE: f"the command's own, or {UNKNOWN_WORDS}",
+    255: "a signal ended the command",
+}
 
 
 def of(task: str) -> dict[int, str]:
-    """The codes of one task; db-status follows what monitoring expects."""
-    return STATUS if task == "db-status" else CODES
+    """The codes of one task; db-status follows what monitoring expects, and exec its command, but for these."""
+    return {"db-status": STATUS, "exec": EXEC}.get(task, CODES)
 
 
 def text(task: str) -> str:

@@ -56,16 +56,24 @@ class Secrets:
     @property
     def under_way(self) -> bool:
         """Whether both logins have a password."""
-        return bool(vault.value(self.text, LOGINS[self.other]))
+        return bool(self.value(LOGINS[self.other]))
+
+    def value(self, name: str) -> str:
+        """A secret of the vault, "" when it has none."""
+        return vault.value(self.text, name)
+
+    def write(self, values: Mapping[str, str]) -> None:
+        """Other values, whole or not at all. Raises RefusedError when somebody changed the vault meanwhile."""
+        vault.change(self.path, self._passphrase, self.text, values)
 
     def begin(self) -> None:
         """A new password for the other login, which new releases use, and one for migrations, which are over soon."""
         new = {name: secrets.token_urlsafe(BYTES) for name in (LOGINS[self.other], MIGRATOR)}
-        vault.change(self.path, self._passphrase, self.text, {**new, CHOICE: self.other})
+        self.write({**new, CHOICE: self.other})
 
     def end(self) -> None:
         """The login that is not used has no password any more."""
-        vault.change(self.path, self._passphrase, self.text, {LOGINS[self.other]: ""})
+        self.write({LOGINS[self.other]: ""})
 
 
 def begin(environment: Environment, planned: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+from fabfile.errors import RefusedError
 from fabfile.tasks import running
 from fabfile.tasks.rollouts import ENV, YES
 
@@ -11,17 +12,31 @@ from fabfile.tasks.rollouts import ENV, YES
 @task(
     help={
         "env": ENV,
+        "tokens": "the key of tokens instead: each call goes one step on, refused while it would log anybody out",
         "end": "take the old password away; refused while anybody needs it",
         "plan": "say what would be done, and do nothing",
         "yes": YES,
     }
 )
 def rotate(
-    _context: Context, env: str = "", end: bool = False, plan: bool = False, yes: bool = False
+    _context: Context,
+    env: str = "",
+    tokens: bool = False,
+    end: bool = False,
+    plan: bool = False,
+    yes: bool = False,
 ) -> None:
     """Give the service a new password at the database, without a cut: begin, site.yml, a restart or deploy, --end."""
     with running.sentences():
-        environment = running.chosen(env, yes or plan, "Rotating the database's password")
-        from fabfile import rotation
+        if tokens and end:
+            raise RefusedError(
+                "--tokens goes one step on by itself, the last one too: leave --end out. Nothing was changed."
+            )
+        what = "the key of tokens" if tokens else "the database's password"
+        environment = running.chosen(env, yes or plan, f"Rotating {what}")
+        from fabfile import rotation, token_rotation
 
+        if tokens:
+            print(token_rotation.go_on(environment, plan))
+            return
         print((rotation.end if end else rotation.begin)(environment, plan))

@@ -6,7 +6,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway_files import manifest
-from ansible.module_utils.slipway_host import clusters, neighbours, network, programs, system, users
+from ansible.module_utils.slipway_host import clusters, neighbours, network, programs, reach, system, users
 
 DOCUMENTATION = r"""
 ---
@@ -46,6 +46,9 @@ ansible_facts:
     first_boot: {description: what of its making still goes on, type: list, returned: always}
     postgresql_clusters: {description: 'each one''s port, locale, databases, rules', type: list, returned: always}
     users: {description: name to uid and comment and home and shell and groups, type: dict, returned: always}
+    groups: {description: names, type: list, returned: always}
+    nginx_groups: {description: groups that each of nginx's workers has, type: list, returned: always}
+    instance_groups: {description: groups of the folders of the service's sockets, type: list, returned: always}
     all_ipv4_addresses: {description: the host's own but the loopback's, type: list, returned: always}
     all_ipv6_addresses: {description: the host's own but the loopback's, type: list, returned: always}
     default_ipv4: {description: 'address: with which it goes by its default route', type: dict, returned: always}
@@ -79,6 +82,8 @@ def main() -> None:
         "first_boot": programs.first_boot(starting),
         "postgresql_clusters": clusters.clusters(),
         "users": users.users(),
+        "groups": users.groups(),
+        **reach.facts(),
         "standing": manifest.standing(),
     }
     module.exit_json(changed=False, ansible_facts=facts)

@@ -80,10 +80,10 @@ DRIFTS = {
         "grep 'server_tokens off' /etc/nginx/nginx.conf",
     ),
     "nginx may not reach the service": Drift(
-        "gpasswd --delete www-data shop",
-        "nginx : Let nginx reach the service's socket",
+        "gpasswd --delete www-data shop-http",
+        "app : Put nginx into it, and out of the service's own when nothing that runs is reached by that",
         (),
-        "id www-data | grep shop",
+        "id www-data | grep shop-http",
     ),
     "engineers may not deploy": Drift(
         "rm /etc/sudoers.d/slipway",

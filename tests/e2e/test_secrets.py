@@ -60,3 +60,7 @@ def test_the_file_of_a_secret_is_roots_alone(host: Host, user: str) -> None:
 def test_the_services_credentials_are_the_services_alone(host: Host, user: str) -> None:
     path = f"/run/credentials/{hosts.live_unit(host)}/secret_key"
     assert "Permission denied" in hosts.refused(host, f"runuser --user={user} -- cat '{path}'")
+
+
+def test_nginx_reads_nothing_that_the_services_group_may(host: Host) -> None:
+    assert "Permission denied" in hosts.refused(host, "runuser --user=www-data -- cat /etc/shop/shop.env")

@@ -194,7 +194,7 @@ def systemd_run(units: Units, words: list[str]) -> int:
     """A transient timer: a process that waits, and then becomes the command. Or a command that is waited for."""
     options = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
     if "--pipe" in options:
-        return builder(words)
+        return one_off(units, words) if options["--unit"].startswith("shop-exec-") else builder(words)
     unit = f"{options['--unit']}.timer"
     if alive(units.load(unit).get("pid")):
         print(f"Failed to start transient timer unit: Unit {unit} already exists.")
@@ -223,6 +223,21 @@ def journalctl(units: Units, words: list[str]) -> int:
         shown = lines[::-1][:wanted] if "-r" in words else lines[:wanted] if since else lines[-wanted:]
         print("\n".join(shown))
     return 0
+
+
+def one_off(units: Units, words: list[str]) -> int:
+    """A command in a unit of its own, with what of a unit a process can have."""
+    unit = next(word.removeprefix("--unit=") for word in words if word.startswith("--unit="))
+    given = dict(
+        word.removeprefix("--property=").partition("=")[::2] for word in words if "--property=" in word
+    )
+    set_ = dict(each.partition("=")[::2] for each in given.get("Environment", "").split())
+    command = [word.replace("$$", "$") for word in words[words.index("--") + 1 :]]
+    process = subprocess.Popen(command, env={**os.environ, **set_}, start_new_session=True)
+    units.save(unit, pid=process.pid)
+    status = process.wait()
+    units.save(unit, pid=None)
+    return 255 if status < 0 else status
 
 
 def builder(words: list[str]) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
 
 import paramiko
 from paramiko.common import (
@@ -40,18 +41,45 @@ class _Sessions(paramiko.ServerInterface):
 
 def _perform(channel: paramiko.Channel, command: str) -> None:
     with subprocess.Popen(
-        ["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ["sh", "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
     ) as process:
-        given = b"".join(iter(lambda: channel.recv(1 << 16), b""))
-        output, errors = process.communicate(given)
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        threading.Thread(target=_given, args=(channel, process.stdin), daemon=True).start()
+        said = [
+            threading.Thread(target=_passed_on, args=(process.stdout, channel.sendall)),
+            threading.Thread(target=_passed_on, args=(process.stderr, channel.sendall_stderr)),
+        ]
+        for each in said:
+            each.start()
+        for each in said:
+            each.join()
+        process.wait()
     try:
-        channel.sendall(output)
-        channel.sendall_stderr(errors)
         channel.send_exit_status(process.returncode)
     except OSError:
         return
     finally:
         channel.close()
+
+
+def _given(channel: paramiko.Channel, to: IO[bytes]) -> None:
+    """Standard input, to its end: that of the client's, or of the connection."""
+    with suppress(OSError), to:
+        for chunk in iter(lambda: channel.recv(1 << 16), b""):
+            to.write(chunk)
+
+
+def _passed_on(output: IO[bytes], send: Callable[[bytes], None]) -> None:
+    """What a program says, as it says it."""
+    for chunk in iter(lambda: output.read(1 << 16), b""):
+        with suppress(OSError):
+            send(chunk)
 
 
 @contextmanager

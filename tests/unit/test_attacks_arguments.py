@@ -101,8 +101,10 @@ def test_no_argument_makes_slipway_do_what_it_does_not_say(host: Host, command: 
                 code = main([*line, "--json"], host)
             shown = [word[:60] for word in line]
             assert code != 1, (shown, said.getvalue()[:500])
-            assert code in (0, 2, 3, 4, 6, 7), (shown, code)
-            assert json.loads(said.getvalue())["schema"] == 1, shown
+            assert code in ((125,) if command == "exec" else (0, 2, 3, 4, 6, 7)), (shown, code)
+            # Behind -- it is a word of the command's.
+            if command != "exec" or said.getvalue():
+                assert json.loads(said.getvalue())["schema"] == 1, shown
     assert roots() == before
     assert chain.verify(host.journal, host.journal.with_suffix(".head")).altered is None
     assert {path.name for path in host.releases.iterdir()} == {RELEASE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -191,6 +192,15 @@ def test_status_names_the_settings_that_the_live_release_was_started_without(
 
     os.utime(settings, (started + 60, started + 60))
     assert slipway("status").result["live"]["settings_newer"] == ["/etc/shop/shop.env"]
+
+
+def test_a_key_of_tokens_is_known_by_a_name_and_never_shown(host: Host, slipway: Slipway) -> None:
+    assert slipway("status").result["token_keys"] == {"secret_key": "", "secret_key_previous": ""}
+    host.credential("secret_key").parent.mkdir(parents=True)
+    host.credential("secret_key").write_text("a key of thirty-two characters!!\n")
+    named = slipway("status").result["token_keys"]
+    assert named["secret_key"] == hashlib.sha256(b"a key of thirty-two characters!!").hexdigest()[:16]
+    assert named["secret_key_previous"] == ""
 
 
 def test_list_shows_every_release_newest_first(host: Host, slipway: Slipway) -> None:

@@ -1,4 +1,4 @@
-"""The users of a host's own files; those of a directory service are none of a role's."""
+"""The users and groups of a host's own files; those of a directory service are none of a role's."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def users(root: str = "/etc") -> dict[str, dict[str, Any]]:
         }
         for row in _rows(f"{root}/passwd", 7)
     }
+
+
+def groups(root: str = "/etc") -> list[str]:
+    """The names of the groups."""
+    return sorted(row[0] for row in _rows(f"{root}/group", 4))
 
 
 def _rows(path: str, fields: int) -> list[list[str]]:

@@ -37,12 +37,12 @@ class Token:
 
 
 class Tokens:
-    """Issues and reads tokens; the previous key is accepted, the present one signs."""
+    """Issues and reads tokens; one key signs, and what another one signed is accepted too."""
 
     def __init__(self, settings: Settings) -> None:
-        previous = settings.secret_key_previous
+        other = settings.secret_key_previous
         self._key = settings.secret_key.get_secret_value()
-        self._keys = [self._key] + ([previous.get_secret_value()] if previous else [])
+        self._keys = [self._key] + ([other.get_secret_value()] if other else [])
         self._issuer = settings.token_issuer
         self._audience = settings.token_audience
         self.seconds: dict[Kind, int] = {

@@ -29,8 +29,8 @@ class SecuritySettings(BaseModel):
     )
     secret_key_previous: Annotated[SecretStr | None, AfterValidator(_check_secret_key)] = Field(
         None,
-        description=f"the secret key before the present one, at least {SECRET_KEY_LENGTH} characters: "
-        "tokens it signed stay valid until they expire",
+        description="a second secret key, the next one or the one before, at least "
+        f"{SECRET_KEY_LENGTH} characters: tokens it signed are valid until they expire",
     )
     access_token_minutes: int = Field(
         30, ge=1, le=1440, description="the minutes an access token is valid, 1 to 1440"

@@ -16,8 +16,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from authentication import log_in, me, refresh, register
-from conftest import SECRET_KEY, Database, Serve, SignedIn, SignIn
+from authentication import me
+from conftest import SECRET_KEY, Database, SignedIn, SignIn
 from problems import assert_problem
 from shop.auth import authenticator
 from shop.auth.authenticator import STANDING_SECONDS
@@ -211,21 +211,6 @@ async def test_no_other_place_of_a_request_says_who_is_asking(
         headers={"Cookie": f"access_token={token}", "X-User-ID": str(user.user_id)},
     )
     assert_problem(response, 401)
-
-
-async def test_a_new_key_ends_no_session_while_the_old_one_is_kept(database: Database, serve: Serve) -> None:
-    async with serve(database.settings()) as client:
-        await register(client)
-        old = (await log_in(client)).json()
-    rotated = {"secret_key": NEXT_KEY, "secret_key_previous": SECRET_KEY}
-    async with serve(database.settings(**rotated)) as client:
-        assert (await me(client, old["access_token"])).status_code == 200
-        new = (await refresh(client, old["refresh_token"])).json()
-        assert (await me(client, new["access_token"])).status_code == 200
-    async with serve(database.settings(secret_key=NEXT_KEY)) as client:
-        assert (await me(client, old["access_token"])).status_code == 401
-        assert (await me(client, new["access_token"])).status_code == 200
-        assert (await refresh(client, new["refresh_token"])).status_code == 200
 
 
 async def test_a_disabled_user_is_out_within_half_a_minute(

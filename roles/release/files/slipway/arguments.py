@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from slipway import __version__, backfill_arguments, values
+from slipway import __version__, backfill_arguments, exec_arguments, values
 from slipway.errors import RefusedError
 
 DESCRIPTION = "Owns the releases of this host: stages, starts, switches to and removes them. Run it as root."
@@ -24,6 +24,7 @@ Output is one JSON object when it is not read by a terminal, or with --json:
   {"schema": 1, "command": ..., "changed": ..., "result": {...}}
   {"schema": 1, "command": ..., "error": {"code": ..., "message": ..., "details": {...}}}
 `slipway run` prints a list of these, each with its "exit".
+`slipway exec` ends with its command's exit code; 124: it was ended before its end, 125: it was not run.
 """
 
 
@@ -176,6 +177,8 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     commands.add_parser("undrain", parents=[fenced], help="take them again")
     backfilling = commands.add_parser("backfill", parents=[fenced], help="change many rows, in batches")
     backfill_arguments.arguments(backfilling)
+    executing = commands.add_parser("exec", parents=[fenced], help="one command of the service's own program")
+    exec_arguments.arguments(executing)
     recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
     recovering.add_argument(
         "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"

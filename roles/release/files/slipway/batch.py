@@ -31,7 +31,7 @@ def read(stream: IO[bytes]) -> list[list[str]]:
             raise _wrong(f"holds a command that is not a list of 1 to {WORDS} words")
         if not all(isinstance(word, str) for word in words):
             raise _wrong("holds a word that is not text")
-        if asked := {*words[:1]} & {"run"} | {*words} & {*NOT_INSIDE}:
+        if asked := {*words[:1]} & {"run", "exec"} | {*words} & {*NOT_INSIDE}:
             raise _wrong(
                 f"holds {' '.join(sorted(asked))}, which is for a terminal or reads the batch itself"
             )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from slipway import batch, commands, output
+from slipway import batch, commands, one_off, output
 from slipway.arguments import parser
 from slipway.errors import RefusedError, SlipwayError
 from slipway.host import Host
@@ -68,7 +68,10 @@ def _run(host: Host) -> int:
 def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
     """Runs one command and returns its exit code. host: another host layout than `/`, for tests."""
     words = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in words or not sys.stdout.isatty()
+    # Standard output is the command's own there, and so are the words behind --.
+    alone = words[:1] == ["exec"]
+    as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    as_json = as_json or not (alone or sys.stdout.isatty())
     command = ""
     try:
         arguments = _parse(words)
@@ -76,15 +79,17 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
         if command == "run":
             return _run(host or Host())
         report = commands.perform(arguments, host or Host(), " ".join(["slipway", *words]))
+        if alone:
+            return int(report.result["exit"])
         output.show_report(command, report, as_json)
         return 0
     except SlipwayError as failure:
         output.show_error(failure, command, as_json)
-        return failure.exit_code
+        return one_off.exit_code(failure) if alone else failure.exit_code
     except BrokenPipeError:
         # Whoever asked is gone; the work is done and journaled.
         return 1
     except Exception as failure:
         fault = _fault(failure)
         output.show_error(fault, command, as_json)
-        return fault.exit_code
+        return one_off.exit_code(fault) if alone else fault.exit_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from slipway import audit, backfill, backfill_arguments, lease
+from slipway import audit, backfill, backfill_arguments, lease, one_off
 from slipway.activate import activate
 from slipway.bake import bake
 from slipway.drain import drain, undrain
@@ -18,7 +18,7 @@ from slipway.prune import prune
 from slipway.record import record
 from slipway.recover import recover
 from slipway.restart import restart
-from slipway.session import Report, Session, backfilling, changing, leasing, noting, reading
+from slipway.session import Report, Session, backfilling, changing, executing, leasing, noting, reading
 from slipway.settle import settle
 from slipway.stage import stage
 from slipway.status import list_releases, status
@@ -109,6 +109,11 @@ def perform(given: argparse.Namespace, host: Host, typed: str) -> Report:
             return backfill.progress(reading(host, typed))
         with backfilling(host, typed, given.wait or backfill.WAIT_SECONDS, given.fence) as session:
             return BACKFILLS[given.action](session, given)
+    if name == "exec":
+        with executing(host, typed, given.wait, given.fence) as session:
+            return one_off.one_off(
+                session, given.words, given.seconds, given.attached, given.input, given.holder
+            )
     if name == "lease":
         with leasing(host, typed) as session:
             return LEASE[given.action](session, given)

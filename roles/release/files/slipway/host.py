@@ -120,6 +120,23 @@ class Host:
         return self.state / "backfill.lock"
 
     @property
+    def exec_lock(self) -> Path:
+        return self.state / "exec.lock"
+
+    @property
+    def service_unit(self) -> Path:
+        """The unit of every instance, as the role app wrote it."""
+        return self.path(f"/etc/systemd/system/{APP}@.service")
+
+    def credential(self, name: str) -> Path:
+        """A secret of the service."""
+        return self.path(f"/etc/{APP}/credentials/{name}")
+
+    def console(self, release: str) -> Path:
+        """The service's own program."""
+        return self.release(release) / f"venv/bin/{APP}"
+
+    @property
     def incoming(self) -> Path:
         return self.state / "incoming"
 

@@ -26,8 +26,8 @@ class Reading:
     def unfinished(self) -> list[dict[str, Any]]:
         """The `begin` of each command whose newest run never ended; parts of one have a dot in their name."""
         newest = {entry["step"]: entry for entry in self.steps if "." not in entry["step"]}
-        # One that only watches, or only starts a unit, leaves nothing to finish; neither has the host's lock.
-        steps = sorted(newest.keys() - {"bake", "backfill"})
+        # One that only watches, or only starts a unit, leaves nothing to finish; none has the host's lock.
+        steps = sorted(newest.keys() - {"bake", "backfill", "exec"})
         return [newest[step] for step in steps if newest[step]["phase"] == "begin"]
 
     def began(self, step: str, release: str) -> float | None:

@@ -76,6 +76,15 @@ def backfilling(host: Host, command: str, wait: float, number: int | None = None
 
 
 @contextmanager
+def executing(host: Host, command: str, wait: float, number: int | None = None) -> Iterator[Session]:
+    """With a lock of its own: one command of the service at a time, beside whatever is done to its releases."""
+    with _prepared(host, command), lock.held(host.exec_lock, command, caller(), wait):
+        session = Session(host, Journal(host.journal, caller(), number), Systemd(host))
+        fence.admit(host, session.journal, number)
+        yield session
+
+
+@contextmanager
 def leasing(host: Host, command: str) -> Iterator[Session]:
     """For the lease, which compares fences by itself; the heartbeat comes while a step holds the host's lock."""
     with _prepared(host, command):

@@ -9,6 +9,7 @@ from slipway.host import check_release_id
 
 FENCES = 2**53
 WORDS = 500
+WORD = 2000
 NONCE = re.compile(r"[0-9a-f]{16,64}")
 PUBLIC = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45}")
 PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?%-]{0,500}")
@@ -64,6 +65,13 @@ def line(text: str) -> str:
     return text
 
 
+def word(text: str) -> str:
+    """A word of a command; it stands in the journal."""
+    if len(text) > WORD or not (text.isprintable() or text == ""):
+        raise ValueError(text)
+    return text
+
+
 def process(text: str) -> str:
     if not PROCESS.fullmatch(text):
         raise ValueError(text)
@@ -91,6 +99,7 @@ for _convert, _named in (
     (some_seconds, "number of seconds"),
     (percent, "percentage"),
     (line, "line of text"),
+    (word, "word of text"),
     (process, "process (PID@HOST)"),
 ):
     _convert.__name__ = _named
