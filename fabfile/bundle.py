@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fabfile import source, wheels
+from fabfile import own_wheels, source, wheels
 from fabfile.errors import BuildError
 from fabfile.wheels import Target
 
@@ -73,12 +73,16 @@ def build(
             source.copy_changed(service, tree)
         else:
             source.export(service, commit, tree)
+        declared = source.declared(tree)
         revisions = source.schema_revisions(tree)
         files = _files(tree, Path(scratch), targets, cache, int(commit.committed_at.timestamp()))
+        if "migrations" in declared:
+            _add(files, own_wheels.migrator(service, commit.sha, dirty, PROJECT, cache, Path(scratch)))
         release = f"{moment:%Y%m%dT%H%M%SZ}-{commit.sha[:7]}"
         manifest = {
             "schema": SCHEMA,
             "app": APP,
+            **({"service": declared} if declared else {}),
             "release": release,
             "git_sha": commit.sha,
             "git_branch": commit.branch,
@@ -101,11 +105,12 @@ def build(
 
 def has_changes(service: Path, ref: str | None, allow_dirty: bool) -> bool:
     """Whether the files as they are now, not as committed, are what is built."""
-    changed = [] if ref else source.changes(service)
+    beside = service.parent / own_wheels.FOLDER
+    changed = [] if ref else source.changes(service) + (source.changes(beside) if beside.is_dir() else [])
     if changed and not allow_dirty:
         shown = "\n".join(f"  {name}" for name in changed[:10])
         raise BuildError(
-            f"{len(changed)} file(s) under {service.name}/ are not as committed:\n{shown}\n"
+            f"{len(changed)} file(s) of the service or the migrator are not as committed:\n{shown}\n"
             "Nothing was built. Commit them, or build the last commit without them: fab build --ref HEAD. "
             "For the lab, --allow-dirty takes them as they are and marks the release."
         )
@@ -126,6 +131,13 @@ def _files(tree: Path, scratch: Path, targets: Sequence[Target], cache: Path, ep
     for name, path in wheels.third_party(lock, targets, cache).items():
         found[f"wheelhouse/{name}"] = path.read_bytes()
     return found
+
+
+def _add(files: dict[str, bytes], wheel: Path) -> None:
+    """A wheel of our own, which the bundle's lock pins as all others; the service's cannot know its checksum."""
+    lock = files["requirements.lock"]
+    files["requirements.lock"] = lock.rstrip(b"\n") + b"\n" + own_wheels.pin(wheel).encode()
+    files[f"wheelhouse/{wheel.name}"] = wheel.read_bytes()
 
 
 def _write(path: Path, files: dict[str, bytes], time: int) -> None:

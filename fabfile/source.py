@@ -9,9 +9,14 @@ import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import tomllib
 
 from fabfile.errors import BuildError
 
+# What a service may say of itself: migrator/README.md.
+DECLARED = {"name", "migrations", "backfills", "schema", "environment_prefix", "environment", "driver"}
 # What Alembic takes, and its table's column holds.
 REVISION_ID = re.compile(r"[A-Za-z0-9_.]{1,32}")
 
@@ -54,12 +59,25 @@ def changes(service: Path) -> list[str]:
 
 def export(service: Path, source: Commit, destination: Path) -> None:
     """Writes service as the commit has it into destination, a new directory."""
-    archive = subprocess.run(
-        ["git", "-C", str(service), "archive", "--format=tar", source.sha], capture_output=True
-    )
+    _unpack(service, source.sha, destination, f"Commit {source.sha[:7]} has no {service.name}/")
+
+
+def tree(folder: Path, name: str) -> str | None:
+    """The id of a folder's files in git, by a name such as HEAD:./folder; None when git has none."""
+    found = _git(folder, "rev-parse", "--verify", "--quiet", name)
+    return found.strip() if found else None
+
+
+def export_tree(repository: Path, name: str, destination: Path) -> None:
+    """Writes the files of a tree into destination, a new directory."""
+    top = (_git(repository, "rev-parse", "--show-toplevel") or str(repository)).strip()
+    _unpack(Path(top), name, destination, f"The files {name[:7]} cannot be read")
+
+
+def _unpack(folder: Path, name: str, destination: Path, complaint: str) -> None:
+    archive = subprocess.run(["git", "-C", str(folder), "archive", "--format=tar", name], capture_output=True)
     if archive.returncode:
-        said = archive.stderr.decode("utf-8", "replace").strip()
-        raise BuildError(f"Commit {source.sha[:7]} has no {service.name}/: {said}")
+        raise BuildError(f"{complaint}: {archive.stderr.decode('utf-8', 'replace').strip()}")
     destination.mkdir(parents=True, exist_ok=True)
     # Not tarfile: the filter that keeps members inside came with 3.11.4, and Debian 12 has 3.11.2.
     unpacked = subprocess.run(
@@ -69,7 +87,7 @@ def export(service: Path, source: Commit, destination: Path) -> None:
     )
     if unpacked.returncode:
         said = unpacked.stderr.decode("utf-8", "replace").strip()
-        raise BuildError(f"Commit {source.sha[:7]} could not be unpacked into {destination}: {said}")
+        raise BuildError(f"{name[:7]} could not be unpacked into {destination}: {said}")
 
 
 def copy_changed(service: Path, destination: Path) -> None:
@@ -92,6 +110,22 @@ def _run_git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[st
         return subprocess.run(["git", "-C", str(directory), *arguments], capture_output=True, text=True)
     except FileNotFoundError:
         raise BuildError("git is not installed, and a release is named after its commit.") from None
+
+
+def declared(service: Path) -> dict[str, Any]:
+    """What the service says of itself: `[tool.slipway]` of its pyproject, which its release's manifest carries."""
+    path = service / "pyproject.toml"
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("slipway", {})
+    except (OSError, ValueError) as failure:
+        raise BuildError(f"{path} cannot be read: {failure}. Nothing was built.") from None
+    unknown = sorted(set(said) - DECLARED)
+    if unknown:
+        raise BuildError(
+            f"[tool.slipway] of {path} has {', '.join(unknown)}, which Slipway does not know; it knows "
+            f"{', '.join(sorted(DECLARED))}. Nothing was built."
+        )
+    return dict(said)
 
 
 def schema_revisions(service: Path) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """The revisions and the SQL of a release that no host has yet: of a commit, of the files here, or of a bundle.
 
-Its own code says them, here, without settings, secrets or a database: `shop schema --sql` under this Python, with
-the wheels that its lock pins.
+Its own code says them, here, without settings, secrets or a database: `schema --sql` of its migrator under this Python,
+with the wheels that its lock pins.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fabfile import bundle, plan, schema, source, wheels
+from fabfile import bundle, own_wheels, plan, schema, source, wheels
 from fabfile.errors import FabError, RefusedError
 from fabfile.migration import waivers
 from fabfile.migration.waivers import Waiver
@@ -29,13 +30,17 @@ SERVICE = bundle.PROJECT / "service"
 CACHE = bundle.PROJECT / "build/wheelhouse"
 LOCK = "requirements.lock"
 SECONDS = 60
-# -I: neither the caller's environment nor the folder decides what is imported, but these two paths.
+# -I: neither the caller's environment nor the folder decides what is imported, but these paths.
 RUN = """
-import runpy, sys
-sys.path[:0] = sys.argv[1:3]
+import os, runpy, sys
+paths, module = sys.argv[1:3]
+sys.path[:0] = paths.split(os.pathsep)
 sys.argv[1:] = ["schema", "--sql"]
-runpy.run_module("shop.cli", run_name="__main__")
+runpy.run_module(module, run_name="__main__")
 """
+MIGRATOR = "slipway_migrator"
+# What a release from before the migrator was a package of its own is asked by.
+BEFORE = "shop.cli"
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def of_commit(ref: str, service: Path = SERVICE, cache: Path = CACHE) -> Candida
         tree = Path(scratch, "service")
         tree.mkdir()
         source.export(service, commit, tree)
-        return _of_tree(f"commit {commit.sha[:7]}", tree, cache)
+        code = _code(service, commit.sha, False, tree)
+        return _of_tree(f"commit {commit.sha[:7]}", code, cache)
 
 
 def of_files(allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE) -> Candidate:
@@ -68,7 +74,8 @@ def of_files(allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE) ->
         tree = Path(scratch, "service")
         tree.mkdir()
         source.copy_changed(service, tree)
-        return _of_tree(f"commit {commit.sha[:7]} with changed files", tree, cache)
+        code = _code(service, commit.sha, True, tree)
+        return _of_tree(f"commit {commit.sha[:7]} with changed files", code, cache)
 
 
 def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
@@ -76,24 +83,41 @@ def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
     manifest = plan.manifest_of(path)
     with tempfile.TemporaryDirectory() as scratch:
         code, lock = Path(scratch, "code"), Path(scratch, LOCK)
-        names = [name for name in manifest.get("files") or {} if name == LOCK or name.startswith("app/")]
+        listed = manifest.get("files") or {}
+        names = [
+            name for name in listed if name == LOCK or name.startswith(("app/", f"wheelhouse/{MIGRATOR}-"))
+        ]
         found = _members(path, manifest, names)
-        own = [data for name, data in found.items() if name.endswith(".whl")]
-        if LOCK not in found or len(own) != 1:
+        own = [data for name, data in sorted(found.items()) if name.endswith(".whl")]
+        if LOCK not in found or len([name for name in found if name.startswith("app/")]) != 1:
             raise RefusedError(f"{path} has no {LOCK}, or not one wheel of the service. Nothing was changed.")
-        lock.write_bytes(found[LOCK])
+        pins = found[LOCK].decode("utf-8", "replace").splitlines(keepends=True)
+        lock.write_text(
+            "".join(pin for pin in pins if not pin.startswith("slipway-migrator==")), encoding="utf-8"
+        )
         packed = Path(scratch, "wheel")
-        packed.write_bytes(own[0])
-        shutil.unpack_archive(packed, code, "zip")
+        for data in own:
+            packed.write_bytes(data)
+            shutil.unpack_archive(packed, code, "zip")
+        (code / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         name = str(manifest.get("release"))
-        return Candidate(name, schema.of_manifest(manifest), _sql(name, code, lock, cache), waivers.load())
+        return Candidate(name, schema.of_manifest(manifest), _sql(name, [code], lock, cache), waivers.load())
 
 
-def _of_tree(name: str, tree: Path, cache: Path) -> Candidate:
+def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
+    """The service's files, and beside them the migrator's, once a service says where its migrations are."""
+    if "migrations" not in source.declared(tree):
+        return [tree]
+    own_wheels.files(service, ref, dirty, bundle.PROJECT, tree.with_name(own_wheels.FOLDER))
+    return [tree, tree.with_name(own_wheels.FOLDER)]
+
+
+def _of_tree(name: str, code: list[Path], cache: Path) -> Candidate:
+    tree = code[0]
     chain = schema.of_manifest({"schema_revisions": source.schema_revisions(tree)})
     accepted = tree / "migrations/waivers.yml"
     known = waivers.load(accepted) if accepted.is_file() else []
-    return Candidate(name, chain, _sql(name, tree, tree / LOCK, cache), known)
+    return Candidate(name, chain, _sql(name, code, tree / LOCK, cache), known)
 
 
 def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:
@@ -113,17 +137,18 @@ def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str
     return found
 
 
-def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
+def _sql(name: str, code: Sequence[Path], lock: Path, cache: Path) -> dict[str, str]:
     if not lock.is_file():
         raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
-    used = libraries(lock, cache)
+    paths = os.pathsep.join(map(str, [libraries(lock, cache), *code]))
+    module = MIGRATOR if any((folder / MIGRATOR).is_dir() for folder in code) else BEFORE
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", RUN, str(used), str(code)],
+            [sys.executable, "-I", "-c", RUN, paths, module],
             capture_output=True,
             text=True,
             timeout=SECONDS,
-            cwd=code,
+            cwd=code[0],
             env={"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
         )
