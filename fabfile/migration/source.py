@@ -1,6 +1,6 @@
 """The revisions and the SQL of a release that no host has yet: of a commit, of the files here, or of a bundle.
 
-Its own code says them, here, without settings, secrets or a database: `shop schema --sql` under this Python, with
+Its own code says them, here, without settings, secrets or a database: `schema --sql` under this Python, with
 the wheels that its lock pins.
 """
 
@@ -33,8 +33,9 @@ SECONDS = 60
 RUN = """
 import runpy, sys
 sys.path[:0] = sys.argv[1:3]
+app = sys.argv[3]
 sys.argv[1:] = ["schema", "--sql"]
-runpy.run_module("shop.cli", run_name="__main__")
+runpy.run_module(f"{app}.cli", run_name="__main__")
 """
 
 
@@ -86,14 +87,19 @@ def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
         packed.write_bytes(own[0])
         shutil.unpack_archive(packed, code, "zip")
         name = str(manifest.get("release"))
-        return Candidate(name, schema.of_manifest(manifest), _sql(name, code, lock, cache), waivers.load())
+        return Candidate(
+            name,
+            schema.of_manifest(manifest),
+            _sql(name, str(manifest.get("app")), code, lock, cache),
+            waivers.load(),
+        )
 
 
 def _of_tree(name: str, tree: Path, cache: Path) -> Candidate:
     chain = schema.of_manifest({"schema_revisions": source.schema_revisions(tree)})
     accepted = tree / "migrations/waivers.yml"
     known = waivers.load(accepted) if accepted.is_file() else []
-    return Candidate(name, chain, _sql(name, tree, tree / LOCK, cache), known)
+    return Candidate(name, chain, _sql(name, source.app_name(tree), tree, tree / LOCK, cache), known)
 
 
 def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:
@@ -113,13 +119,13 @@ def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str
     return found
 
 
-def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
+def _sql(name: str, app: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
     if not lock.is_file():
         raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
     used = libraries(lock, cache)
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", RUN, str(used), str(code)],
+            [sys.executable, "-I", "-c", RUN, str(used), str(code), app],
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -134,7 +140,7 @@ def _sql(name: str, code: Path, lock: Path, cache: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError):
         reason = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
         raise FabError(
-            f"{name} does not say its SQL ({reason}); one from before `shop schema --sql` cannot. Nothing was changed."
+            f"{name} does not say its SQL ({reason}); one from before `schema --sql` cannot. Nothing was changed."
         ) from None
 
 

@@ -57,7 +57,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     path = support.good_bundle(tmp_path)
-    return Bundle(path, support.sha256(path), RELEASE)
+    return Bundle(path, support.sha256(path), RELEASE, "shop")
 
 
 def loaded(who: Engineer) -> None:

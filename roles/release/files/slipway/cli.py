@@ -74,8 +74,8 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
         arguments = _parse(words)
         command = _name(arguments)
         if command == "run":
-            return _run(host or Host())
-        report = commands.perform(arguments, host or Host(), " ".join(["slipway", *words]))
+            return _run(host or Host.of_this_machine())
+        report = commands.perform(arguments, host or Host.of_this_machine(), " ".join(["slipway", *words]))
         output.show_report(command, report, as_json)
         return 0
     except SlipwayError as failure:
