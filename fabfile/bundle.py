@@ -22,14 +22,13 @@ from fabfile.errors import BuildError
 from fabfile.wheels import Target
 
 SCHEMA = 1
-APP = "shop"
 PROJECT = Path(__file__).parent.parent
 DEFAULT_TARGETS = (Target("3.10", "x86_64"), Target("3.11", "x86_64"))
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """path: the file. sha256: of the whole file. release: its release id.
+    """path: the file. sha256: of the whole file. release: its release id. app: the service that it is of.
 
     signature: of the sha256, as base64. signed_with: the fingerprint of its key. Both "" while nobody signed.
     """
@@ -37,6 +36,7 @@ class Bundle:
     path: Path
     sha256: str
     release: str
+    app: str
     signature: str = ""
     signed_with: str = ""
 
@@ -74,14 +74,14 @@ def build(
         else:
             source.export(service, commit, tree)
         declared = source.declared(tree)
-        revisions = source.schema_revisions(tree)
+        app, revisions = source.app_name(tree), source.schema_revisions(tree)
         files = _files(tree, Path(scratch), targets, cache, int(commit.committed_at.timestamp()))
         if "migrations" in declared:
             _add(files, own_wheels.migrator(service, commit.sha, dirty, PROJECT, cache, Path(scratch)))
         release = f"{moment:%Y%m%dT%H%M%SZ}-{commit.sha[:7]}"
         manifest = {
             "schema": SCHEMA,
-            "app": APP,
+            "app": app,
             **({"service": declared} if declared else {}),
             "release": release,
             "git_sha": commit.sha,
@@ -98,9 +98,9 @@ def build(
             },
         }
         files["manifest.json"] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
-    path = output / f"{APP}-{release}.tar.gz"
+    path = output / f"{app}-{release}.tar.gz"
     _write(path, files, int(commit.committed_at.timestamp()))
-    return Bundle(path, wheels.sha256(path), release)
+    return Bundle(path, wheels.sha256(path), release, app)
 
 
 def has_changes(service: Path, ref: str | None, allow_dirty: bool) -> bool:

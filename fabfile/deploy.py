@@ -160,7 +160,7 @@ def _migrate(fleet: Fleet, lease: Lease, report: Report, bundle: Bundle, planned
     words = ["migrate", bundle.release, f"--timeout={seconds:g}", *lease.words]
 
     def migrate() -> None:
-        telling = following(fleet.first, bundle.release, partial(report.told, fleet.first.name))
+        telling = following(fleet.first, bundle.app, bundle.release, partial(report.told, fleet.first.name))
         with telling if planned.migrations else nullcontext():
             performed(fleet.first, words, seconds=seconds + GRACE_SECONDS)
 

@@ -18,10 +18,10 @@ from fabfile.remote import Remote
 
 # What the user who deploys may read, by the file it goes into.
 COMMANDS = {
-    "units.txt": "systemctl --no-pager list-units --all 'shop@*' nginx.service rsyslog.service 'postgresql@*'",
-    "unit.txt": "systemctl --no-pager --lines=0 status 'shop@*'",
-    "service.jsonl": "journalctl --quiet --no-pager --output=cat --unit='shop@*' --lines=1000",
-    "migrations.txt": "journalctl --quiet --no-pager --output=short-iso --unit='shop-migrate@*' --lines=200",
+    "units.txt": "systemctl --no-pager list-units --all '{app}@*' nginx.service rsyslog.service 'postgresql@*'",
+    "unit.txt": "systemctl --no-pager --lines=0 status '{app}@*'",
+    "service.jsonl": "journalctl --quiet --no-pager --output=cat --unit='{app}@*' --lines=1000",
+    "migrations.txt": "journalctl --quiet --no-pager --output=short-iso --unit='{app}-migrate@*' --lines=200",
     "memory.txt": "cat /proc/meminfo /proc/loadavg /proc/pressure/cpu /proc/pressure/io /proc/pressure/memory",
     "disks.txt": "df --human-readable; df --inodes --human-readable",
     "sockets.txt": "ss --summary; ss --no-header --listening --numeric --tcp",
@@ -49,7 +49,7 @@ def diagnose(environment: Environment, output: str) -> str:
     path = Path(output) if output else PROJECT / f"build/diagnose/{environment.name}-{stamp}.tar.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with Fleet(environment) as fleet:
-        found = fleet.attempt(_collect)
+        found = fleet.attempt(lambda remote: _collect(remote, environment.app))
         missing = {name: str(failure) for name, failure in fleet.unreachable.items()}
     with tarfile.open(path, "w:gz") as archive:
         for name, value in found.items():
@@ -63,11 +63,13 @@ def diagnose(environment: Environment, output: str) -> str:
     return f"{path} holds what {len(found)} host(s) say, in {time.monotonic() - began:.1f} s.{told}"
 
 
-def _collect(remote: Remote) -> dict[str, str]:
+def _collect(remote: Remote, app: str) -> dict[str, str]:
     files = {}
     for name, command in COMMANDS.items():
         try:
-            done = remote.connection.run(command, hide=True, warn=True, timeout=20, in_stream=False)
+            done = remote.connection.run(
+                command.format(app=app), hide=True, warn=True, timeout=20, in_stream=False
+            )
             files[name] = redacted(done.stdout + done.stderr)
         except Exception as failure:
             # One that hangs is part of the incident, and no reason to bring nothing.

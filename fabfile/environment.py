@@ -98,10 +98,11 @@ class Signing:
 
 @dataclass(frozen=True)
 class Environment:
-    """kind: lab, staging or production."""
+    """kind: lab, staging or production. app: the service's name."""
 
     name: str
     kind: str
+    app: str
     app_hosts: tuple[AppHost, ...]
     public: Public
     budget: Budget
@@ -121,6 +122,7 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
     return Environment(
         name=name,
         kind=str(variables.of(names[0], "slipway_environment")),
+        app=str(variables.of(names[0], "app_name")),
         app_hosts=app_hosts,
         public=_public(variables, found),
         budget=_budget(variables, names[0]),

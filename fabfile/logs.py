@@ -14,8 +14,6 @@ from fabfile.errors import FabError
 from fabfile.fleet import Fleet
 from fabfile.remote import UNREACHABLE, Remote
 
-UNITS = "shop@*.service"
-
 
 def show(environment: Environment, lines: int, request_id: str, follow: bool) -> dict[str, FabError]:
     """Print the newest lines of all hosts, oldest first, each after its host's name; with follow, go on.
@@ -23,7 +21,7 @@ def show(environment: Environment, lines: int, request_id: str, follow: bool) ->
     Returns who could not be read; the others are shown.
     """
     with Fleet(environment) as fleet:
-        outcomes = fleet.attempt(lambda remote: list(_read(remote, lines, request_id)))
+        outcomes = fleet.attempt(lambda remote: list(_read(remote, environment.app, lines, request_id)))
         missing = dict(fleet.unreachable)
         missing |= {name: value for name, value in outcomes.items() if isinstance(value, FabError)}
         found = {name: value for name, value in outcomes.items() if not isinstance(value, FabError)}
@@ -31,17 +29,17 @@ def show(environment: Environment, lines: int, request_id: str, follow: bool) ->
         for _, name, text in list(merged)[-lines:]:
             print(f"{name}  {text}")
         if follow:
-            _follow([remote for remote in fleet.remotes if remote.name in found], request_id)
+            _follow([each for each in fleet.remotes if each.name in found], environment.app, request_id)
     return missing
 
 
-def _command(lines: int, request_id: str, *more: str) -> str:
+def _command(app: str, lines: int, request_id: str, *more: str) -> str:
     words = [
         "journalctl",
         "--quiet",
         "--no-pager",
         "--output=json",
-        f"--unit={UNITS}",
+        f"--unit={app}@*.service",
         f"--lines={lines}",
         *more,
     ]
@@ -50,9 +48,9 @@ def _command(lines: int, request_id: str, *more: str) -> str:
     return shlex.join(words)
 
 
-def _read(remote: Remote, lines: int, request_id: str) -> Iterator[tuple[str, str]]:
+def _read(remote: Remote, app: str, lines: int, request_id: str) -> Iterator[tuple[str, str]]:
     done = remote.connection.run(
-        _command(lines, request_id), hide=True, warn=True, timeout=30, in_stream=False
+        _command(app, lines, request_id), hide=True, warn=True, timeout=30, in_stream=False
     )
     if done.return_code not in (0, 1):
         raise FabError(f"{remote.name}: the journal cannot be read: {done.stderr.strip()}")
@@ -74,12 +72,12 @@ def message(entry: dict[str, Any]) -> str:
     return bytes(found).decode("utf-8", "replace") if isinstance(found, list) else str(found)
 
 
-def _follow(remotes: list[Remote], request_id: str) -> None:
+def _follow(remotes: list[Remote], app: str, request_id: str) -> None:
     lock = threading.Lock()
 
     def stream(remote: Remote) -> None:
         channel = remote.session()
-        channel.exec_command(_command(0, request_id, "--follow"))
+        channel.exec_command(_command(app, 0, request_id, "--follow"))
         for line in channel.makefile("r"):
             if entry := _entry(line):
                 with lock:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fabfile import agreement, record, schema, signing, state, wheels
 from fabfile.agreement import Choice, choose
-from fabfile.bundle import APP, PROJECT, Bundle
+from fabfile.bundle import PROJECT, Bundle
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 from fabfile.fleet import Fleet, batches, performed
@@ -110,14 +110,16 @@ def _agree(
 
 
 def _bring(fleet: Fleet, lease: Lease, report: Report, missing: list[Remote], target: str) -> None:
-    path = BUNDLES / f"{APP}-{target}.tar.gz"
+    path = BUNDLES / f"{fleet.environment.app}-{target}.tar.gz"
     names = ", ".join(remote.name for remote in missing)
     if not path.is_file():
         raise RefusedError(
             f"{names} should serve {target}, which is not there, and its bundle is not on this controller either "
             f"({path}). No traffic was moved. Fetch the bundle from where it was built, or deploy a release anew."
         )
-    bundle = signing.signed(fleet.environment.signing, Bundle(path, wheels.sha256(path), target))
+    bundle = signing.signed(
+        fleet.environment.signing, Bundle(path, wheels.sha256(path), target, fleet.environment.app)
+    )
     report.step("build", f"{target} on {names}")
 
     fleet.each(lambda remote: ship(remote, bundle, lease, report), missing)

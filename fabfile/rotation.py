@@ -7,7 +7,7 @@ that new releases use it; when nobody holds the other any more, its password goe
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,6 @@ from fabfile.errors import RefusedError
 from fabfile.fleet import Fleet
 from fabfile.inventory import PROJECT
 
-# Login to the secret that it comes by.
-LOGINS = {"shop": "vault_database_password", "shop_b": "vault_database_password_b"}
 CHOICE = "vault_database_login"
 MIGRATOR = "vault_migrate_database_password"
 BYTES = 24
@@ -36,6 +34,11 @@ class Seen:
     holders: Mapping[str, Sequence[str]]
 
 
+def logins(app: str) -> dict[str, str]:
+    """The two logins of a service, each with the secret that it comes by."""
+    return {app: "vault_database_password", f"{app}_b": "vault_database_password_b"}
+
+
 class Secrets:
     """The vault of an environment: which login new releases use, and which have a password."""
 
@@ -48,15 +51,18 @@ class Secrets:
             )
         self._passphrase = vault.passphrase(again=False)
         self.text = vault.read(self.path, self._passphrase)
-        self.used = vault.value(self.text, CHOICE) or "shop"
-        if self.used not in LOGINS:
-            raise RefusedError(f"{CHOICE} is {self.used}, neither shop nor shop_b. Nothing was changed.")
-        (self.other,) = set(LOGINS) - {self.used}
+        self.logins = logins(environment.app)
+        self.used = vault.value(self.text, CHOICE) or environment.app
+        if self.used not in self.logins:
+            raise RefusedError(
+                f"{CHOICE} is {self.used}, neither {' nor '.join(self.logins)}. Nothing was changed."
+            )
+        (self.other,) = set(self.logins) - {self.used}
 
     @property
     def under_way(self) -> bool:
         """Whether both logins have a password."""
-        return bool(self.value(LOGINS[self.other]))
+        return bool(self.value(self.logins[self.other]))
 
     def value(self, name: str) -> str:
         """A secret of the vault, "" when it has none."""
@@ -68,12 +74,12 @@ class Secrets:
 
     def begin(self) -> None:
         """A new password for the other login, which new releases use, and one for migrations, which are over soon."""
-        new = {name: secrets.token_urlsafe(BYTES) for name in (LOGINS[self.other], MIGRATOR)}
+        new = {name: secrets.token_urlsafe(BYTES) for name in (self.logins[self.other], MIGRATOR)}
         self.write({**new, CHOICE: self.other})
 
     def end(self) -> None:
         """The login that is not used has no password any more."""
-        self.write({LOGINS[self.other]: ""})
+        self.write({self.logins[self.other]: ""})
 
 
 def begin(environment: Environment, planned: bool) -> str:
@@ -94,8 +100,8 @@ def begin(environment: Environment, planned: bool) -> str:
         kept.begin()
     will = "would get" if planned else "has"
     return (
-        f"{kept.other} {will} a new password in {kept.path}, and so {will} shop_migrate; releases that start from "
-        f"then on come in as {kept.other}. {kept.used} keeps its own, so that what runs is not cut.\n"
+        f"{kept.other} {will} a new password in {kept.path}, and so {will} {environment.app}_migrate; releases that "
+        f"start from then on come in as {kept.other}. {kept.used} keeps its own, so that what runs is not cut.\n"
         f"Then: ansible-playbook -i inventory/{name} site.yml; fab restart --env {name}; fab rotate --end --env {name}"
     )
 
@@ -109,7 +115,7 @@ def end(environment: Environment, planned: bool) -> str:
             f"fab rotate --env {environment.name}"
         )
     with connection.looking(environment, application="slipway rotate") as opened:
-        seen = look(opened.execute(SESSIONS, [list(LOGINS)]).fetchall())
+        seen = look(opened.execute(SESSIONS, [list(kept.logins)]).fetchall(), kept.logins)
     with Fleet(environment) as fleet:
         fleet.require_all()
         states = state.read(fleet)
@@ -125,7 +131,7 @@ def end(environment: Environment, planned: bool) -> str:
     )
 
 
-def look(rows: Sequence[tuple[str, bool, str | None, str]]) -> Seen:
+def look(rows: Sequence[tuple[str, bool, str | None, str]], logins: Iterable[str]) -> Seen:
     """What the database says, of the rows of SESSIONS."""
     holders = {
         login: list(
@@ -135,7 +141,7 @@ def look(rows: Sequence[tuple[str, bool, str | None, str]]) -> Seen:
                 if role == login and address
             )
         )
-        for login in LOGINS
+        for login in logins
     }
     return Seen(frozenset(role for role, can, *_ in rows if can), holders)
 

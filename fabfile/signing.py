@@ -14,14 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from fabfile import wheels
-from fabfile.bundle import APP, Bundle
+from fabfile.bundle import Bundle
 from fabfile.environment import VARIABLE, Environment, Signer, Signing
 from fabfile.errors import FabError, RefusedError
 from fabfile.signing_keys import FINGERPRINT, SECONDS, Key, chosen, last, ran
 from fabfile.state import States
 
-# A signature for anything else is none for a bundle of this application.
-NAMESPACE = f"slipway-bundle@{APP}"
 SUFFIX = ".sig"
 BEGIN, END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 MAX_BYTES = 8192
@@ -37,9 +35,9 @@ def signed(signing: Signing, bundle: Bundle) -> Bundle:
     beside = Path(f"{bundle.path}{SUFFIX}")
     if beside.exists():
         signature = _body(beside)
-        return replace(bundle, signature=signature, signed_with=_checked(beside, signature, bundle.sha256))
+        return replace(bundle, signature=signature, signed_with=_checked(beside, signature, bundle))
     key = chosen(signing)
-    return replace(bundle, signature=_sign(key, bundle.sha256), signed_with=key.fingerprint)
+    return replace(bundle, signature=_sign(key, bundle), signed_with=key.fingerprint)
 
 
 def foreseen(signing: Signing, bundle: Bundle) -> str:
@@ -81,13 +79,18 @@ def complaints(environment: Environment, signed_with: str, states: States) -> li
     return found
 
 
-def _sign(key: Key, sha256: str) -> str:
+def _namespace(bundle: Bundle) -> str:
+    """A signature for anything else is none for a bundle of this service."""
+    return f"slipway-bundle@{bundle.app}"
+
+
+def _sign(key: Key, bundle: Bundle) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         digest, file = Path(scratch, "sha256"), key.file or Path(scratch, "key.pub")
-        digest.write_text(f"{sha256}\n", encoding="ascii")
+        digest.write_text(f"{bundle.sha256}\n", encoding="ascii")
         if key.file is None:
             file.write_text(f"{key.public}\n", encoding="utf-8")
-        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(file), "-n", NAMESPACE, str(digest)]
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(file), "-n", _namespace(bundle), str(digest)]
         done = ran(command, SIGN_SECONDS, asking=sys.stdin.isatty())
         made = Path(f"{digest}{SUFFIX}")
         if done.returncode == 0 and made.is_file():
@@ -103,19 +106,19 @@ def _sign(key: Key, sha256: str) -> str:
     )
 
 
-def _checked(beside: Path, signature: str, sha256: str) -> str:
+def _checked(beside: Path, signature: str, bundle: Bundle) -> str:
     """The fingerprint of the key by which it was made, when it fits the bundle."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(_armoured(signature))
         file.flush()
-        command = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", file.name]
-        done = ran(command, SECONDS, f"{sha256}\n")
+        command = ["ssh-keygen", "-Y", "check-novalidate", "-n", _namespace(bundle), "-s", file.name]
+        done = ran(command, SECONDS, f"{bundle.sha256}\n")
     if done.returncode == 0 and (found := FINGERPRINT.search(done.stdout)):
         return found.group()
     raise RefusedError(
-        f"{beside} is no signature of the bundle beside it, for {NAMESPACE}: one of them was changed, or it belongs to "
-        f"another ({last(done)}). Nothing was signed, and nothing shipped. If you know what is in the bundle, remove "
-        f"{beside.name}: then it is signed with your key."
+        f"{beside} is no signature of the bundle beside it, for {_namespace(bundle)}: one of them was changed, or it "
+        f"belongs to another ({last(done)}). Nothing was signed, and nothing shipped. If you know what is in the "
+        f"bundle, remove {beside.name}: then it is signed with your key."
     )
 
 
@@ -137,12 +140,12 @@ def _armoured(signature: str) -> bytes:
 
 
 def main() -> int:
-    """{bundle, key, signers}: as the inventory has them. Prints {signature, signed_with}."""
+    """{bundle, app, key, signers}: as the inventory has them. Prints {signature, signed_with}."""
     given = json.load(sys.stdin)
     path, key = Path(given["bundle"]), os.environ.get(VARIABLE) or given["key"]
     signers = tuple(Signer(str(each["name"]), str(each["key"])) for each in given["signers"])
     try:
-        unsigned = Bundle(path, wheels.sha256(path), "")
+        unsigned = Bundle(path, wheels.sha256(path), "", given["app"])
         made = signed(Signing(True, Path(key).expanduser() if key else None, signers), unsigned)
     except FabError as failure:
         print(failure, file=sys.stderr)

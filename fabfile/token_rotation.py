@@ -24,10 +24,8 @@ KEY, OTHER, STEP = "vault_secret_key", "vault_secret_key_previous", "vault_secre
 BEGUN, SIGNING = "begun", "signing"
 BYTES = 48
 # How long the service's refresh tokens are valid, and what it is without that setting.
-DAYS, DEFAULT_DAYS = "SHOP_REFRESH_TOKEN_DAYS", 14
+DAYS, DEFAULT_DAYS = "REFRESH_TOKEN_DAYS", 14
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
-# What a running release has taken its keys by.
-TAKEN_FROM = ("/etc/shop/credentials/secret_key", "/etc/systemd/system/shop@.service")
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,11 @@ def _lacks(found: HostState, key: str, other: str) -> str:
         return "its slipway cannot say which keys it has; site.yml brings the one that can."
     if keys != {"secret_key": identity(key), "secret_key_previous": identity(other)}:
         return "its keys are not those of the vault; site.yml brings them."
+    # What a running release has taken its keys by.
     newer = [
         path
         for path in (found.status.get("live") or {}).get("settings_newer", [])
-        if path.startswith(TAKEN_FROM)
+        if path.startswith("/etc/systemd/system/") or "/credentials/secret_key" in path
     ]
     if newer:
         return f"{found.live} was started before {', '.join(newer)} changed."
@@ -122,8 +121,9 @@ def _lacks(found: HostState, key: str, other: str) -> str:
 
 
 def _valid_days(environment: Environment) -> int:
-    settings = variables_of(environment.name).of(environment.app_hosts[0].name, "app_settings", {})
-    return int(settings.get(DAYS, DEFAULT_DAYS))
+    variables, host = variables_of(environment.name), environment.app_hosts[0].name
+    name = f"{variables.of(host, 'app_environment_prefix')}{DAYS}"
+    return int(variables.of(host, "app_settings", {}).get(name, DEFAULT_DAYS))
 
 
 def _moment(text: str) -> datetime | None:

@@ -12,7 +12,6 @@ from fabfile.errors import FabError, FailedError, LockedError, RefusedError
 from fabfile.remote import UNREACHABLE, Remote, UnreachableError
 
 PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json"
-LIVE = "readlink /srv/shop/current"
 ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}
 
 
@@ -85,5 +84,5 @@ def _run(remote: Remote, command: str) -> tuple[int, str, str]:
 
 def _live(found: Environment) -> str:
     """The live release of the first app host; empty when there is none."""
-    _, output, _ = _run(Remote(found.app_hosts[0]), LIVE)
+    _, output, _ = _run(Remote(found.app_hosts[0]), f"readlink /srv/{found.app}/current")
     return output.strip().rpartition("/")[2]

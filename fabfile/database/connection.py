@@ -198,8 +198,8 @@ def _arguments(database: Database) -> str:
             "unit": f"postgresql@{database.version}-{database.cluster}.service",
             "lock": f"{SOCKETS}/.s.PGSQL.{database.port}.lock",
             "markers": f"/var/backups/slipway/{database.name}",
-            "live": "/srv/shop/current/manifest.json",
-            "releases": "/srv/shop/releases",
+            "live": f"/srv/{database.app}/current/manifest.json",
+            "releases": f"/srv/{database.app}/releases",
             "server": f"/usr/lib/postgresql/{database.version}",
         }
     )

@@ -12,6 +12,7 @@ from psycopg import sql
 from fabfile.database import texts, thresholds
 from fabfile.database.counters import Came, Counters, from_the_beginning
 from fabfile.database.findings import Finding, Level, Table
+from fabfile.database.planned import MIGRATOR
 from fabfile.database.thresholds import Threshold
 from fabfile.schema import Revision
 
@@ -48,6 +49,7 @@ class About:
 
     budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision.
     chains: the revisions of the live release and of the others at hand. since: counters less those of an earlier look.
+    schema: the service's; "" is called as the database.
     """
 
     environment: str
@@ -63,11 +65,14 @@ class About:
     chains: Sequence[Sequence[Revision]] = ()
     since: Callable[[str, Counters], Came] = from_the_beginning
     facts: Mapping[str, Any] = field(default_factory=dict)
+    schema: str = ""
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: dict(thresholds.DEFAULTS))
 
     def threshold(self, check: str, role: str = "") -> Threshold:
         """The check's, or the role's own."""
-        return self.thresholds.get(f"{check}/{role}", self.thresholds[check])
+        kind = f"*{MIGRATOR}" if role.endswith(MIGRATOR) else role
+        own = self.thresholds.get(f"{check}/{role}", self.thresholds.get(f"{check}/{kind}"))
+        return own or self.thresholds[check]
 
 
 Judged = Iterable[Finding | Table]

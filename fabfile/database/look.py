@@ -181,6 +181,7 @@ class Look:
         return About(
             environment=self.environment.name,
             database=database.name,
+            schema=database.app,
             now=datetime.now(UTC),
             version=0,
             replicas=database.replicas,

@@ -13,11 +13,12 @@ from fabfile.errors import RefusedError
 
 @dataclass(frozen=True)
 class Database:
-    """port: of the server's socket. replicas: how many standbys belong to it. overrides:
-    db_status_thresholds. accepted: db_status_accepted.
+    """app: the service's name, and its schema's. port: of the server's socket. replicas: how many standbys
+    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted.
     """
 
     host: AppHost
+    app: str
     name: str
     port: int
     version: str
@@ -45,7 +46,8 @@ def of(found: Environment) -> Database:
         )
     return Database(
         host=host,
-        name=str(variables.of(host.name, "postgresql_database", "shop")),
+        app=found.app,
+        name=str(variables.of(host.name, "postgresql_database", found.app)),
         port=int(variables.of(host.name, "postgresql_port", 5432)),
         version=str(variables.of(host.name, "postgresql_version", "14")),
         cluster=str(variables.of(host.name, "postgresql_cluster", "main")),

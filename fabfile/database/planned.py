@@ -8,9 +8,11 @@ from fabfile.database import texts
 
 # The name that the role's thresholds have for who is not of a role with its own (see thresholds).
 ROLE = "planned"
-MIGRATOR, BACKUP = "shop_migrate", "slipway_backup"
-# By these names the service's own programs connect, each followed by a release.
-PROGRAMS = {"shop-migrate/": "the migration of release", "shop-backfill/": "a backfill of release"}
+BACKUP = "slipway_backup"
+# The role that changes a service's schema is named after it; so are these programs, each followed by a release.
+MIGRATOR = "_migrate"
+PROGRAM = re.compile(r"(?P<app>[a-z][a-z0-9_]*)-(?P<program>migrate|backfill)/(?P<release>.*)", re.DOTALL)
+PROGRAMS = {"migrate": "the migration of release", "backfill": "a backfill of release"}
 MAINTENANCE = re.compile(
     r"(?P<what>create\s+(?:unique\s+)?index|reindex|vacuum|analyze|cluster|refresh\s+materialized\s+view)\b",
     re.IGNORECASE,
@@ -21,10 +23,10 @@ ORDINARY = "copy"
 
 def what(role: str, application: str, query: str, doing: str = "") -> str:
     """What it is, such as "the migration of release X"; "" for ordinary work. doing: by the server's progress views."""
-    for program, name in PROGRAMS.items():
-        if application.startswith(program) and (role == MIGRATOR or program == "shop-backfill/"):
-            return f"{name} {texts.plain(application.removeprefix(program), 40)}"
-    if role == MIGRATOR:
+    known = PROGRAM.fullmatch(application)
+    if known and (role == known["app"] + MIGRATOR or known["program"] == "backfill"):
+        return f"{PROGRAMS[known['program']]} {texts.plain(known['release'], 40)}"
+    if role.endswith(MIGRATOR):
         return "a migration"
     if role == BACKUP:
         return "a backup"

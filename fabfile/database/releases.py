@@ -15,8 +15,7 @@ from fabfile.environment import AppHost, Environment
 from fabfile.schema import Revision
 
 Known = tuple[str | None, list[list[Revision]]]
-# The live one first, then all; a login shell may print lines of its own.
-ASK = "echo slipway-manifests; cat /srv/shop/current/manifest.json /srv/shop/releases/*/manifest.json"
+# A login shell may print lines of its own.
 MARK = "slipway-manifests\n"
 # An answer of another host holds for so long, while somebody watches.
 SECONDS = 30.0
@@ -37,8 +36,8 @@ class OnTheHost:
 class OnAnother:
     """The first app host is asked meanwhile, and again when its answer is old."""
 
-    def __init__(self, host: AppHost) -> None:
-        self.host = host
+    def __init__(self, host: AppHost, app: str) -> None:
+        self.host, self.folder = host, f"/srv/{app}"
         self._asked: subprocess.Popen[bytes] | None = self._ask()
         self._known: Known = (None, [])
         self._at = 0.0
@@ -57,8 +56,10 @@ class OnAnother:
             connection.end(self._asked)
 
     def _ask(self) -> subprocess.Popen[bytes]:
+        # The live one first, then all.
+        asked = f"echo {MARK.strip()}; cat {self.folder}/current/manifest.json {self.folder}/releases/*/manifest.json"
         return subprocess.Popen(
-            ssh.command(self.host, ASK),
+            ssh.command(self.host, asked),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -69,7 +70,7 @@ def of(environment: Environment, database: Database) -> OnTheHost | OnAnother:
     """Where to learn it for an environment."""
     if database.host.name in {host.name for host in environment.app_hosts}:
         return OnTheHost()
-    return OnAnother(environment.app_hosts[0])
+    return OnAnother(environment.app_hosts[0], environment.app)
 
 
 def _answer(process: subprocess.Popen[bytes]) -> Known:

@@ -39,7 +39,7 @@ def look(database: Database, about: About, failure: DownError) -> tuple[Server, 
             Level.CRITICAL,
             f"{down.why(failure).capitalize()} on {host} ({failure.reason}), and no connection that is kept for "
             f"superusers could be used ({texts.plain(problem, 120)}).",
-            "systemctl restart shop@*" if isinstance(failure, FullError) else "fab db-activity",
+            f"systemctl restart {database.app}@*" if isinstance(failure, FullError) else "fab db-activity",
         )
         return Server(host, "primary", note=failure.reason), [Section("sessions", (full,)), of_host]
     role = "standby" if answer["standby"] else "primary"

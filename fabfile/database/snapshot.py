@@ -35,7 +35,12 @@ def section(
     try:
         connection.execute(BEGIN + f"; SET LOCAL statement_timeout = {timeout_ms}".encode())
         checks = (*checks, *more())
-        wanted = {query: (kind, check.parts) for check in checks for query, kind in check.queries}
+        schema = sql.Identifier(about.schema or about.database)
+        wanted = {
+            query: (kind, {"schema": schema, **check.parts})
+            for check in checks
+            for query, kind in check.queries
+        }
         for query, (kind, parts) in wanted.items():
             _read(connection, query, kind, parts, read, unread)
     except psycopg.OperationalError as failure:

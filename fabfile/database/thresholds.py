@@ -91,12 +91,12 @@ MAY_NAME_A_ROLE = (*OF_ROLES, "role-limits")
 DEFAULTS |= {
     f"{check}/{role}": Threshold(2 * 3600, 6 * 3600, "s")
     for check in OF_ROLES
-    for role in (planned.BACKUP, planned.MIGRATOR, planned.ROLE)
+    for role in (planned.BACKUP, planned.ROLE)
 }
 # Who looks and who ends sessions keep no customer waiting.
 DEFAULTS |= {
     f"role-limits/{role}": Threshold(100, None, "%")
-    for role in ("slipway_ops", "slipway_signal", planned.BACKUP, planned.MIGRATOR)
+    for role in ("slipway_ops", "slipway_signal", planned.BACKUP, f"*{planned.MIGRATOR}")
 }
 
 

@@ -56,7 +56,9 @@ def migrate(
                 lease.check()
             report.step("migrate", "; ".join(f"{each.id} {each.title} ({each.kind})" for each in waiting))
             titles = {each.id: f"{each.title} ({each.kind})" for each in waiting}
-            with following(fleet.first, release, partial(report.told, fleet.first.name), titles):
+            with following(
+                fleet.first, environment.app, release, partial(report.told, fleet.first.name), titles
+            ):
                 return _perform(fleet, lease, release, wish, saved)
 
 
@@ -91,7 +93,8 @@ def _settled(fleet: Fleet, lease: Lease, report: Report, states: States, seconds
     words = ["migrate", release, "--watch", f"--timeout={seconds:g}"]
     words += [*lease.fenced, f"--wait={seconds:g}"]
     try:
-        with following(first, release, partial(report.told, first.name), since=began.timestamp()):
+        app = fleet.environment.app
+        with following(first, app, release, partial(report.told, first.name), since=began.timestamp()):
             (answer,) = performed(first, words, seconds=2 * seconds + GRACE_SECONDS)
     except AnswerError as failure:
         if failure.answer.code != "migration-failed":

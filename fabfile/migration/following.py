@@ -24,13 +24,14 @@ NO_LINES_SECONDS = 0.3
 @contextmanager
 def following(
     remote: Remote,
+    app: str,
     release: str,
     tell: Callable[[str], None],
     titles: Mapping[str, str] | None = None,
     since: float | None = None,
 ) -> Iterator[None]:
     """Tell each line of a release's migration while the block runs. since: seconds since 1970; from now when None."""
-    reader = _Reader(remote, release, tell, titles or {})
+    reader = _Reader(remote, f"{app}-migrate@{release}.service", tell, titles or {})
     reader.start(since)
     try:
         yield
@@ -40,10 +41,10 @@ def following(
 
 class _Reader:
     def __init__(
-        self, remote: Remote, release: str, tell: Callable[[str], None], titles: Mapping[str, str]
+        self, remote: Remote, unit: str, tell: Callable[[str], None], titles: Mapping[str, str]
     ) -> None:
         self.remote, self.tell, self.titles = remote, tell, titles
-        self.unit = f"shop-migrate@{release}.service"
+        self.unit = unit
         self.seen = False
         self.ended = threading.Event()
         self.channel: Any = None

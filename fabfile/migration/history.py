@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from fabfile.database import texts
 from fabfile.database.connection import looking
@@ -31,7 +32,7 @@ RECORDS = 10_000
 
 @dataclass(frozen=True)
 class Applied:
-    """A row of shop.schema_changes."""
+    """A row of schema_changes."""
 
     revision: str
     kind: str
@@ -80,16 +81,18 @@ def read(environment: Environment, limit: int) -> History:
                 records[name] = answer["entries"]
     try:
         with looking(environment, application="slipway migrate-history") as connection:
-            rows = applied(connection, limit)
+            rows = applied(connection, environment.app, limit)
     except FabError as failure:
         unread.append(f"What is applied is missing here: {failure}")
     return History(environment.name, merged(rows, runs(records))[:limit], unread)
 
 
-def applied(connection: psycopg.Connection[Any], limit: int) -> list[Applied]:
+def applied(connection: psycopg.Connection[Any], schema: str, limit: int) -> list[Applied]:
     """The revisions that are applied, newest first."""
     with reading.sentences("The schema's changes"):
-        return reading.rows(connection, Applied, "migrations", {"limit": limit})
+        return reading.rows(
+            connection, Applied, "migrations", {"limit": limit}, schema=sql.Identifier(schema)
+        )
 
 
 def merged(rows: Sequence[Applied], found: Sequence[Run]) -> list[Entry]:

@@ -79,7 +79,7 @@ def problems(revision: Revision, sql: str) -> list[Problem]:
                     revision.id,
                     CHANGES_ROWS,
                     f"It changes rows of {effect.table} in one transaction, which keeps each of them locked until its "
-                    "end. Declare a backfill instead: shop backfill.",
+                    "end. Declare a backfill instead.",
                 )
             )
     return found

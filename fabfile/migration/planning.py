@@ -94,7 +94,7 @@ def make(environment: Environment, release: str = "", candidate: Candidate | Non
         fleet.remotes = [remote for remote in fleet.remotes if remote.name in states]
         if candidate is None:
             named, chain, applied = chosen(states, Wish(release))
-            sql, accepted = _sql(fleet, named), waivers.load()
+            sql, accepted = _sql(fleet, environment.app, named), waivers.load()
         else:
             named, chain, sql, accepted = candidate.name, candidate.chain, candidate.sql, candidate.waivers
             applied = applied_of(states, named, chain)
@@ -105,7 +105,7 @@ def make(environment: Environment, release: str = "", candidate: Candidate | Non
     tables: dict[str, TableInUse] = {}
     try:
         with looking(environment, application="slipway migrate-plan") as connection:
-            tables = in_use(connection, names)
+            tables = in_use(connection, environment.app, names)
     except FabError as failure:
         missing.append(f"How large the tables are, and who uses them, is not known: {failure}")
     return Plan(environment.name, named, applied, steps, tables, rest, missing)
@@ -137,16 +137,16 @@ def judged(
     return steps, [problem for problem in left if problem.revision not in known | ids]
 
 
-def in_use(connection: psycopg.Connection[Any], names: Sequence[str]) -> dict[str, TableInUse]:
+def in_use(connection: psycopg.Connection[Any], schema: str, names: Sequence[str]) -> dict[str, TableInUse]:
     """The tables that exist of these, by name."""
     with reading.sentences("The tables of the migration"):
-        rows = reading.rows(connection, TableInUse, "tables_in_use", {"names": list(names)})
+        rows = reading.rows(connection, TableInUse, "tables_in_use", {"schema": schema, "names": list(names)})
     return {row.name: row for row in rows}
 
 
-def _sql(fleet: Fleet, release: str) -> dict[str, str]:
+def _sql(fleet: Fleet, app: str, release: str) -> dict[str, str]:
     """What each revision would send, from the release's own environment on the first app host."""
-    program = f"/srv/shop/releases/{release}/venv/bin/shop"
+    program = f"/srv/{app}/releases/{release}/venv/bin/{app}"
     done = fleet.first.connection.run(
         shlex.join([program, "schema", "--sql"]), hide=True, warn=True, timeout=60, in_stream=False
     )

@@ -39,8 +39,6 @@ sys.argv[1:] = ["schema", "--sql"]
 runpy.run_module(module, run_name="__main__")
 """
 MIGRATOR = "slipway_migrator"
-# What a release from before the migrator was a package of its own is asked by.
-BEFORE = "shop.cli"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,10 @@ def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
             shutil.unpack_archive(packed, code, "zip")
         (code / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         name = str(manifest.get("release"))
-        return Candidate(name, schema.of_manifest(manifest), _sql(name, [code], lock, cache), waivers.load())
+        app = str(manifest.get("app"))
+        return Candidate(
+            name, schema.of_manifest(manifest), _sql(name, app, [code], lock, cache), waivers.load()
+        )
 
 
 def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
@@ -117,7 +118,7 @@ def _of_tree(name: str, code: list[Path], cache: Path) -> Candidate:
     chain = schema.of_manifest({"schema_revisions": source.schema_revisions(tree)})
     accepted = tree / "migrations/waivers.yml"
     known = waivers.load(accepted) if accepted.is_file() else []
-    return Candidate(name, chain, _sql(name, code, tree / LOCK, cache), known)
+    return Candidate(name, chain, _sql(name, source.app_name(tree), code, tree / LOCK, cache), known)
 
 
 def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:
@@ -137,11 +138,12 @@ def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str
     return found
 
 
-def _sql(name: str, code: Sequence[Path], lock: Path, cache: Path) -> dict[str, str]:
+def _sql(name: str, app: str, code: Sequence[Path], lock: Path, cache: Path) -> dict[str, str]:
     if not lock.is_file():
         raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
     paths = os.pathsep.join(map(str, [libraries(lock, cache), *code]))
-    module = MIGRATOR if any((folder / MIGRATOR).is_dir() for folder in code) else BEFORE
+    # One from before the migrator was a package of its own has it in its command line.
+    module = MIGRATOR if any((folder / MIGRATOR).is_dir() for folder in code) else f"{app}.cli"
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", RUN, paths, module],
@@ -159,7 +161,7 @@ def _sql(name: str, code: Sequence[Path], lock: Path, cache: Path) -> dict[str, 
     except (ValueError, KeyError, TypeError):
         reason = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
         raise FabError(
-            f"{name} does not say its SQL ({reason}); one from before `shop schema --sql` cannot. Nothing was changed."
+            f"{name} does not say its SQL ({reason}); one from before `schema --sql` cannot. Nothing was changed."
         ) from None
 
 

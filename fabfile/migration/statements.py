@@ -24,7 +24,7 @@ ALL = "ACCESS EXCLUSIVE"
 # From what lets everybody work to what lets nobody.
 ORDER = (NONE, ROW, MAINTAIN, SHARE, WRITERS, ALL)
 SCANS, REWRITES, CHANGES_ROWS, HIDDEN = "scans", "rewrites", "changes rows", "hidden"
-# Alembic's and the shop's own books, which every migration writes.
+# Alembic's and the migrator's own books, which every migration writes.
 BOOKS = ("alembic_version", "schema_changes")
 # What a release's own code writes into the SQL it shows: before each statement that it sends by itself, and before
 # the reason why it can show none.

@@ -72,8 +72,9 @@ def _given(path: str) -> Bundle:
     from fabfile import bundle, plan, wheels
 
     file = running.bundle(path)
-    release = running.release_id(str(plan.manifest_of(file).get("release", "")))
-    return bundle.Bundle(file, wheels.sha256(file), release)
+    manifest = plan.manifest_of(file)
+    release = running.release_id(str(manifest.get("release", "")))
+    return bundle.Bundle(file, wheels.sha256(file), release, str(manifest.get("app", "")))
 
 
 @task(

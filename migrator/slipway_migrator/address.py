@@ -1,6 +1,6 @@
 """The database of this host, by a service's settings and credentials, and how a driver is told.
 
-Settings are variables with the service's prefix, as `SHOP_DATABASE_HOST`; a password is a file of the credentials
+Settings are variables with the service's prefix, as `BLOG_DATABASE_HOST`; a password is a file of the credentials
 directory, which systemd names, and never a variable that it was started with.
 """
 

@@ -58,7 +58,9 @@ def _intercept(environment: EnvironmentContext, begin: Callable[[Connection], di
         theirs = options.get("on_version_apply") or ()
         after = (*(theirs if isinstance(theirs, Sequence) else (theirs,)), own.pop("on_version_apply"))
         configure(
-            connection, *given, **{**options, **own, "on_version_apply": after, "transaction_per_migration": True}
+            connection,
+            *given,
+            **{**options, **own, "on_version_apply": after, "transaction_per_migration": True},
         )
 
     # The module alembic.context speaks to this very object, and to no subclass.

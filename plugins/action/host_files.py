@@ -49,9 +49,9 @@ NOT_RENDERED = "(a secret: written on the host alone)\n"
 
 
 class ActionModule(ActionBase):
-    """Arguments: name (whose files), trees (paths below templates/), directories, files (each with `content`, or
-    for bytes `source`, or `program`: the folder of a Python package that runs as one file), links, checks, watch
-    (foreign files whose change counts), has_handler, in_force."""
+    """Arguments: name (whose files), trees (paths on the host, without the first slash, whose templates these are),
+    directories, files (each with `content`, or for bytes `source`, or `program`: the folder of a Python package that
+    runs as one file), links, checks, watch (foreign files whose change counts), has_handler, in_force."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -106,15 +106,27 @@ class ActionModule(ActionBase):
 
     def _rendered(self, variables: dict[str, Any]) -> list[dict[str, Any]]:
         root = self._templates_root(variables)
+        paths = self._paths(root, variables)
         sources: list[Path] = []
         for tree in self._task.args.get("trees") or []:
-            start = root / str(tree)
-            found = sorted(start.rglob("*.j2")) if start.is_dir() else [start.with_name(start.name + ".j2")]
-            if not found or not all(source.is_file() for source in found):
+            found = [
+                source for source, path in paths.items() if path == str(tree) or path.startswith(f"{tree}/")
+            ]
+            if not found:
                 raise AnsibleActionFail(f"host_files: there is no template below templates/{tree}.")
-            sources += [source for source in found if not source.name.startswith("_")]
-        rendered = (self._render(root, source, variables) for source in sources)
+            sources += found
+        rendered = (self._render(root, source, paths[source], variables) for source in sources)
         return [entry for entry in rendered if entry is not None]
+
+    def _paths(self, root: Path, variables: dict[str, Any]) -> dict[Path, str]:
+        """Each template and the path that it has on the host, without the first slash."""
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        sources = (source for source in sorted(root.rglob("*.j2")) if not source.name.startswith("_"))
+        named = ((source, str(source.relative_to(root))[: -len(".j2")]) for source in sources)
+        return {
+            source: str(templar.template(trust_as_template(name))) if "{{" in name else name
+            for source, name in named
+        }
 
     @staticmethod
     def _templates_root(variables: dict[str, Any]) -> Path:
@@ -122,7 +134,9 @@ class ActionModule(ActionBase):
         override = variables.get("slipway_templates_root")
         return Path(str(override)) if override else start
 
-    def _render(self, root: Path, source: Path, variables: dict[str, Any]) -> dict[str, Any] | None:
+    def _render(
+        self, root: Path, source: Path, path: str, variables: dict[str, Any]
+    ) -> dict[str, Any] | None:
         relative = source.relative_to(root)
         text = source.read_text(encoding="utf-8")
         header = HEADER.match(text)
@@ -146,9 +160,9 @@ class ActionModule(ActionBase):
         content = "" if body is None else str(body)
         if not content.strip():
             return None
-        path = "/" + str(templar.template(trust_as_template(str(relative)[: -len(".j2")])))
+        group = str(templar.template(trust_as_template(header["group"])))
         return self._file(
-            path, content.encode(), header["owner"], header["group"], header["mode"], bool(header["secret"])
+            "/" + path, content.encode(), header["owner"], group, header["mode"], bool(header["secret"])
         )
 
     def _literal(self, entry: dict[str, Any]) -> dict[str, Any]:

@@ -165,9 +165,9 @@ def accounts(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
                 "--home /home/NAME --move-home deploy), or set base_deploy_takeover: true; what is in its home is "
                 "then kept below /var/lib/slipway."
             )
-    if not wanted["runs_app"] or "app" in recorded or wanted["takeover"]["app_users"]:
+    if not wanted["app"] or "app" in recorded or wanted["takeover"]["app_users"]:
         return
-    for name in ("shop", "shop_migrate"):
+    for name in (wanted["app"], f"{wanted['app']}_migrate"):
         found = users.get(name)
         if found and (found["shell"], found["home"]) != ("/usr/sbin/nologin", "/nonexistent"):
             yield (

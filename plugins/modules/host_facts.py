@@ -16,11 +16,14 @@ description:
   - Gathers, under the names Ansible's own facts have where there are such, the system and its size, the installed
     packages, the units that run, the users, and which sets of C(host_files) stand whole and in force.
   - Changes nothing. A role compares with these facts and asks the host again only where something is to be done.
+options:
+  app: {description: the name of the service, type: str, required: true}
 author: Slipway
 """
 EXAMPLES = r"""
 - name: Look at the host
   host_facts:
+    app: blog
 """
 RETURN = r"""
 ansible_facts:
@@ -66,7 +69,7 @@ ansible_facts:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={"app": {"type": "str", "required": True}}, supports_check_mode=True)
     installed, unfinished = programs.packages()
     running, enabled, starting = programs.units()
     facts = {
@@ -83,7 +86,7 @@ def main() -> None:
         "postgresql_clusters": clusters.clusters(),
         "users": users.users(),
         "groups": users.groups(),
-        **reach.facts(),
+        **reach.facts(module.params["app"]),
         "standing": manifest.standing(),
     }
     module.exit_json(changed=False, ansible_facts=facts)

@@ -16,7 +16,7 @@ description:
   - What concerns several hosts, such as the connections of all, is compared by the filter C(verify_complaints).
 options:
   units: {description: units that have to run, type: list, elements: str, required: true}
-  app: {description: whether this is an app host, type: bool, default: false}
+  app: {description: 'name, and prefix of the settings, of the service on an app host', type: dict}
   database: {description: 'version, unit, port and name, on a database host', type: dict}
   edge: {description: 'name and authority, on an edge', type: dict}
 author: Slipway
@@ -25,7 +25,7 @@ EXAMPLES = r"""
 - name: Look at the host
   host_verify:
     units: [rsyslog, nginx]
-    edge: {name: shop.example, authority: /etc/ssl/certs}
+    edge: {name: www.example, authority: /etc/ssl/certs}
 """
 RETURN = r"""
 complaints: {description: 'what is wrong, a sentence each with what to type', type: list, returned: always}
@@ -41,7 +41,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "units": {"type": "list", "elements": "str", "required": True},
-            "app": {"type": "bool", "default": False},
+            "app": {"type": "dict"},
             "database": {"type": "dict"},
             "edge": {"type": "dict"},
         },
@@ -52,11 +52,12 @@ def main() -> None:
 
 def look(wanted: dict[str, Any]) -> dict[str, Any]:
     """Everything that was seen, in the shape of RETURN."""
-    failed, foreign = system.failed()
+    app = (wanted["app"] or {}).get("name")
+    failed, foreign = system.failed(app)
     said = [
         *system.units(wanted["units"]),
         *failed,
-        *system.disks(),
+        *system.disks(app),
         *system.certificates(),
         *updates.complaints(),
     ]
@@ -65,9 +66,9 @@ def look(wanted: dict[str, Any]) -> dict[str, Any]:
         about, seen["connections_left"] = database.database(wanted["database"])
         said += about
     if wanted["app"]:
-        about, seen["live"] = service.release()
+        about, seen["live"] = service.release(wanted["app"]["name"])
         said += about
-        seen["connections"] = service.connections()
+        seen["connections"] = service.connections(wanted["app"]["name"], wanted["app"]["prefix"])
     if wanted["edge"]:
         said += service.edge(wanted["edge"]["name"], wanted["edge"]["authority"])
     return {"complaints": said, "notes": foreign + updates.notes(), **seen}

@@ -82,50 +82,50 @@ attributes:
 """
 
 EXAMPLES = """
-- name: State the shop's database
+- name: State a service's database
   postgresql_state:
     version: "14"
     cluster_may_be_missing: true
     roles:
-      - {name: shop_owner}
-      - name: shop_migrate
+      - {name: blog_owner}
+      - name: blog_migrate
         login: true
         connection_limit: 3
-        member_of: [shop_owner]
-        settings: {role: shop_owner, lock_timeout: 2s, search_path: [shop]}
-      - name: shop
+        member_of: [blog_owner]
+        settings: {role: blog_owner, lock_timeout: 2s, search_path: [blog]}
+      - name: blog
         login: true
-        password: "{{ vault_shop_database_password | default(omit) }}"
+        password: "{{ vault_blog_database_password | default(omit) }}"
         connection_limit: 60
-        settings: {search_path: [shop], statement_timeout: 10s, idle_in_transaction_session_timeout: 60s}
+        settings: {search_path: [blog], statement_timeout: 10s, idle_in_transaction_session_timeout: 60s}
       - name: slipway_ops
         login: true
         connection_limit: 3
         member_of: [pg_monitor]
         settings: {default_transaction_read_only: true, statement_timeout: 5s, lock_timeout: 1s}
-        settings_in_database: {shop: {application_name: db-status}}
+        settings_in_database: {blog: {application_name: db-status}}
     databases:
-      - name: shop
-        owner: shop_owner
-        connect: [shop, shop_migrate, slipway_ops]
+      - name: blog
+        owner: blog_owner
+        connect: [blog, blog_migrate, slipway_ops]
         settings: {timezone: UTC}
     schemas:
-      - {database: shop, name: shop, owner: shop_owner, usage: [shop, slipway_ops]}
+      - {database: blog, name: blog, owner: blog_owner, usage: [blog, slipway_ops]}
     extensions:
-      - {database: shop, name: pg_stat_statements}
+      - {database: blog, name: pg_stat_statements}
     default_privileges:
-      - database: shop
-        schema: shop
-        owner: shop_owner
+      - database: blog
+        schema: blog
+        owner: blog_owner
         grants:
-          - role: shop
+          - role: blog
             tables: [SELECT, INSERT, UPDATE, DELETE]
             sequences: [USAGE, SELECT]
             functions: [EXECUTE]
         except_tables: [alembic_version]
     object_grants:
-      - {database: shop, schema: shop, role: slipway_ops, tables: {alembic_version: [SELECT]}}
-      - database: shop
+      - {database: blog, schema: blog, role: slipway_ops, tables: {alembic_version: [SELECT]}}
+      - database: blog
         schema: pg_catalog
         role: slipway_ops
         tables: {pg_hba_file_rules: [SELECT], pg_file_settings: [SELECT]}

@@ -93,7 +93,7 @@ def with_rows(ground: Ground) -> None:
 
 def found(ground: Ground, limit: int = 50) -> history.History:
     with_rows(ground)
-    rows = history.applied(ground.connect("slipway_ops"), limit)
+    rows = history.applied(ground.connect("slipway_ops"), "shop", limit)
     return history.History("lab", history.merged(rows, runs({"app-1": RECORDS})))
 
 
@@ -124,7 +124,7 @@ def test_a_try_that_failed_is_there_once_with_its_sentence_and_one_that_did_noth
 def test_the_newest_comes_first_and_no_more_than_are_asked_for(ground: Ground) -> None:
     moments = [entry.at for entry in found(ground).entries]
     assert moments == sorted(moments, reverse=True)
-    assert len(history.applied(ground.connect("slipway_ops"), 1)) == 1
+    assert len(history.applied(ground.connect("slipway_ops"), "shop", 1)) == 1
 
 
 def test_it_is_printed_as_tables_and_as_json_without_what_acts_on_a_terminal(ground: Ground) -> None:

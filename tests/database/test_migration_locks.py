@@ -117,7 +117,7 @@ def test_sql_that_cannot_be_read_is_refused() -> None:
 def test_tables_have_their_size_and_who_is_in_the_way(ground: Ground) -> None:
     holder = ground.holding("SELECT count(*) FROM shop.orders", "shop", "nightly \x1b[2Jreport")
     ops: psycopg.Connection[object] = ground.connect("slipway_ops")
-    found = planning.in_use(ops, ["orders", "accounts", "absent"])
+    found = planning.in_use(ops, "shop", ["orders", "accounts", "absent"])
     assert sorted(found) == ["accounts", "orders"]
     assert (found["orders"].pid, found["orders"].rows) == (holder.info.backend_pid, 5000)
     assert found["orders"].bytes > 100_000

@@ -62,7 +62,7 @@ def eye(server: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iter
     )
     host = AppHost("db-1", "192.0.2.1", 22, "deploy", tmp_path, tmp_path)
     with look.Look(
-        ENVIRONMENT, replace(Database(host, "shop", 5432, "14", "main"), backups_expected=False)
+        ENVIRONMENT, replace(Database(host, "shop", "shop", 5432, "14", "main"), backups_expected=False)
     ) as made:
         yield made
 

@@ -46,7 +46,7 @@ from tests.unit.test_postgresql_harness import OS_USER
 __all__ = ["cluster", "one_a_version"]
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOST = AppHost("db-1", "192.0.2.1", 22, "deploy", Path("/key"), Path("/known"))
-PLACE = Database(HOST, "shop", 5432, "14", "main")
+PLACE = Database(HOST, "shop", "shop", 5432, "14", "main")
 AT_ONCE = Threshold(0, 0, "s")
 DISK = {"device": 7, "size": 100, "free": 3, "used": 97, "inodes": 0, "inodes_free": 0}
 
@@ -451,7 +451,7 @@ def test_the_live_release_is_asked_for_again_while_somebody_watches(
     said.write_text(
         'banner\nslipway-manifests\n{"schema_head": "a1"}{"schema_revisions": [{"id": "a1", "kind": "expand"}]}'
     )
-    asked = releases.OnAnother(HOST)
+    asked = releases.OnAnother(HOST, "shop")
     assert asked.now({}) == ("a1", [schema.of_manifest({"schema_revisions": chain})])
     said.write_text('slipway-manifests\n{"schema_head": "a2"}\n{"cut off')
     assert asked.now({}) == ("a2", [])

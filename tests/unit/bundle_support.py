@@ -19,7 +19,10 @@ MOMENT = datetime(2026, 11, 22, 16, 5, 1, tzinfo=UTC)
 COMMITTED = "2026-11-20T12:00:00+00:00"
 TARGETS = [Target("3.10", "x86_64"), Target("3.11", "x86_64")]
 # A build backend in the tree, so that nothing has to be fetched to build the wheel.
-PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+PYPROJECT = (
+    '[project]\nname = "shop"\nversion = "1.0"\n'
+    '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+)
 BACKEND = """\
 import os, time, zipfile
 

@@ -266,6 +266,7 @@ def environment_of(hosts: list[FakeHost], folder: Path, path: str = "") -> Envir
     return Environment(
         name="lab",
         kind="lab",
+        app="shop",
         app_hosts=tuple(AppHost(host.name, "192.0.2.1", 22, "deploy", None, folder) for host in hosts),
         public=Public("shop.test", "127.0.0.1", 1, None, path),
         budget=Budget(2, 1, 1, 200),

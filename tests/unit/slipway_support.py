@@ -72,6 +72,7 @@ def make_host(folder: Path) -> Host:
 def host_at(root: Path) -> Host:
     fake = root.parent / "fake"
     return Host(
+        "shop",
         root=root,
         systemctl=str(fake / "systemctl"),
         systemd_run=str(fake / "systemd-run"),

@@ -33,12 +33,12 @@ READERS: dict[str, tuple[Callable[[str], object], Callable[[int], str]]] = {
     "member": (MEMBER.fullmatch, lambda n: "wheelhouse/" + "a." * n + "whx"),
     "kind": (KIND.fullmatch, lambda n: "a-" * n + "."),
     "signature": (SSHSIG.fullmatch, lambda n: "A" * n + "!"),
-    "signer": (signers.LINE.fullmatch, lambda n: f'ada namespaces="{signers.NAMESPACE}" ssh-rsa ' + "A" * n),
+    "signer": (signers.LINE.fullmatch, lambda n: 'ada namespaces="slipway-bundle@shop" ssh-rsa ' + "A" * n),
     "process": (PROCESS.fullmatch, lambda n: "1@" + "a-" * n + "!"),
     "details": (record.parse, lambda n: "[" * n),
     "journal line": (lambda text: chain.parse(text.encode()), lambda n: '{"a":' * n),
     "migrator's line": (lambda text: migration_run.facts([text]), lambda n: "{" * n),
-    "manifest": (lambda text: parse(text.encode()), lambda n: "[" * n),
+    "manifest": (lambda text: parse(text.encode(), "shop"), lambda n: "[" * n),
 }
 
 

@@ -45,7 +45,7 @@ def bundled(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         chain = [{"id": name, "kind": "expand", "title": f"Step {name}"} for name in revisions]
         manifest = support.manifest_of(files, schema_revisions=chain)
         path = support.pack(tmp_path / "shop.tar.gz", support.members_of(files, manifest))
-        return Bundle(path, "0" * 8, support.RELEASE)
+        return Bundle(path, "0" * 8, support.RELEASE, "shop")
 
     return pack
 

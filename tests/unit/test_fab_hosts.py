@@ -34,6 +34,7 @@ def environment(tmp_path: Path) -> Environment:
     return Environment(
         name="lab",
         kind="lab",
+        app="shop",
         app_hosts=(AppHost("app-1", "192.0.2.1", 22, "deploy", None, known_hosts),),
         # A port where nobody listens: these tests move no traffic.
         public=Public("shop.test", "127.0.0.1", 1, None),

@@ -42,7 +42,7 @@ class World:
             member = tarfile.TarInfo("manifest.json")
             member.size = len(manifest)
             archive.addfile(member, BytesIO(manifest.encode()))
-        return Bundle(path, "0" * 64, release)
+        return Bundle(path, "0" * 64, release, "shop")
 
     def deploy(self, release: str, **options: Any) -> Any:
         return deploy.deploy(self.environment, Report(), self.bundle(release), deploy.Options(**options))

@@ -40,7 +40,7 @@ class Rotated:
     @contextmanager
     def _looking(self, *_: Any, **__: Any) -> Any:
         rows: list[tuple[str, bool, str | None, str]] = []
-        for login in rotation.LOGINS:
+        for login in rotation.logins("shop"):
             held = [(address, application) for role, address, application in self.sessions if role == login]
             rows += [(login, login in self.can_log_in, *who) for who in held] or [
                 (login, login in self.can_log_in, None, "")

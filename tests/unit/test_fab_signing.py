@@ -57,7 +57,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     path = support.good_bundle(tmp_path)
-    return Bundle(path, support.sha256(path), RELEASE)
+    return Bundle(path, support.sha256(path), RELEASE, "shop")
 
 
 def loaded(who: Engineer) -> None:
@@ -252,7 +252,12 @@ def test_where_nobody_has_to_sign_no_key_is_looked_for(bundle: Bundle) -> None:
 
 def test_the_role_signs_by_the_same_code(bundle: Bundle, tmp_path: Path) -> None:
     ada = engineer(tmp_path, "ada")
-    words = {"bundle": str(bundle.path), "key": "", "signers": [{"name": "ada", "key": ada.public}]}
+    words = {
+        "bundle": str(bundle.path),
+        "app": "shop",
+        "key": "",
+        "signers": [{"name": "ada", "key": ada.public}],
+    }
     command = [sys.executable, "-m", "fabfile.signing"]
 
     refused = subprocess.run(command, input=json.dumps(words), capture_output=True, text=True)

@@ -159,7 +159,7 @@ def test_the_lines_of_a_host_are_told_while_it_works(mock: MockRemote, environme
         answers(good("status")),
     )
     told: list[str] = []
-    with Fleet(environment) as fleet, following(fleet.first, NEW, told.append, {"2": "Add notes"}):
+    with Fleet(environment) as fleet, following(fleet.first, "shop", NEW, told.append, {"2": "Add notes"}):
         fleet.first.perform(["status"])
     assert told == ["2 begins: Add notes", "\N{REPLACEMENT CHARACTER} bytes"]
 

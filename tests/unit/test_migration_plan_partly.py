@@ -26,7 +26,7 @@ def revisions(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Who was asked for its SQL; the database has no table."""
     asked: list[str] = []
 
-    def sql(known: fleet.Fleet, _: str) -> dict[str, str]:
+    def sql(known: fleet.Fleet, *_: str) -> dict[str, str]:
         asked.append(known.first.name)
         return SQL
 

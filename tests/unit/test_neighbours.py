@@ -42,7 +42,7 @@ def wanted(**changed: Any) -> dict[str, Any]:
     """One host that is to be everything, but for what is changed."""
     plain = {
         "address": "10.0.0.5", "hosts": 1, "check": False, "cluster": "14/main", "cluster_port": 5432, "serves": True,
-        "runs_app": True, "takeover": NOBODY, "ports": [PORT_80, METRICS],
+        "app": "shop", "takeover": NOBODY, "ports": [PORT_80, METRICS],
     }  # fmt: skip
     return {**plain, **changed}
 
@@ -211,7 +211,7 @@ def test_a_human_called_shop_keeps_the_account() -> None:
     assert "There is a user shop (uid 1001, /home/shop, /bin/bash) that Slipway did not make" in said
     assert neighbours(facts(users={"shop": shop}), taken_over("app_users")) == []
     assert neighbours(facts(users={"shop": shop}, recorded=["app"]), wanted()) == []
-    assert neighbours(facts(users={"shop": shop}), wanted(runs_app=False)) == []
+    assert neighbours(facts(users={"shop": shop}), wanted(app="")) == []
 
 
 def test_the_services_own_users_are_nobody_else() -> None:

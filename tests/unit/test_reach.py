@@ -63,9 +63,9 @@ def test_the_groups_of_nginx_are_those_that_every_worker_of_the_hosts_own_has(tm
 
 
 def test_the_groups_of_instances_are_those_of_their_folders(tmp_path: Path) -> None:
-    assert reach.instance_groups(str(tmp_path)) == []
+    assert reach.instance_groups(str(tmp_path / "shop")) == []
     (tmp_path / "shop/20261122T160501Z-3f2a9c1").mkdir(parents=True)
-    assert reach.instance_groups(str(tmp_path)) == [grp.getgrgid(os.getegid()).gr_name]
+    assert reach.instance_groups(str(tmp_path / "shop")) == [grp.getgrgid(os.getegid()).gr_name]
 
 
 # As what www-data is in, its workers have and instances are guarded by: whether it leaves the old one, and is reloaded.
@@ -93,7 +93,7 @@ def test_what_a_run_does_about_the_groups(tmp_path: Path) -> None:
     }
     play, given = tmp_path / "play.yml", tmp_path / "cases.json"
     play.write_text(PLAY.format(vars=REPOSITORY / "roles/app/vars/main.yml", folder=tmp_path))
-    given.write_text(json.dumps({"cases": cases}))
+    given.write_text(json.dumps({"cases": cases, "app_name": "shop"}))
 
     command = [str(ANSIBLE_PLAYBOOK), "-i", "localhost,", "-c", "local", "-e", f"@{given}", str(play)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -105,6 +105,6 @@ def test_what_a_run_does_about_the_groups(tmp_path: Path) -> None:
 
 
 def test_this_machine_is_seen() -> None:
-    seen = run_module("host_facts", {}, False)["ansible_facts"]
+    seen = run_module("host_facts", {"app": "shop"}, False)["ansible_facts"]
     assert "root" in seen["groups"]
     assert isinstance(seen["nginx_groups"], list)

@@ -207,9 +207,9 @@ def test_what_takes_away_is_not_migrated_while_a_kept_release_needs_it(host: Hos
     assert not host.migration_settings(OTHER).exists()
     slipway("mark-bad", RELEASE, "--reason", "it is not to be gone back to")
     assert slipway("migrate", OTHER, "--contract").code == 0
-    assert host.migration_settings(OTHER).read_text() == "SHOP_MIGRATE_ARGUMENTS=--contract\n"
+    assert host.migration_settings(OTHER).read_text() == "SLIPWAY_ARGUMENTS=--contract\n"
     assert slipway("migrate", OTHER).code == 0
-    assert host.migration_settings(OTHER).read_text() == "SHOP_MIGRATE_ARGUMENTS=\n"
+    assert host.migration_settings(OTHER).read_text() == "SLIPWAY_ARGUMENTS=\n"
 
 
 def test_a_failed_migration_shows_its_journal(host: Host, slipway: Slipway) -> None:

@@ -49,7 +49,7 @@ def test_a_release_is_built_by_the_hosts_own_venv_and_pip(tmp_path: Path, host: 
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from pathlib import Path;"
         "from slipway.cli import main; from slipway.host import Host;"
         "fake = Path(sys.argv[1]).parent / 'fake';"
-        "host = Host(Path(sys.argv[1]), str(fake / 'systemctl'), str(fake / 'systemd-run'));"
+        "host = Host('shop', Path(sys.argv[1]), str(fake / 'systemctl'), str(fake / 'systemd-run'));"
         "sys.exit(main(sys.argv[2:], host))"
     )
     with bundle.open("rb") as stream:

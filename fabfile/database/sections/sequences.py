@@ -11,7 +11,7 @@ from fabfile.database.judging import About, Judged, measured, stated
 
 @dataclass(frozen=True)
 class Sequence:
-    """percent: of its way to the end. ends_with: the column that ends before it, such as "shop.t.id is integer"."""
+    """percent: of its way to the end. ends_with: the column that ends before it, such as "blog.t.id is integer"."""
 
     schema: str
     name: str

@@ -42,14 +42,14 @@ class Session:
 
     @property
     def who(self) -> str:
-        """Such as "pid 4711 (shop, nightly report)"; what strangers chose is made safe."""
+        """Such as "pid 4711 (blog, nightly report)"; what strangers chose is made safe."""
         names = [texts.plain(name, 40) for name in (self.role, self.application) if name]
         work = f", {self.planned}" if self.planned else ""
         return f"pid {self.pid} ({', '.join(names) or self.backend_type}){work}"
 
     @property
     def progress(self) -> str:
-        """Such as "create index of shop.big, building index: scanning table, 61 %"."""
+        """Such as "create index of blog.big, building index: scanning table, 61 %"."""
         far = "" if self.percent is None else f", {self.percent:.0f} %"
         return f"{texts.plain(self.doing, 120)}{far}" if self.doing else ""
 

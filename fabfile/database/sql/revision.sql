@@ -1,7 +1,7 @@
 -- purpose: the schema's revision
 -- floor: 14
 -- ceiling: none
--- privilege: USAGE on the schema shop, SELECT on alembic_version
+-- privilege: USAGE on the schema, SELECT on alembic_version
 SELECT version_num AS revision
-FROM shop.alembic_version
+FROM {schema}.alembic_version
 ORDER BY 1

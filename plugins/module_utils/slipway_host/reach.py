@@ -10,9 +10,12 @@ from typing import Any
 LEAVING = b"is shutting down"
 
 
-def facts(proc: str = "/proc", run: str = "/run") -> dict[str, list[str]]:
+def facts(app: str, proc: str = "/proc", run: str = "/run") -> dict[str, list[str]]:
     """nginx_groups: what each of its workers has. instance_groups: whose the folders of the sockets are."""
-    return {"nginx_groups": nginx_groups(proc, f"{run}/nginx.pid"), "instance_groups": instance_groups(run)}
+    return {
+        "nginx_groups": nginx_groups(proc, f"{run}/nginx.pid"),
+        "instance_groups": instance_groups(f"{run}/{app}"),
+    }
 
 
 def nginx_groups(proc: str, pid_file: str) -> list[str]:
@@ -26,10 +29,10 @@ def nginx_groups(proc: str, pid_file: str) -> list[str]:
     return sorted(map(_name, set.intersection(*workers))) if workers else []
 
 
-def instance_groups(run: str) -> list[str]:
+def instance_groups(sockets: str) -> list[str]:
     """Names of the groups of the folders in which instances of the service have their sockets."""
     found = set()
-    for folder in glob.glob(f"{run}/shop/*"):
+    for folder in glob.glob(f"{sockets}/*"):
         try:
             found.add(os.stat(folder).st_gid)
         except FileNotFoundError:

@@ -98,7 +98,7 @@ def setting_text(value: Any) -> str:
 
 
 def split_list(text: str) -> list[str]:
-    """The elements of a list setting: `"$user", Shop` gives ['$user', 'shop']."""
+    """The elements of a list setting: `"$user", Blog` gives ['$user', 'blog']."""
     elements: list[str] = []
     position = 0
     while position < len(text):
@@ -132,6 +132,6 @@ def same_setting(name: str, stored: str, wanted: Any) -> bool:
 
 
 def setting_assignment(name: str, value: Any) -> str:
-    """`"search_path" TO 'shop', 'public'`, to follow ALTER … SET."""
+    """`"search_path" TO 'blog', 'public'`, to follow ALTER … SET."""
     values = ", ".join(literal(element) for element in setting_elements(name, value))
     return f"{setting_name(name)} TO {values}"

@@ -10,12 +10,12 @@ from typing import Any
 
 from ansible.module_utils.slipway_verify.running import run
 
-SETTINGS, PROGRAM = "/etc/shop/shop.env", "/usr/local/sbin/slipway"
+PROGRAM = "/usr/local/sbin/slipway"
 RUNBOOK = "docs/runbooks/host-does-not-serve.md"
 
 
-def release() -> tuple[list[str], str | None]:
-    """Complaints about what is live, and its id."""
+def release(app: str) -> tuple[list[str], str | None]:
+    """Complaints about what is live of a service, and its id."""
     answer = run(PROGRAM, "status", "--json")
     try:
         live = json.loads(answer.stdout)["result"]["live"]
@@ -27,16 +27,16 @@ def release() -> tuple[list[str], str | None]:
     if found["ready"]:
         return [], name
     why = found["error"] or found["body"]
-    return [f"the release {name} is not ready ({why}): journalctl -u shop@{name}"], name
+    return [f"the release {name} is not ready ({why}): journalctl -u {app}@{name}"], name
 
 
-def connections() -> int:
-    """How many connections two releases of this host may open at once, as its settings allow."""
+def connections(app: str, prefix: str) -> int:
+    """How many connections two releases of this host may open at once, by settings whose names begin with prefix."""
     try:
-        with open(SETTINGS, encoding="utf-8") as stream:
+        with open(f"/etc/{app}/{app}.env", encoding="utf-8") as stream:
             rows = dict(line.rstrip("\n").split("=", 1) for line in stream if "=" in line and line[0] != "#")
-        pool = int(rows["SHOP_DATABASE_POOL_SIZE"]) + int(rows["SHOP_DATABASE_MAX_OVERFLOW"])
-        return 2 * int(rows["SHOP_WORKERS"]) * pool
+        pool = int(rows[f"{prefix}DATABASE_POOL_SIZE"]) + int(rows[f"{prefix}DATABASE_MAX_OVERFLOW"])
+        return 2 * int(rows[f"{prefix}WORKERS"]) * pool
     except (FileNotFoundError, KeyError, ValueError):
         return 0
 

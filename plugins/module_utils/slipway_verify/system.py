@@ -10,7 +10,7 @@ from ansible.module_utils.slipway_verify.running import run
 FULL, ENDS_WITHIN_DAYS = 90, 21
 CERTIFICATES = ("/etc/ssl/slipway/host.pem", "/etc/ssl/slipway/public.pem")
 # What Slipway states, and what keeps a host patched and reachable; any other failed unit is somebody else's.
-OWN = ("shop*", "slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
+OWN = ("slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
        "systemd-timesyncd*", "chrony*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
 PATHS = (
     "/",
@@ -21,7 +21,6 @@ PATHS = (
     "/var/lib/postgresql",
     "/var/backups",
     "/srv",
-    "/srv/shop",
 )
 
 
@@ -37,19 +36,20 @@ def units(wanted: list[str]) -> list[str]:
     return said
 
 
-def failed() -> tuple[list[str], list[str]]:
-    """Complaints about Slipway's own units that have failed, and notes of the others."""
+def failed(app: str | None) -> tuple[list[str], list[str]]:
+    """Complaints about units of Slipway's and of the service that have failed, and notes of the others."""
     listed = run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
+    patterns = OWN + ((f"{app}@*", f"{app}-*") if app else ())
     names = [line.split()[0] for line in listed.splitlines() if line.strip()]
-    own = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in OWN)]
+    own = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
     sentence = "{} has failed: journalctl -u {} says why".format
     return [sentence(name, name) for name in own], [sentence(name, name) for name in names if name not in own]
 
 
-def disks() -> list[str]:
+def disks(app: str | None) -> list[str]:
     """Complaints about the file systems that Slipway writes to; a snap's image is full by nature, and none of them."""
     seen: dict[int, str] = {}
-    for path in PATHS:
+    for path in (*PATHS, f"/srv/{app}"):
         if os.path.isdir(path):
             seen.setdefault(os.stat(path).st_dev, mount_of(path))
     said = []

@@ -7,11 +7,11 @@ import re
 
 from tests.unit.contract.repository import ROOT, load
 
-STATED = re.compile(r"^(?:Environment=)?(SHOP_[A-Z0-9_]+)=", re.M)
+STATED = re.compile(r"^(?:Environment=)?\{\{ app_environment_prefix \}\}([A-Z0-9_]+)=", re.M)
 CREDENTIAL = re.compile(r"^LoadCredential=([a-z0-9_]+):", re.M)
 PLACES = (
-    "templates/etc/shop/shop.env.j2",
-    "templates/etc/systemd/system/shop@.service.j2",
+    "templates/etc/{{ app_name }}/{{ app_name }}.env.j2",
+    "templates/etc/systemd/system/{{ app_name }}@.service.j2",
     "templates/etc/systemd/system/_database_login.j2",
 )
 
@@ -35,14 +35,14 @@ def fields() -> dict[str, bool]:
 
 
 def test_what_the_role_states_is_what_it_refuses_in_app_settings() -> None:
-    own = load(ROOT / "roles/app/vars/main.yml")["__app_own_settings"]
+    own = load(ROOT / "roles/app/vars/main.yml")["__app_own_setting_names"]
 
     assert set(STATED.findall(text())) == set(own)
 
 
 def test_every_setting_is_stated_or_can_be_given_and_every_secret_is_a_credential() -> None:
     variables = load(ROOT / "roles/app/vars/main.yml")
-    stated = {name.removeprefix("SHOP_").lower() for name in variables["__app_own_settings"]}
+    stated = {name.lower() for name in variables["__app_own_setting_names"]}
     rows = {row["name"]: row for row in reversed(variables["__app_values"]) if "form" in row}
     settings, credentials = rows["a name in app_settings"]["form"], rows["a name in app_credentials"]["form"]
 
@@ -56,7 +56,10 @@ def test_every_setting_is_stated_or_can_be_given_and_every_secret_is_a_credentia
 
 def test_the_credentials_of_its_own_are_those_that_its_units_are_given() -> None:
     own = set(load(ROOT / "roles/app/vars/main.yml")["__app_own_credentials"])
-    files = {path.name.removesuffix(".j2") for path in (ROOT / "templates/etc/shop/credentials").glob("*.j2")}
+    files = {
+        path.name.removesuffix(".j2")
+        for path in (ROOT / "templates/etc/{{ app_name }}/credentials").glob("*.j2")
+    }
 
     assert files == own
     assert set(CREDENTIAL.findall(text())) <= own

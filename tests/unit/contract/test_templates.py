@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def test_its_file_tells_a_reader_on_the_host_where_it_comes_from(path: Path) -> 
         )
         return
     # Above everything of the file but the interpreter and what decides whether there is a file at all.
-    lines = [line for line in text.splitlines()[1:] if not line.startswith(("{% if", "#!"))]
+    lines = [
+        line for line in text.splitlines()[1:] if not line.startswith(("{% if", "{% import", "{% set", "#!"))
+    ]
     assert lines[0].startswith(MANAGED), (
         f"templates/{named(path)}: the first line of the file is {lines[0]!r}"
     )
@@ -59,7 +62,7 @@ def test_a_part_says_what_it_is_for_and_is_used(path: Path) -> None:
         *(
             other
             for other in path.parent.glob("*.j2")
-            if f"include '{path.name}'" in other.read_text("utf-8")
+            if re.search(rf"(include|import) '{re.escape(path.name)}'", other.read_text("utf-8"))
         ),
         *(other for other in EVERY if f"include '{named(path)}'" in other.read_text("utf-8")),
     }

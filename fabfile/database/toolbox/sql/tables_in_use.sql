@@ -19,5 +19,5 @@ LEFT JOIN LATERAL (
   ORDER BY a.xact_start
   LIMIT 1
 ) AS held ON true
-WHERE n.nspname = 'shop' AND c.relkind IN ('r', 'p', 'm') AND c.relname = ANY(%(names)s)
+WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p', 'm') AND c.relname = ANY(%(names)s)
 ORDER BY c.relname

@@ -148,7 +148,7 @@ def _told(session: Session, release: str) -> str:
 
 
 def _tell(path: Path, words: str) -> None:
-    path.write_text(f"SHOP_BACKFILL_ARGUMENTS={words}\n", encoding="utf-8")
+    path.write_text(f"SLIPWAY_ARGUMENTS={words}\n", encoding="utf-8")
 
 
 def _object(line: str) -> dict[str, Any] | None:

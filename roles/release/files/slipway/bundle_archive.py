@@ -90,7 +90,7 @@ def _read(stream: IO[bytes], source: str) -> bytes:
     return stream.read(CHUNK)
 
 
-def inspect(spool: Path) -> tuple[Manifest, list[Pin]]:
+def inspect(spool: Path, app: str) -> tuple[Manifest, list[Pin]]:
     """Checks every member of the bundle without writing anything. Raises RefusedError with what is wrong."""
     found: dict[str, tuple[str, int]] = {}
     texts: dict[str, bytes] = {}
@@ -115,7 +115,7 @@ def inspect(spool: Path) -> tuple[Manifest, list[Pin]]:
         ) from None
     if "manifest.json" not in found:
         raise RefusedError("bundle-manifest", "The bundle has no manifest.json.")
-    manifest = parse(texts["manifest.json"])
+    manifest = parse(texts["manifest.json"], app)
     del found["manifest.json"]
     _compare(manifest.files, found)
     return manifest, parse_lock(texts["requirements.lock"])

@@ -65,6 +65,15 @@ def _run(host: Host) -> int:
     return int(answers[-1]["exit"])
 
 
+def _here(command: str) -> Host:
+    try:
+        return Host.of_this_machine()
+    except SlipwayError:
+        # Whoever is not root is told that first.
+        check_root(Host(""), command)
+        raise
+
+
 def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
     """Runs one command and returns its exit code. host: another host layout than `/`, for tests."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -76,9 +85,10 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
     try:
         arguments = _parse(words)
         command = _name(arguments)
+        here = host or _here(" ".join(["slipway", *words]))
         if command == "run":
-            return _run(host or Host())
-        report = commands.perform(arguments, host or Host(), " ".join(["slipway", *words]))
+            return _run(here)
+        report = commands.perform(arguments, here, " ".join(["slipway", *words]))
         if alone:
             return int(report.result["exit"])
         output.show_report(command, report, as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -10,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.errors import RefusedError
+from slipway.errors import RefusedError, StepError
 
-APP = "shop"
+SETTINGS = "/etc/slipway/release.conf"
 # [0-9], because \d also matches digits of other scripts.
 RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
 
@@ -34,8 +35,10 @@ def _free_bytes(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Host:
-    """Where things are. root is `/` on a host; tests give a directory and commands of their own."""
+    """Where things are. app: the service's name. root is `/` on a host; tests give a directory and commands of their
+    own."""
 
+    app: str
     root: Path = Path("/")
     systemctl: str = "/usr/bin/systemctl"
     systemd_run: str = "/usr/bin/systemd-run"
@@ -47,20 +50,43 @@ class Host:
     python: str = sys.executable
     free_bytes: Callable[[Path], int] = _free_bytes
 
+    @classmethod
+    def of_this_machine(cls) -> Host:
+        """Raises StepError where the role release has not said which service this host runs."""
+        said = configparser.ConfigParser(interpolation=None)
+        try:
+            with open(SETTINGS, encoding="utf-8") as stream:
+                said.read_file(stream)
+            return cls(said.get("release", "app"))
+        except (OSError, ValueError, configparser.Error) as failure:
+            raise StepError(
+                "settings-missing",
+                f"{SETTINGS} does not say which service this host runs ({failure}). Run site.yml, which writes it.",
+            ) from None
+
+    @property
+    def namespace(self) -> str:
+        """What a signature has to be for: one for anything else, such as another service's bundle, is none."""
+        return f"slipway-bundle@{self.app}"
+
+    def timer(self, release: str) -> str:
+        """The timer that ends a release's warm time, * for all; its service is slipway itself."""
+        return f"{self.app}-warm-{release}.timer"
+
     def path(self, absolute: str) -> Path:
         return self.root / absolute.lstrip("/")
 
     @property
     def releases(self) -> Path:
-        return self.path(f"/srv/{APP}/releases")
+        return self.path(f"/srv/{self.app}/releases")
 
     @property
     def current(self) -> Path:
-        return self.path(f"/srv/{APP}/current")
+        return self.path(f"/srv/{self.app}/current")
 
     @property
     def state(self) -> Path:
-        return self.path(f"/var/lib/slipway/{APP}")
+        return self.path(f"/var/lib/slipway/{self.app}")
 
     @property
     def journal(self) -> Path:
@@ -94,7 +120,7 @@ class Host:
     @property
     def maintenance(self) -> Path:
         """nginx looks for this file; its answer is in maintenance.json beside it."""
-        return self.path(f"/srv/{APP}/maintenance")
+        return self.path(f"/srv/{self.app}/maintenance")
 
     @property
     def private_server(self) -> Path:
@@ -104,7 +130,7 @@ class Host:
     @property
     def settings(self) -> Path:
         """What the role release says of this host."""
-        return self.path("/etc/slipway/release.conf")
+        return self.path(SETTINGS)
 
     @property
     def allowed_signers(self) -> Path:
@@ -126,15 +152,15 @@ class Host:
     @property
     def service_unit(self) -> Path:
         """The unit of every instance, as the role app wrote it."""
-        return self.path(f"/etc/systemd/system/{APP}@.service")
+        return self.path(f"/etc/systemd/system/{self.app}@.service")
 
     def credential(self, name: str) -> Path:
         """A secret of the service."""
-        return self.path(f"/etc/{APP}/credentials/{name}")
+        return self.path(f"/etc/{self.app}/credentials/{name}")
 
     def console(self, release: str) -> Path:
         """The service's own program."""
-        return self.release(release) / f"venv/bin/{APP}"
+        return self.release(release) / f"venv/bin/{self.app}"
 
     @property
     def incoming(self) -> Path:
@@ -142,28 +168,28 @@ class Host:
 
     @property
     def staging(self) -> Path:
-        return self.path(f"/srv/{APP}/staging")
+        return self.path(f"/srv/{self.app}/staging")
 
     def release(self, release: str) -> Path:
         return self.releases / check_release_id(release)
 
     def runtime_socket(self, release: str, name: str = "http.sock") -> Path:
-        return self.path(f"/run/{APP}/{check_release_id(release)}/{name}")
+        return self.path(f"/run/{self.app}/{check_release_id(release)}/{name}")
 
     def unit(self, release: str) -> str:
-        return f"{APP}@{check_release_id(release)}.service"
+        return f"{self.app}@{check_release_id(release)}.service"
 
     def boot_link(self, unit: str) -> Path:
-        """What makes a unit start at boot (WantedBy= in shop@.service)."""
+        """What makes a unit start at boot (WantedBy= in its file)."""
         return self.path(f"/etc/systemd/system/multi-user.target.wants/{unit}")
 
     def migration_unit(self, release: str) -> str:
-        return f"{APP}-migrate@{check_release_id(release)}.service"
+        return f"{self.app}-migrate@{check_release_id(release)}.service"
 
     @property
     def migration_units(self) -> str:
         """Those of all releases, as systemctl takes a pattern."""
-        return f"{APP}-migrate@*.service"
+        return f"{self.app}-migrate@*.service"
 
     def migration_settings(self, release: str) -> Path:
         """What the next migration of a release is told beside the settings; the unit reads it."""
@@ -171,7 +197,7 @@ class Host:
 
     def backfill_unit(self, release: str, kind: str = "") -> str:
         """kind: empty for the unit of a run, -ask for that of a question or a pause."""
-        return f"{APP}-backfill{kind}@{check_release_id(release)}.service"
+        return f"{self.app}-backfill{kind}@{check_release_id(release)}.service"
 
     def backfill_settings(self, release: str, kind: str = "") -> Path:
         """What that unit is told."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from slipway import gate, marks, releases, signatures, warm
 from slipway.errors import RefusedError, SlipwayError, StepError
-from slipway.host import APP
 from slipway.session import Report, Session
 
 
@@ -130,7 +129,7 @@ def _not_for_customers(session: Session, release: str, reason: str) -> StepError
     return StepError(
         "public-refused",
         f"Release {release} is ready, but no customer would be served: {reason}. {after}; it is not marked bad. "
-        f"Where the name is refused, /etc/{APP}/{APP}.env and the inventory differ. Type: "
+        f"Where the name is refused, /etc/{session.host.app}/{session.host.app}.env and the inventory differ. Type: "
         "ansible-playbook -i inventory/ENV site.yml",
         release=release,
         reason=reason,

@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway import requirements
 from slipway.errors import RefusedError
-from slipway.host import APP, RELEASE_ID, Host
+from slipway.host import RELEASE_ID, Host
 
 SCHEMA = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,8 +44,8 @@ class Manifest:
             )
 
 
-def parse(data: bytes) -> Manifest:
-    """Checks the manifest of a bundle. Raises RefusedError with what is wrong."""
+def parse(data: bytes, app: str) -> Manifest:
+    """Checks the manifest of a bundle for the service app. Raises RefusedError with what is wrong."""
     try:
         raw = json.loads(data)
     except ValueError as failure:
@@ -53,8 +53,8 @@ def parse(data: bytes) -> Manifest:
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         found = raw.get("schema") if isinstance(raw, dict) else None
         raise _bad(f"its schema is {found!r}, this slipway reads {SCHEMA}")
-    if raw.get("app") != APP:
-        raise _bad(f"it is for the app {raw.get('app')!r}, this host runs {APP!r}")
+    if raw.get("app") != app:
+        raise _bad(f"it is for the app {raw.get('app')!r}, this host runs {app!r}")
     release, git_sha = raw.get("release"), raw.get("git_sha")
     if not isinstance(release, str) or not RELEASE_ID.fullmatch(release):
         raise _bad(f"its release is {release!r}, which is not a release id")

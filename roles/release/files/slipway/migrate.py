@@ -84,7 +84,7 @@ def migrate(
     with session.journal.step("migrate", release, **details) as outcome:
         began = time.time()
         told = session.host.migration_settings(release)
-        told.write_text(f"SHOP_MIGRATE_ARGUMENTS={'--contract' if contract else ''}\n", encoding="utf-8")
+        told.write_text(f"SLIPWAY_ARGUMENTS={'--contract' if contract else ''}\n", encoding="utf-8")
         started = _start(session, unit, release, seconds)
         state = session.systemd.state(unit)
         ran = facts(session.systemd.output(unit, began))

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from slipway import releases
 from slipway.errors import RefusedError, SlipwayError, StepError
-from slipway.host import APP
 from slipway.processes import ENVIRONMENT
 from slipway.session import Report, Session
 
@@ -56,7 +55,7 @@ def one_off(
         raise RefusedError(
             "not-live", "No release is live here, so there is no command.", "Type: slipway list"
         )
-    unit = f"{APP}-exec-{secrets.token_hex(4)}.service"
+    unit = f"{session.host.app}-exec-{secrets.token_hex(4)}.service"
     named = {} if holder is None else {"holder": holder}
     with session.journal.step("exec", release, words=list(words), unit=unit, **named) as outcome:
         command = [
@@ -77,12 +76,12 @@ def one_off(
             how = "was ended" if _end(session, unit, process) else f"could not be ended ({unit} runs on)"
             raise EndedError(
                 "exec-ended",
-                f"`{APP} {words[0]}` of release {release} {how}: {reason}. What it had done by then stays done; "
-                "traffic is untouched.",
+                f"`{session.host.app} {words[0]}` of release {release} {how}: {reason}. What it had done by then "
+                "stays done; traffic is untouched.",
                 unit=unit,
             )
         outcome.update(exit=process.returncode)
-    said = f"`{APP} {words[0]}` of release {release} ended with {process.returncode}."
+    said = f"`{session.host.app} {words[0]}` of release {release} ended with {process.returncode}."
     return Report(True, {"release": release, "exit": process.returncode}, said)
 
 
@@ -96,7 +95,7 @@ def _sandboxed(session: Session, release: str, unit: str, seconds: float) -> lis
         "--wait",
         "--pipe",
         f"--unit={unit}",
-        f"--description=a command of {APP}, release {release}",
+        f"--description=a command of {session.host.app}, release {release}",
         *(f"--property={line}" for line in [*properties(session.host.service_unit, release), *own]),
         "--",
     ]

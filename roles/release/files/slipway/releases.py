@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway.errors import RefusedError, StepError
 from slipway.files import replace_symlink
-from slipway.host import APP, RELEASE_ID, Host
+from slipway.host import RELEASE_ID, Host
 
 MANIFEST = "manifest.json"
 
@@ -79,7 +79,7 @@ def require_staged(host: Host, release: str) -> dict[str, Any]:
         raise RefusedError(
             "not-staged",
             f"Release {release} is {state} on this host.",
-            f"Stage it first: slipway stage --bundle - --sha256 HEX < {APP}-{release}.tar.gz "
+            f"Stage it first: slipway stage --bundle - --sha256 HEX < {host.app}-{release}.tar.gz "
             "`slipway list` shows what is here.",
         )
     return found

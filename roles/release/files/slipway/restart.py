@@ -77,8 +77,9 @@ def _start_anew(session: Session, release: str, seconds: float, public: str | No
         raise StepError(
             "restart-failed",
             f"Release {release} was stopped, and does not serve again: {reason}. This host stays drained, so that the "
-            "edge asks the others; the unit is left to systemd. Its settings are in /etc/shop/shop.env. When it is "
-            f"ready: slipway undrain. The last lines of its journal:\n{shown}",
+            "edge asks the others; the unit is left to systemd. Its settings are in "
+            f"/etc/{session.host.app}/{session.host.app}.env. When it is ready: slipway undrain. "
+            f"The last lines of its journal:\n{shown}",
             release=release,
             reason=reason,
             journal=lines,

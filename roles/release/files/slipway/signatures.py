@@ -18,7 +18,7 @@ from slipway import marks, releases, signers
 from slipway.errors import RefusedError
 from slipway.host import Host
 from slipway.processes import Outcome, run
-from slipway.signers import NAMESPACE, fingerprint
+from slipway.signers import fingerprint
 
 SECONDS = 20.0
 # In the manifest of a release on a host; a bundle's own manifest does not say who signed it.
@@ -116,10 +116,10 @@ def _judged(host: Host, sha256: str, signature: str | None) -> Signed:
             "What was given as the bundle's signature is none, or was cut.",
             "Sign again.",
         ) from None
-    if namespace != NAMESPACE:
+    if namespace != host.namespace:
         raise _NoGoodError(
             "signature-foreign",
-            f"The signature is for {namespace[:80]!r}, and one for {NAMESPACE} is needed.",
+            f"The signature is for {namespace[:80]!r}, and one for {host.namespace} is needed.",
         )
     signer = next((each for each in allowed if each.key == key), None)
     if signer is None:
@@ -160,7 +160,7 @@ def _verified(host: Host, name: str, sha256: str, blob: bytes) -> Outcome:
     )
     with _in_memory(armoured.encode()) as (descriptor, path):
         command = [host.ssh_keygen, "-Y", "verify", "-f", str(host.allowed_signers), "-I", name]
-        command += ["-n", NAMESPACE, "-s", path]
+        command += ["-n", host.namespace, "-s", path]
         try:
             return run(command, SECONDS, keep_open=[descriptor], given=f"{sha256}\n".encode())
         except FileNotFoundError:

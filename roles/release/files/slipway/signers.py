@@ -8,15 +8,13 @@ import re
 import time
 from dataclasses import dataclass
 
-from slipway.host import APP, Host
+from slipway.host import Host
 
-# A signature for anything else, another application's bundle among it, is none for this.
-NAMESPACE = f"slipway-bundle@{APP}"
 MAX_FILE_BYTES = 1 << 20
-# A name, from when and until when, the key.
+# A name, what may be signed, from when and until when, the key.
 LINE = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._+@-]{0,63}) "
-    rf'namespaces="{re.escape(NAMESPACE)}"'
+    r'namespaces="(?P<namespace>[A-Za-z0-9@._-]{1,80})"'
     r'(?:,valid-after="(?P<after>[0-9]{8})")?(?:,valid-before="(?P<before>[0-9]{14})")? '
     r"[a-z0-9@.-]{1,60} (?P<key>[A-Za-z0-9+/]{1,6000}={0,2})"
 )
@@ -50,7 +48,8 @@ def read(host: Host) -> tuple[list[Signer], list[int]]:
             continue
         match = LINE.fullmatch(line)
         try:
-            key = fingerprint(base64.b64decode(match["key"], validate=True)) if match else ""
+            ours = match and match["namespace"] == host.namespace
+            key = fingerprint(base64.b64decode(match["key"], validate=True)) if match and ours else ""
         except ValueError:
             key = ""
         if match and key:

@@ -61,7 +61,7 @@ def stage(
     spool = session.host.incoming / f".{os.getpid()}.spool"
     try:
         bundle_archive.receive(bundle, sha256, spool)
-        manifest, pins = bundle_archive.inspect(spool)
+        manifest, pins = bundle_archive.inspect(spool, session.host.app)
         _check_release(expected, manifest)
         manifest.check_target(session.host)
         return _stage(session, Bundle(spool, manifest, pins, sha256, signed))

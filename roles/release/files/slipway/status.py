@@ -11,7 +11,7 @@ import slipway
 from slipway import drain, fence, gate, lease, lock, maintenance, marks, migrate, releases, signatures, warm
 from slipway.errors import SlipwayError
 from slipway.files import tree_size
-from slipway.host import APP, Host
+from slipway.host import Host
 from slipway.journal import utc_now
 from slipway.journal_reading import Reading
 from slipway.releases import Release
@@ -98,10 +98,10 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
 def settings_newer(host: Host, live: str) -> list[str]:
     """Paths of the settings that a running release was started without: its socket is as old as it is."""
     try:
-        started = host.path(f"/run/{APP}/{live}/http.sock").stat().st_mtime_ns
+        started = host.runtime_socket(live).stat().st_mtime_ns
     except FileNotFoundError:
         return []
-    paths = [*host.path(f"/etc/{APP}").rglob("*"), host.path(f"/etc/systemd/system/{APP}@.service")]
+    paths = [*host.path(f"/etc/{host.app}").rglob("*"), host.path(f"/etc/systemd/system/{host.app}@.service")]
     newer = [path for path in paths if path.is_file() and path.stat().st_mtime_ns > started]
     return sorted("/" + str(path.relative_to(host.root)) for path in newer)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slipway.errors import StepError
 from slipway.files import fsync_directory
-from slipway.host import APP, RELEASE_ID, Host
+from slipway.host import RELEASE_ID, Host
 from slipway.processes import Outcome, run
 
 PROPERTIES = (
@@ -20,8 +20,6 @@ PROPERTIES = (
     "MemoryCurrent",
     "MemoryMax",
 )
-# The timer that ends a release's warm time; its service is slipway itself.
-TIMER = f"{APP}-warm-{{}}.timer"
 # What starts at boot matters at boot: to have the manager read all of its units again takes longer than a switch.
 UNREAD = ("--no-reload",)
 QUERY_SECONDS = 10.0
@@ -69,11 +67,11 @@ class Systemd:
 
     def instances(self, releases: Iterable[str]) -> dict[str, UnitState]:
         """The state of each given release's unit, and of every other loaded instance, by release id."""
-        return self._of(f"{APP}@", map(self.host.unit, releases))
+        return self._of(f"{self.host.app}@", map(self.host.unit, releases))
 
     def backfills(self, releases: Iterable[str]) -> dict[str, UnitState]:
         """The same of the units of their backfills."""
-        return self._of(f"{APP}-backfill@", map(self.host.backfill_unit, releases))
+        return self._of(f"{self.host.app}-backfill@", map(self.host.backfill_unit, releases))
 
     def _of(self, template: str, units: Iterable[str]) -> dict[str, UnitState]:
         found = {}
@@ -119,15 +117,15 @@ class Systemd:
     def timers(self) -> list[str]:
         """The releases for which a timer waits to stop them."""
         found = []
-        for unit, state in self._show(TIMER.format("*")).items():
-            release = unit.removeprefix(TIMER.partition("{")[0]).removesuffix(".timer")
+        for unit, state in self._show(self.host.timer("*")).items():
+            release = unit.removeprefix(self.host.timer("*").partition("*")[0]).removesuffix(".timer")
             if RELEASE_ID.fullmatch(release) and not state.idle:
                 found.append(release)
         return sorted(found)
 
     def stop_later(self, release: str, seconds: float, *words: str) -> None:
         """Has slipway stop the release in seconds, unless it is live by then. Gone with a reboot. words: for stop."""
-        name = TIMER.format(release).removesuffix(".timer")
+        name = self.host.timer(release).removesuffix(".timer")
         command = [
             self.host.systemd_run,
             "--quiet",
@@ -144,14 +142,14 @@ class Systemd:
 
     def end_waiting_stop(self, release: str) -> None:
         """The timer has fired and its slipway waits for the lock: it must not stop what is about to be used."""
-        self._systemctl("stop", "--", TIMER.format(release).replace(".timer", ".service"))
+        self._systemctl("stop", "--", self.host.timer(release).replace(".timer", ".service"))
 
     def forget_timer(self, release: str) -> None:
         """Ends the wait; that it has just ended by itself, and the timer is gone, is as good."""
-        outcome = self._systemctl("stop", "--", TIMER.format(release))
+        outcome = self._systemctl("stop", "--", self.host.timer(release))
         if not outcome.ok and release in self.timers():
             raise StepError(
-                "unit-failed", f"systemctl stop {TIMER.format(release)} failed: {outcome.tail(3)}"
+                "unit-failed", f"systemctl stop {self.host.timer(release)} failed: {outcome.tail(3)}"
             )
 
     def stop(self, unit: str) -> None:
