@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 Facts = dict[str, Any]
 DEPLOY_COMMENT = "Deploys releases with slipway"
 ORIGINALS = "/var/lib/slipway/originals"
+# As journald.conf(5) has them: bytes, and days.
+BYTES: dict[str, float] = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+DAYS = {"d": 1, "day": 1, "w": 7, "week": 7, "M": 30.44, "month": 30.44, "y": 365.25, "year": 365.25}
+DAYS |= {"": 1 / 86400, "second": 1 / 86400, "min": 1 / 1440, "minute": 1 / 1440, "h": 1 / 24, "hour": 1 / 24}
 EVERYWHERE = ("0.0.0.0", "*", "::")  # noqa: S104  (compared with, not listened on)
 
 
@@ -17,7 +22,8 @@ def neighbours(facts: Facts, wanted: dict[str, Any]) -> list[str]:
 
     facts are host_facts'. wanted is what the host is to be: address, hosts (how many the inventory has), check (whether
     nothing is to be changed), ports (each with port, address or "" for all, program, purpose, variable), cluster
-    (14/main) and cluster_port or None, serves (whether nginx runs), runs_app, and takeover (part to true or false).
+    (14/main) and cluster_port or None, serves (whether nginx runs), runs_app, takeover (part to true or false), and
+    journal (disk and retention, as the variables have them).
     """
     parts = (packages, view, address, ports, sites, clusters, logs, accounts)
     return [sentence for part in parts for sentence in part(facts, wanted)]
@@ -146,6 +152,13 @@ def logs(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
             "writes anew: that would end. Move these lines to a file of their own in /etc/rsyslog.d, which goes on "
             f"being read, or set rsyslog_takeover: true; the file is kept in {ORIGINALS}."
         )
+    journal, disk, retention = facts["journal"], wanted["journal"]["disk"], wanted["journal"]["retention"]
+    if journal["bytes"] > _number(disk, BYTES) or journal["days"] > _number(retention, DAYS):
+        yield (
+            f"The journal takes {journal['bytes'] >> 20} MiB and reaches back {journal['days']} days: what is beyond "
+            f"rsyslog_journal_disk ({disk}) and rsyslog_journal_retention ({retention}) would be deleted. Set them to "
+            "more, or set rsyslog_takeover: true to have it deleted."
+        )
 
 
 def accounts(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
@@ -175,6 +188,12 @@ def accounts(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
                 "make; the service's user of that name cannot log in and has no home: give that one another name "
                 f"(usermod --login NAME {name}), or set app_users_takeover: true; its home stays where it is."
             )
+
+
+def _number(value: str, units: dict[str, float]) -> float:
+    """What a size or a time of systemd's is; a value of another form is refused by its role."""
+    found = re.fullmatch(r"([0-9]+) ?([A-Za-z]*?)s?", value)
+    return int(found[1]) * units.get(found[2], 1) if found else float("inf")
 
 
 def _holder(found: dict[str, Any]) -> str:

@@ -62,6 +62,7 @@ ansible_facts:
     nginx_foreign: {description: sites and settings in the way of Slipway's nginx.conf, type: list, returned: always}
     nginx_blocks: {description: stream and mail where a foreign nginx.conf has them, type: list, returned: always}
     rsyslog_foreign: {description: file to lines that receive or send, type: dict, returned: always}
+    journal: {description: its bytes and days while nobody bounds it, type: dict, returned: always}
     private_view: {description: why no files can be checked; empty when they can, type: str, returned: always}
     standing: {description: set of files to the digest of what stands, type: dict, returned: always}
 """

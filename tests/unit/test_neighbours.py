@@ -43,6 +43,7 @@ def wanted(**changed: Any) -> dict[str, Any]:
     plain = {
         "address": "10.0.0.5", "hosts": 1, "check": False, "cluster": "14/main", "cluster_port": 5432, "serves": True,
         "app": "shop", "takeover": NOBODY, "ports": [PORT_80, METRICS],
+        "journal": {"disk": "1G", "retention": "1month"},
     }  # fmt: skip
     return {**plain, **changed}
 
@@ -180,6 +181,27 @@ def test_a_log_server_goes_on_receiving_unless_that_is_given_up() -> None:
     assert 'by /etc/rsyslog.conf (input(type="imtcp" port="514")), which Slipway writes anew' in said
     assert "or set rsyslog_takeover: true" in said
     assert neighbours(seen, taken_over("rsyslog")) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "disk", "retention"),
+    [
+        ({"bytes": 3 << 30, "days": 5}, "1G", "1month"),
+        ({"bytes": 900 << 20, "days": 40}, "1G", "1month"),
+        ({"bytes": 900 << 20, "days": 40}, "4G", "30d"),
+    ],
+)
+def test_a_journal_that_is_longer_than_it_may_be_is_not_cut_unasked(
+    found: dict[str, int], disk: str, retention: str
+) -> None:
+    bounds = {"journal": {"disk": disk, "retention": retention}}
+
+    said = only(neighbours(facts(journal=found), wanted(**bounds)))
+
+    assert f"takes {found['bytes'] >> 20} MiB and reaches back {found['days']} days" in said
+    assert neighbours(facts(journal=found), {**taken_over("rsyslog"), **bounds}) == []
+    larger = {"journal": {"disk": "4G", "retention": "2months"}}
+    assert neighbours(facts(journal=found), wanted(**larger)) == []
 
 
 def test_a_human_called_deploy_keeps_the_account() -> None:
@@ -368,6 +390,7 @@ def test_what_may_be_taken_over_is_what_the_roles_variables_say(inventories: Inv
         postgresql_clusters=[FOREIGN],
         users={"deploy": HUMAN, "shop": HUMAN},
         rsyslog_foreign={"/etc/rsyslog.conf": ["$UDPServerRun 514"]},
+        journal={"bytes": 2 << 30, "days": 90},
     )  # fmt: skip
 
     said = inventories.refused("lab", seen=seen)
@@ -389,7 +412,7 @@ def test_the_defaults_that_are_repeated_are_the_roles() -> None:
     }
 
     assert repeated == {name: defaults[name] for name in repeated}
-    assert len(repeated) == 11
+    assert len(repeated) == 13
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from typing import Any
 
 from ansible.module_utils.slipway_files import manifest
 from ansible.module_utils.slipway_host.programs import said
 
 NGINX = "/etc/nginx"
+JOURNAL = "/var/log/journal"
 # Those that Slipway's own take the place of; what else is in rsyslog.d goes on being read.
 RSYSLOG = ("/etc/rsyslog.conf", "/etc/rsyslog.d/50-default.conf")
 # Lines that come from other hosts, and lines that go to them.
@@ -24,7 +26,8 @@ SENDS = re.compile(r"""\bom(fwd|relp)\b|\s@@?[\[\w(]""")
 
 def facts() -> dict[str, Any]:
     """recorded (names of sets ever written), nginx_foreign (paths), nginx_blocks, rsyslog_foreign (path to lines),
-    private_view (why the files of a role could not be checked here; empty when they can)."""
+    private_view (why the files of a role could not be checked here; empty when they can), journal (bytes, and days that
+    it reaches back; none once Slipway said how much it may be)."""
     sets = {name: manifest.read(name).files for name in manifest.names()}
     written = {path for files in sets.values() for path in files}
     return {
@@ -34,6 +37,7 @@ def facts() -> dict[str, Any]:
         "rsyslog_foreign": {path: rsyslog(path) for path in RSYSLOG if path not in written and rsyslog(path)},
         # A set that was written was checked.
         "private_view": "" if sets else private_view(),
+        "journal": {"bytes": 0, "days": 0} if "rsyslog" in sets else journal(),
     }
 
 
@@ -57,6 +61,19 @@ def rsyslog(path: str) -> list[str]:
     """The lines of a file by which rsyslog takes lines from other hosts or sends them there."""
     lines = [line.partition("#")[0].strip() for line in read(path).splitlines()]
     return [line for line in lines if RECEIVES.search(line) or SENDS.search(line)]
+
+
+def journal() -> dict[str, int]:
+    """What the journal on disk takes, and how many days ago its first entry was."""
+    size, first = 0, time.time()
+    for path in glob.glob(f"{JOURNAL}/*/*.journal*"):
+        with open(path, "rb") as stream:
+            size += os.fstat(stream.fileno()).st_blocks * 512
+            # head_entry_realtime of systemd's JOURNAL_FILE_FORMAT, in microseconds; 0 in a file without entries.
+            stream.seek(184)
+            began = int.from_bytes(stream.read(8), "little") / 1e6
+        first = min(first, began or first)
+    return {"bytes": size, "days": int((time.time() - first) // 86400)}
 
 
 def conffiles(packages: str) -> dict[str, str]:
