@@ -13,13 +13,20 @@ from typing import Any, BinaryIO
 from fabfile import remote as connection
 from fabfile.answers import MARKER
 from fabfile.environment import Environment
-from fabfile.errors import RefusedError
+from fabfile.errors import FabError, RefusedError
+from fabfile.exit_codes import TOO_LONG
 from fabfile.fleet import Fleet
 from fabfile.remote import CHUNK, UNREACHABLE, Remote, UnreachableError
 
 # Beyond its own time: it is told to end, and that takes a moment.
 GRACE_SECONDS = 60.0
 INPUT_BYTES = 1 << 20
+
+
+class EndedError(FabError):
+    """The command was ended from here."""
+
+    exit_code = TOO_LONG
 
 
 def run(
@@ -53,6 +60,12 @@ def follow(remote: Remote, command: Sequence[str], seconds: float, given: bytes 
         _shown(channel.recv, sys.stdout.buffer, f"{MARKER}\n".encode())
         errors.join()
         status = int(channel.recv_exit_status())
+    except KeyboardInterrupt:
+        raise EndedError(
+            f"Interrupted: the command is ended on {remote.name}, and what it had done by then stays done."
+            if given is None
+            else f"Interrupted: {remote.name} has the whole of its input, and the command goes on there."
+        ) from None
     except TimeoutError:
         raise UnreachableError(
             f"{remote.name} has said nothing for {seconds:g} s. The command is ended there with this connection; how "

@@ -40,7 +40,8 @@ def execute(
             status = _executed(env, words, host, seconds, input, yes)
     except Exit as ended:
         # Whatever kept it from being run: any other code is the command's own.
-        raise Exit(ended.message, code=exit_codes.NOT_RUN) from None
+        code = ended.code if ended.code == exit_codes.TOO_LONG else exit_codes.NOT_RUN
+        raise Exit(ended.message, code=code) from None
     raise Exit(code=status)
 
 

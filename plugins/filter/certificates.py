@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.x509.oid import AuthorityInformationAccessOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 # A chain of leaf, two intermediates and a key takes a tenth of it.
 MOST_TEXT = 100_000
@@ -24,13 +24,19 @@ class UnreadableError(Exception):
 
 
 def certificate_complaints(
-    certificate: str, key: str, names: Sequence[str] = (), authority: str = "", now: str = ""
+    certificate: str,
+    key: str,
+    names: Sequence[str] = (),
+    authority: str = "",
+    now: str = "",
+    shown: bool = False,
 ) -> list[str]:
     """A part of a sentence for each thing that is wrong; empty when the pair serves those names.
 
     certificate: the chain in PEM, the host's own first. key: its key in PEM. names: host names and addresses that it
     has to be valid for. authority: certificates in PEM, one of which has to have signed the chain's last; empty asks
-    for none. now: the time in ISO 8601 that it has to be valid at; empty is the present.
+    for none. now: the time in ISO 8601 that it has to be valid at; empty is the present. shown: a host shows it to
+    others, too, when it connects to them.
     """
     try:
         chain = read_chain("the certificate", certificate)
@@ -48,6 +54,8 @@ def certificate_complaints(
         found.append(
             f"the certificate is not for {', '.join(missing)}, only for {', '.join(said_names(leaf))}"
         )
+    if shown and not serves_clients(leaf):
+        found.append("the certificate may not be shown by a client (its extendedKeyUsage lacks clientAuth)")
     found += [*out_of_time(chain, at), *broken_chain(chain, trusted)]
     return found
 
@@ -92,6 +100,15 @@ def covers(leaf: x509.Certificate, name: str) -> bool:
         return str(ip_address(name)) in said
     wanted = name.lower()
     return wanted in said or f"*.{wanted.partition('.')[2]}" in said
+
+
+def serves_clients(leaf: x509.Certificate) -> bool:
+    """Whether a server takes it from a client: one that names no use is for each."""
+    try:
+        uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return bool({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(uses))
 
 
 def out_of_time(chain: Sequence[x509.Certificate], at: datetime.datetime) -> list[str]:

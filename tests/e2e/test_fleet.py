@@ -140,8 +140,9 @@ def test_the_private_port_answers_the_edge_alone(fleet: Lab) -> None:
     first, second = in_group(fleet, "app")
     (edge,) = in_group(fleet, "edge")
     ask = {"address": first.address, "path": "/health/live"}
-    assert hosts.python(edge, "fetch.py", **ask) == 200
-    assert hosts.python(second, "fetch.py", **ask) == 403
+    assert hosts.python(edge, "fetch.py", **ask, shown=True) == 200
+    assert hosts.python(edge, "fetch.py", **ask, shown=False) == 403
+    assert hosts.python(second, "fetch.py", **ask, shown=True) == 403
 
 
 def test_nothing_listens_that_should_not(fleet: Lab) -> None:

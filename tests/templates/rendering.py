@@ -42,6 +42,7 @@ EVERYTHING: dict[str, Any] = {
     "app_redis_url": "redis://192.0.2.51:6379/0",
     "app_registration": "admin",
     "app_memory_max": "2G",
+    "app_secret_key_previous": "stand-in-for-rendering-ASDFGHJKLYXCVBNM",
     "app_settings": {"SHOP_CORS_ORIGINS": "https://a.example", "SHOP_SAYING": 'say "$HOME" \\ `id`'},
     "app_workers": 1,
     "backups_calendar": "Mon..Fri 01:00:00",

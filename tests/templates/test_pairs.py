@@ -71,6 +71,15 @@ PAIRS = [
         on=EVERYTHING,
         off=SINGLE,
     ),
+    # During a rotation a second key of tokens is accepted.
+    Pair(UNIT, "LoadCredential=secret_key_previous:/etc/shop/credentials/", on=EVERYTHING, off=SINGLE),
+    Pair("etc/shop/credentials/secret_key_previous", "(a secret", on=EVERYTHING, off=SINGLE),
+    # Whose folder the sockets lie in.
+    Pair(UNIT, "User=shop\n# Whose the sockets' folder is, which nginx may enter.", on=SINGLE, off=EDGE),
+    # Edge and app hosts prove themselves to each other.
+    Pair(SHOP_CONF, "proxy_ssl_certificate /etc/ssl/slipway/host.pem;", on=EDGE, off=SINGLE),
+    Pair(APP_CONF, "    ssl_verify_client optional;", on=APP, off=EDGE),
+    Pair(APP_CONF, '    "1 SUCCESS" 1;', on=APP, off=EDGE),
     # A balancer's word on who the client is counts where its address is named, and nobody else's.
     Pair(SHOP_CONF, "    set_real_ip_from 198.51.100.0/24;", on=EVERYTHING, off=SINGLE),
     Pair(SHOP_CONF, "listen 4443 ssl http2 proxy_protocol;", on=EVERYTHING, off=SINGLE),

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from tests.unit.ansible_run import load_plugin
 
@@ -45,6 +45,7 @@ def pair(
     names: tuple[str, ...] = NAMES,
     fetched: bool = False,
     days: int = 90,
+    uses: tuple[x509.ObjectIdentifier, ...] = (),
 ) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = [
@@ -64,6 +65,8 @@ def pair(
         where = x509.UniformResourceIdentifier("http://authority.test/intermediate.der")
         access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, where)
         builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
+    if uses:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     return Pair(builder.sign(signed_by.key if signed_by else key, hashes.SHA256()), key)
 
 
@@ -146,3 +149,14 @@ def test_a_chain_that_a_client_cannot_follow_is_named(host: Pair, intermediate: 
     public = pair("shop.test", intermediate, fetched=True)
     assert "the chain lacks the intermediate CN=Intermediate" in said(public.pem, public.key_pem())
     assert not said(public.pem + intermediate.pem, public.key_pem())
+
+
+def test_a_host_shows_its_certificate_to_others_too(root: Pair) -> None:
+    server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+    alone, both = pair("shop.test", root, uses=(server,)), pair("shop.test", root, uses=(server, client))
+
+    assert not said(alone.pem, alone.key_pem(), authority=root.pem)
+    assert "its extendedKeyUsage lacks clientAuth" in said(
+        alone.pem, alone.key_pem(), authority=root.pem, shown=True
+    )
+    assert not said(both.pem, both.key_pem(), authority=root.pem, shown=True)

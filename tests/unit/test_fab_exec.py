@@ -73,6 +73,20 @@ def test_a_command_that_is_given_up_sees_its_input_end(connect: Connect, tmp_pat
     pytest.fail("its standard input did not end")
 
 
+def test_ctrl_c_ends_the_command_and_says_so(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, asked: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    remote = connect()
+    monkeypatch.setattr(one_off, "_shown", pressed)
+    monkeypatch.setattr(one_off, "_errors", lambda _: None)
+    monkeypatch.setattr(one_off, "run", lambda *_: one_off.follow(remote, ["exec", "--", "purge"], 10))
+    assert fab("exec", "--env=lab", "--", "purge", performed=True) == exit_codes.TOO_LONG
+    assert "Interrupted: the command is ended on app-1" in capsys.readouterr().err
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What the hosts of a lab are asked to run."""

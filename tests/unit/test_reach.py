@@ -104,6 +104,68 @@ def test_what_a_run_does_about_the_groups(tmp_path: Path) -> None:
     }
 
 
+# Whether the edges (None: not looked at in this run) show a certificate that is in force; what stands on the app host;
+# what the variable says: whether the app host asks for it.
+SHOWS = {"standing": {"nginx": "digest"}, "private_port": {"shows": True}}
+SILENT = {"standing": {"nginx": "digest"}, "private_port": {"shows": False}}
+PENDING = {"standing": {}, "private_port": {"shows": True}}
+NOTHING, OPENED, ASKS = (
+    {"opened": opened, "asks": asks} for opened, asks in ((False, False), (True, False), (True, True))
+)
+ASKING = {
+    "a new app host": ([SILENT, SILENT], NOTHING, "auto", True),
+    "edges that show none yet": ([SILENT, SILENT], OPENED, "auto", False),
+    "an edge that shows none yet": ([SHOWS, SILENT], OPENED, "auto", False),
+    "an edge whose files are not in force": ([SHOWS, PENDING], OPENED, "auto", False),
+    "edges that show one": ([SHOWS, SHOWS], OPENED, "auto", True),
+    "edges that were not looked at": ([{}, {}], OPENED, "auto", False),
+    "edges that were not looked at, asked before": ([{}, {}], ASKS, "auto", True),
+    "told so": ([SILENT, SILENT], OPENED, "required", True),
+    "told not to": ([SHOWS, SHOWS], ASKS, "ignored", False),
+}
+ASKING_PLAY = """
+- hosts: app
+  gather_facts: false
+  vars_files: [{vars}]
+  tasks:
+    - ansible.builtin.copy:
+        dest: "{folder}/{{{{ case }}}}"
+        mode: "0600"
+        content: "{{{{ __nginx_asks | bool | to_json }}}}"
+      vars:
+        ansible_facts: {{private_port: "{{{{ cases[case][1] }}}}"}}
+        __nginx_edges: "{{{{ cases[case][0] }}}}"
+        nginx_edge_certificates: "{{{{ cases[case][2] }}}}"
+      loop: "{{{{ cases.keys() | list }}}}"
+      loop_control: {{loop_var: case}}
+"""
+
+
+def test_an_app_host_asks_for_a_certificate_once_every_edge_shows_one(tmp_path: Path) -> None:
+    play, given, inventory = tmp_path / "play.yml", tmp_path / "cases.json", tmp_path / "hosts"
+    play.write_text(ASKING_PLAY.format(vars=REPOSITORY / "roles/nginx/vars/main.yml", folder=tmp_path))
+    given.write_text(json.dumps({"cases": ASKING}))
+    inventory.write_text("[app]\napp-1 ansible_connection=local\n[edge]\nedge-1\nedge-2\n")
+
+    command = [str(ANSIBLE_PLAYBOOK), "-i", str(inventory), "-e", f"@{given}", str(play)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout
+    assert {name: json.loads((tmp_path / name).read_text()) for name in ASKING} == {
+        name: asks for name, (*_, asks) in ASKING.items()
+    }
+
+
+def test_what_stands_at_the_private_port_is_seen(tmp_path: Path) -> None:
+    assert reach.private_port(str(tmp_path)) == {"shows": False, "opened": False, "asks": False}
+    (tmp_path / "shop.conf").write_text("proxy_ssl_certificate_key /key;\n")
+    (tmp_path / "app.conf").write_text("server {\n    listen 192.0.2.21:8443 ssl;\n}\n")
+    assert reach.private_port(str(tmp_path)) == {"shows": False, "opened": True, "asks": False}
+    (tmp_path / "shop.conf").write_text("proxy_ssl_certificate /pem;\n")
+    (tmp_path / "app.conf").write_text("    listen 1:8443 ssl;\n    ssl_verify_client optional;\n")
+    assert reach.private_port(str(tmp_path)) == {"shows": True, "opened": True, "asks": True}
+
+
 def test_this_machine_is_seen() -> None:
     seen = run_module("host_facts", {"app": "shop"}, False)["ansible_facts"]
     assert "root" in seen["groups"]

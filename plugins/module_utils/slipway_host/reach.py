@@ -1,4 +1,4 @@
-"""By which groups nginx reaches the service: those its workers run with, those that guard the instances there are."""
+"""How nginx reaches the service: by which groups on a host, and by which certificates from one to another."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ from typing import Any
 LEAVING = b"is shutting down"
 
 
-def facts(app: str, proc: str = "/proc", run: str = "/run") -> dict[str, list[str]]:
-    """nginx_groups: what each of its workers has. instance_groups: whose the folders of the sockets are."""
+# What stands in the file of an edge that shows its certificate, and in that of an app host that asks for one.
+SHOWS, ASKS = "proxy_ssl_certificate ", "ssl_verify_client "
+
+
+def facts(
+    app: str, proc: str = "/proc", run: str = "/run", sites: str = "/etc/nginx/conf.d"
+) -> dict[str, Any]:
+    """nginx_groups: what each of its workers has. instance_groups: whose the folders of the sockets are.
+
+    private_port: of nginx, for the edge: shows (as an edge, its certificate), opened, asks (for the edge's).
+    """
     return {
         "nginx_groups": nginx_groups(proc, f"{run}/nginx.pid"),
         "instance_groups": instance_groups(f"{run}/{app}"),
+        "private_port": private_port(f"{sites}/{app}.conf", f"{sites}/app.conf"),
     }
+
+
+def private_port(edge: str, app_host: str) -> dict[str, bool]:
+    site, port = _text(edge), _text(app_host)
+    return {"shows": SHOWS in site, "opened": "listen " in port, "asks": ASKS in port}
 
 
 def nginx_groups(proc: str, pid_file: str) -> list[str]:
@@ -23,7 +38,7 @@ def nginx_groups(proc: str, pid_file: str) -> list[str]:
 
     A worker has the groups of the moment it was started: a new one is known to it after a reload.
     """
-    master = _first_line(pid_file)
+    master = _text(pid_file).strip()
     found = [_worker(folder, master) for folder in glob.glob(f"{proc}/[0-9]*")] if master.isdigit() else []
     workers = [groups for groups in found if groups is not None]
     return sorted(map(_name, set.intersection(*workers))) if workers else []
@@ -56,10 +71,11 @@ def _worker(folder: str, master: str) -> set[int] | None:
     return {int(number) for number in f"{status['Gid'].split()[1]} {status['Groups']}".split()}
 
 
-def _first_line(path: str) -> str:
+def _text(path: str) -> str:
+    """Empty where there is no such file."""
     try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.readline().strip()
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
     except OSError:
         return ""
 
