@@ -22,7 +22,7 @@ from slipway_migrator import cli
 
 NUMBERS = itertools.count(1)
 RELEASE = "20261122T160501Z-3f2a9c1"
-PYPROJECT = "[project]\nname = \"notes\"\nversion = \"1\"\n"
+PYPROJECT = '[project]\nname = "notes"\nversion = "1"\n'
 REVISION = '''"""{title}"""
 
 import sqlalchemy as sa
@@ -75,7 +75,12 @@ class Database:
         return value
 
     def tables(self) -> set[str]:
-        return {row["relname"] for row in self.fetch("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'notes'::regnamespace")}
+        return {
+            row["relname"]
+            for row in self.fetch(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'notes'::regnamespace"
+            )
+        }
 
     def until(self, query: str, found: bool = True, seconds: float = 60) -> None:
         """Wait until a query finds a row, or none."""
@@ -116,7 +121,12 @@ class Service:
         return self.folder / "migrations/versions"
 
     def revise(
-        self, upgrade: str, kind: str | None = "expand", down: object = None, name: str = "", downgrade: str = "pass"
+        self,
+        upgrade: str,
+        kind: str | None = "expand",
+        down: object = None,
+        name: str = "",
+        downgrade: str = "pass",
     ) -> str:
         """One more revision, after the last or after `down`; returns its id."""
         number = next(self.numbers)

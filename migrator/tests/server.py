@@ -48,7 +48,9 @@ def binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     folder = Path(named) if named else found[-1] if found else Path("/nowhere")
     if not (folder / "initdb").exists():
-        raise RuntimeError(f"No PostgreSQL server is found: set {BINARIES_VARIABLE} to a folder that has initdb.")
+        raise RuntimeError(
+            f"No PostgreSQL server is found: set {BINARIES_VARIABLE} to a folder that has initdb."
+        )
     return folder
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from conftest import Database, Service
 
-TABLE = 'op.create_table("notes", sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.Text))'
+TABLE = (
+    'op.create_table("notes", sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.Text))'
+)
 ROWS = "INSERT INTO notes SELECT n, 'note ' || n FROM generate_series(1, 100) n"
 
 
@@ -32,6 +34,9 @@ def test_each_template_of_alembic_with_each_driver_is_migrated_as_it_is(
     done = service.run(database.environ(), "migrate")
     assert done.result == {"from": None, "to": "r2"}
     assert database.tables() == {"alembic_version", "backfills", "notes", "schema_changes"}
-    assert database.value("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'notes'") == "notes_owner"
+    assert (
+        database.value("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'notes'")
+        == "notes_owner"
+    )
     again = service.run(database.environ(), "migrate")
     assert again.result == {"from": "r2", "to": "r2"}
