@@ -59,6 +59,8 @@ def _said(migrated: Migrated) -> dict[str, object]:
 def _failed(settings: Settings, error: Exception) -> CommandError:
     where = settings.where
     if isinstance(error, MigrationError | MigratorBusyError):
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         status = EX_FAILED if isinstance(error, MigrationError) else EX_TEMPFAIL
         sentence = str(error).rstrip(".")
         return CommandError(

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from slipway_migrator import books
 from slipway_migrator.address import Settings
 from slipway_migrator.blockers import Session
-from slipway_migrator.drivers import sqlstate
+from slipway_migrator.drivers import is_the_databases, sqlstate
 from slipway_migrator.errors import LockNotFreeError, MigrationError
 from slipway_migrator.indexes import LOCKED
 from slipway_migrator.lines import say
@@ -77,12 +77,13 @@ class _Try:
         self.reached: str | None = None
         self.held_back: tuple[str, ...] = ()
         self.began = time.monotonic()
-        self.was_run = False
+        self.has_begun = self.was_run = False
 
     def run(self, config: Config) -> Migrated:
         with ExitStack() as kept:
 
             def begin(connection: Connection) -> dict[str, Any]:
+                self.has_begun = True
                 pid = prepare(connection, self.settings, self.program)
                 take_lock(connection, self.settings.lock_wait)
                 kept.enter_context(watching(connection.engine, pid, self.program, self.blockers))
@@ -91,8 +92,14 @@ class _Try:
             script = self.revisions.script
             environment = EnvironmentContext(config, script, fn=self.steps, destination_rev="head")
             _intercept(environment, begin)
-            with environment:
-                script.run_env()
+            try:
+                with environment:
+                    script.run_env()
+            except Exception as error:
+                if self.has_begun or isinstance(error, MigrationError) or is_the_databases(error):
+                    raise
+                said = " ".join(str(error).split())
+                raise MigrationError(f"its env.py failed. {type(error).__name__}: {said}") from error
         if not self.was_run:
             raise MigrationError("env.py never calls context.run_migrations().")
         return Migrated(self.origin, self.reached, self.held_back)

@@ -4,6 +4,7 @@
 a transaction on the products; a migration that adds a column, and one that builds an index, wait for it.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,8 +18,8 @@ from sqlalchemy import text
 
 from bench.servers import DATABASE, SERVICE, Database, product_id
 from shop.core.database import create_engine
+from shop.core.health import revisions
 from shop.core.logging import configure_logging
-from shop.core.schema import Revisions
 
 SECONDS = 20.0
 SESSIONS = 4
@@ -35,21 +36,13 @@ SELECT FROM pg_stat_activity WHERE application_name LIKE 'shop-migrate/%' AND wa
 REVISION = """
 import sqlalchemy as sa
 from alembic import op
-from shop.core.indexes import create_index_concurrently
+from slipway_migrator import create_index_concurrently
 
 revision, down_revision, branch_labels, depends_on, kind = "blocked", "{head}", None, None, "expand"
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '2s'")
     {line}
-"""
-MIGRATE = """
-import sys
-from pathlib import Path
-from shop.core import schema
-schema.migrations_directory = lambda: Path(sys.argv[1])
-from shop import cli
-raise SystemExit(cli.main(["migrate"]))
 """
 
 
@@ -82,8 +75,10 @@ def start_migration(database: Database, folder: Path, line: str) -> "subprocess.
     """A migration of one further revision, which waits for the report."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(SERVICE / "migrations", folder)
-    source = REVISION.format(head=Revisions().head, line=line)
+    source = REVISION.format(head=revisions().head, line=line)
     (folder / "versions" / "2099_01_01_0000_blocked.py").write_text(source)
+    said = {"app": "shop", "service": {"migrations": folder.name}}
+    (folder.parent / "manifest.json").write_text(json.dumps(said))
     (folder / "migrate_database_password").write_text(database.cluster.migrate_password)
     environ = {
         "PYTHONPATH": str(SERVICE),
@@ -94,7 +89,7 @@ def start_migration(database: Database, folder: Path, line: str) -> "subprocess.
         "SHOP_DATABASE_NAME": DATABASE,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", MIGRATE, str(folder)],
+        [sys.executable, "-m", "slipway_migrator", "--project", str(folder.parent), "migrate"],
         env=environ,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

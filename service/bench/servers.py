@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import anyio
 
-from shop.core.schema import upgrade
 from shop.settings import Settings
 from tests.postgresql import Cluster
 
@@ -73,8 +72,22 @@ class Database:
         self.cluster.start()
         self.run(self.cluster.create_roles)
         self.run(self.cluster.create_database, DATABASE)
-        upgrade(self.settings())
+        self.migrate()
         self.execute(ROWS, "VACUUM ANALYZE")
+
+    def migrate(self) -> None:
+        """Bring it to this checkout's schema, as a unit does."""
+        with tempfile.TemporaryDirectory() as credentials:
+            Path(credentials, "migrate_database_password").write_text(self.cluster.migrate_password)
+            environ = {
+                "CREDENTIALS_DIRECTORY": credentials,
+                "SHOP_ENVIRONMENT": "test",
+                "SHOP_DATABASE_HOST": str(self.cluster.socket_directory),
+                "SHOP_DATABASE_PORT": str(self.cluster.port),
+                "SHOP_DATABASE_NAME": DATABASE,
+            }
+            command = [sys.executable, "-m", "slipway_migrator", "migrate"]
+            subprocess.run(command, cwd=SERVICE, env=environ, check=True, stdout=subprocess.DEVNULL)
 
     def run(self, function: Any, *arguments: object) -> Any:
         """Call an async function of the cluster."""

@@ -17,7 +17,7 @@ depends_on = ${repr(depends_on)}
 kind = "expand"
 
 # An index of a table that is in use is one line, and comes before anything else:
-# from shop.core.indexes import create_index_concurrently, drop_index_concurrently
+# from slipway_migrator import create_index_concurrently, drop_index_concurrently
 # create_index_concurrently("ix_orders_paid_at", "orders", ["paid_at"])
 
 

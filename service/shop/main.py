@@ -16,10 +16,9 @@ from shop.core.configuration import ConfigurationError, announce, load_settings
 from shop.core.database import open_resources
 from shop.core.edge import BodyLimit, CrossOrigin, Head, TrustedHosts
 from shop.core.errors import Constraints, register_error_handlers
-from shop.core.health import Readiness
+from shop.core.health import Readiness, revisions
 from shop.core.logging import configure_logging
 from shop.core.middleware import LastResort, RequestMiddleware
-from shop.core.schema import Revisions
 from shop.core.telemetry import reported, require_what_is_set, telemetry_config, tracer_provider
 from shop.operations import include_routers, observed
 from shop.orders import errors as order_errors
@@ -66,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
             auth.install_auth(app, settings, resources, cache)
             app.state.currency = settings.currency
             users.install_registration(app, settings, cache)
-            app.state.readiness = Readiness(resources.reads, Revisions(), settings.release)
+            app.state.readiness = Readiness(resources.reads, revisions(), settings.release)
             async with observed(app, settings, resources), reported(app, settings, resources, provider):
                 yield
 

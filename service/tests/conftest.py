@@ -1,9 +1,11 @@
 """Fixtures: one PostgreSQL server a session, one database a test, the application on it."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,7 +25,6 @@ from catalogue import CATALOGUE
 from postgresql import Cluster
 from shop.auth.tokens import Tokens
 from shop.core.logging import configure_logging
-from shop.core.schema import upgrade
 from shop.main import create_app
 from shop.settings import Settings
 
@@ -124,19 +125,42 @@ async def eventually(condition: Callable[[], bool], seconds: float = 15) -> None
 
 
 def run_shop(
-    command: str, environ: dict[str, str], *arguments: str, stdin: str = ""
+    command: str, environ: dict[str, str], *arguments: str, stdin: str = "", folder: Path = SERVICE
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `shop COMMAND` as a process of its own."""
+    """Run `shop COMMAND` as a process of its own, in the folder of a checkout or a release."""
     return subprocess.run(
         [sys.executable, "-m", "shop.cli", command, *arguments],
         env=environ,
         input=stdin,
         capture_output=True,
         text=True,
-        cwd="/",
+        cwd=folder,
         timeout=60,
         check=False,
     )
+
+
+def migrate(database: Database, *arguments: str, folder: Path = SERVICE, **changes: str) -> dict[str, Any]:
+    """Run `shop migrate` to a good end; what it printed."""
+    with tempfile.TemporaryDirectory() as credentials:
+        environ = database.environ(Path(credentials), **changes)
+        done = run_shop("migrate", environ, *arguments, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def alembic(database: Database, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run Alembic's own command on a database, as an engineer does."""
+    with tempfile.TemporaryDirectory() as credentials:
+        return subprocess.run(
+            [sys.executable, "-m", "alembic", *words],
+            env=database.environ(Path(credentials)),
+            cwd=SERVICE,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +198,7 @@ def cluster(authority: trustme.CA) -> Iterator[Cluster]:
         run(cluster.create_database, "prepared")
         run(cluster.create_database, "migrated", "prepared")
         migrated = Database(cluster, "migrated")
-        upgrade(migrated.settings())
+        migrate(migrated)
         run(migrated.execute, CATALOGUE)
         yield cluster
     finally:

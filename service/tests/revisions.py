@@ -1,102 +1,63 @@
 """Further revisions after this release's own, as a later release has them, and the commands on them."""
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from conftest import SERVICE
-from shop.core import schema
-from shop.core.schema import Revisions
+from shop.core.health import revisions
 
-# The command as an operator types it, in a release with a folder of migrations of its own.
-COMMAND = """
-import sys
-from pathlib import Path
-from shop.core import schema
-schema.migrations_directory = lambda: Path(sys.argv[1])
-from shop import cli
-raise SystemExit(cli.main(sys.argv[2:]))
-"""
 REVISION = '''"""{number}"""
 
 import sqlalchemy as sa
 from alembic import op
 
-from shop.core.indexes import create_index_concurrently, drop_index_concurrently
+from slipway_migrator import create_index_concurrently
 
 revision = "{revision}"
 down_revision = "{down_revision}"
 branch_labels = None
 depends_on = None
-kind = "expand"
+kind = "{kind}"
 
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '2s'")
-{upgrade}
+    {upgrade}
 
 
 def downgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '2s'")
-{downgrade}
+    pass
 '''
 
 
-def later_release(directory: Path, *steps: tuple[str, str]) -> Path:
-    """A folder of migrations with this release's revisions and one more for each (upgrade, downgrade)."""
-    folder = directory / "migrations"
-    shutil.copytree(SERVICE / "migrations", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    down_revision = Revisions().head
-    for number, (upgrade, downgrade) in enumerate(steps, start=1):
-        revision = f"later{number}"
-        (folder / "versions" / f"2026_12_01_{number:04d}_later_{number}.py").write_text(
-            REVISION.format(
-                number=number,
-                revision=revision,
-                down_revision=down_revision,
-                upgrade=_indented(upgrade),
-                downgrade=_indented(downgrade),
-            )
+def later_release(directory: Path, *upgrades: str, kind: str = "expand") -> Path:
+    """The folder of a release with this one's revisions and one more for each line of upgrades."""
+    shutil.copytree(
+        SERVICE / "migrations", directory / "migrations", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (directory / "manifest.json").write_text(
+        json.dumps({"app": "shop", "service": {"migrations": "migrations"}})
+    )
+    before = revisions().head
+    for number, upgrade in enumerate(upgrades, start=1):
+        text = REVISION.format(
+            number=number, revision=f"later{number}", down_revision=before, upgrade=upgrade, kind=kind
         )
-        down_revision = revision
-    return folder
-
-
-def _indented(lines: str) -> str:
-    return "\n".join(f"    {line}" for line in (lines or "pass").splitlines())
-
-
-@contextmanager
-def carried(folder: Path) -> Iterator[None]:
-    """This process is of the release with that folder of migrations."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schema, "migrations_directory", lambda: folder)
-        yield
+        (directory / f"migrations/versions/2026_12_01_{number:04d}_later_{number}.py").write_text(text)
+        before = f"later{number}"
+    return directory
 
 
 def start_shop(folder: Path, environ: dict[str, str], *words: str) -> "subprocess.Popen[str]":
-    """Start `shop WORDS` of the release with that folder of migrations."""
+    """Start `shop WORDS` of the release in that folder."""
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(folder), *words],
+        [sys.executable, "-m", "shop.cli", *words],
         env=environ,
-        cwd="/",
+        cwd=folder,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-
-
-def run_shop_of(folder: Path, environ: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run `shop WORDS` of the release with that folder of migrations, to its end."""
-    process = start_shop(folder, environ, *words)
-    try:
-        printed, said = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.wait()
-    return subprocess.CompletedProcess(process.args, process.returncode, printed, said)

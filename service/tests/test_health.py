@@ -6,7 +6,7 @@ import pytest
 
 from conftest import RELEASE, Database, Serve
 from shop.core import health
-from shop.core.schema import Revisions
+from shop.core.health import revisions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.differs("what is said of a server that is gone is its own")]
 
@@ -25,14 +25,14 @@ async def assert_not_ready(client: httpx2.AsyncClient, code: str) -> dict[str, o
     body: dict[str, object] = response.json()
     assert body["code"] == code, body
     assert body["release"] == RELEASE
-    assert body["schema_required"] == Revisions().head
+    assert body["schema_required"] == revisions().head
     return body
 
 
 async def test_a_migrated_database_makes_the_service_ready(client: httpx2.AsyncClient) -> None:
     response = await client.get("/health/ready")
     assert response.status_code == 200, response.text
-    head = Revisions().head
+    head = revisions().head
     assert response.json() == {
         "status": "ready",
         "release": RELEASE,
@@ -60,7 +60,7 @@ async def test_a_revision_of_another_release_is_named(client: httpx2.AsyncClient
     await database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     body = await assert_not_ready(client, "schema_unknown")
     assert "ffffffffffff" in str(body["message"])
-    assert Revisions().head in str(body["message"])
+    assert revisions().head in str(body["message"])
     assert body["schema_applied"] == "ffffffffffff"
 
 
@@ -68,7 +68,7 @@ async def test_an_earlier_revision_is_named(
     client: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readiness = client._transport.app.state.readiness  # type: ignore[attr-defined]
-    monkeypatch.setattr(readiness.revisions, "known", frozenset({"000000000001", Revisions().head}))
+    monkeypatch.setattr(readiness.revisions, "known", frozenset({"000000000001", revisions().head}))
     await database.execute("UPDATE alembic_version SET version_num = '000000000001'")
     body = await assert_not_ready(client, "schema_behind")
     assert "000000000001" in str(body["message"])
@@ -81,7 +81,7 @@ APPLY = "INSERT INTO schema_changes VALUES ('{0}', '{1}', '{2}', '20270101T00000
 async def test_a_later_revision_that_only_adds_is_ready(
     client: httpx2.AsyncClient, database: Database
 ) -> None:
-    head = Revisions().head
+    head = revisions().head
     await database.execute(
         APPLY.format("aaaaaaaaaaa1", head, "expand"),
         APPLY.format("aaaaaaaaaaa2", "aaaaaaaaaaa1", "expand"),
@@ -99,7 +99,7 @@ async def test_a_later_revision_behind_one_that_takes_away_is_not(
     client: httpx2.AsyncClient, database: Database, kinds: tuple[str, str]
 ) -> None:
     await database.execute(
-        APPLY.format("aaaaaaaaaaa1", Revisions().head, kinds[0]),
+        APPLY.format("aaaaaaaaaaa1", revisions().head, kinds[0]),
         APPLY.format("aaaaaaaaaaa2", "aaaaaaaaaaa1", kinds[1]),
         RENAME.format("aaaaaaaaaaa2"),
     )
@@ -115,7 +115,7 @@ async def test_a_contraction_before_our_own_head_is_our_own_business(
 ) -> None:
     await database.execute(
         "UPDATE schema_changes SET kind = 'contract'",
-        APPLY.format("aaaaaaaaaaa1", Revisions().head, "expand"),
+        APPLY.format("aaaaaaaaaaa1", revisions().head, "expand"),
         RENAME.format("aaaaaaaaaaa1"),
     )
     assert (await client.get("/health/ready")).status_code == 200

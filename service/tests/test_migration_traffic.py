@@ -113,7 +113,7 @@ def heard(process: "subprocess.Popen[str]", event: str) -> list[str]:
 async def test_no_statement_of_the_service_waits_longer_for_a_blocked_migration_than_its_lock_timeout(
     database: Database, tmp_path: Path, line: str, waits: bool
 ) -> None:
-    folder = later_release(tmp_path, (line, ""))
+    folder = later_release(tmp_path / "later", line)
     process = None
     try:
         async with under_traffic(database) as traffic:

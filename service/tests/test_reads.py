@@ -11,12 +11,11 @@ from sqlalchemy import Double, bindparam, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from catalogue import CATALOGUE
-from conftest import Database, Serve, run
+from conftest import Database, Serve, migrate, run
 from postgresql import Cluster
 from shop.core.database import create_engine
 from shop.core.errors import AppError
 from shop.core.reads import Read
-from shop.core.schema import upgrade
 from shop.core.transactions import in_transaction, reading
 from shop.products.models import Product
 from shop.products.schemas import ProductPage, ProductRead
@@ -40,7 +39,7 @@ def own_cluster() -> Iterator[Database]:
         run(cluster.create_roles)
         run(cluster.create_database, "shop")
         database = Database(cluster, "shop")
-        upgrade(database.settings())
+        migrate(database)
         run(database.execute, CATALOGUE)
         yield database
     finally:

@@ -50,7 +50,6 @@ def test_the_defaults_fit_a_host_with_its_own_database() -> None:
     assert settings.database_host == "/var/run/postgresql"
     assert settings.database_is_local
     assert (settings.database_user, settings.migrate_database_user) == ("shop", "shop_migrate")
-    assert settings.database_owner == "shop_owner"
     assert settings.connections == 2 * (10 + 5)
 
 
@@ -109,7 +108,6 @@ def test_the_defaults_fit_a_host_with_its_own_database() -> None:
         ("SHOP_OTEL_ENDPOINT", "https://user:word@collector:4318"),
         ("SHOP_LOG_LEVEL", "loud"),
         ("SHOP_MIGRATE_DATABASE_USER", ""),
-        ("SHOP_DATABASE_OWNER", "shop owner"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_one_sentence(
@@ -243,7 +241,7 @@ def test_check_config_shows_what_is_in_force(process: Process, capsys: pytest.Ca
     assert shown["connections"] == 45
     assert shown["allowed_hosts"] == ["*"]
     assert shown["unknown"] == []
-    assert shown["database_owner"] == ""
+    assert "database_owner" not in shown
     assert shown["secret_key"] == "set"
     assert shown["database_password"] == "not set"
     assert SECRET_KEY not in output
@@ -251,12 +249,24 @@ def test_check_config_shows_what_is_in_force(process: Process, capsys: pytest.Ca
 
 def test_a_refused_configuration_exits_78_without_a_traceback(database: Database, tmp_path: Path) -> None:
     environ = database.environ(tmp_path, SHOP_WORKERS="many", SHOP_LOG_LEVEL="loud")
-    for command in ("check-config", "migrate"):
-        done = run_shop(command, environ)
-        assert done.returncode == 78, done
-        assert done.stdout == ""
-        lines = done.stderr.splitlines()
-        assert [line.split()[0] for line in lines] == ["SHOP_WORKERS", "SHOP_LOG_LEVEL"], done.stderr
+    done = run_shop("check-config", environ)
+    assert done.returncode == 78, done
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert [line.split()[0] for line in lines] == ["SHOP_WORKERS", "SHOP_LOG_LEVEL"], done.stderr
+
+
+def test_a_migration_with_settings_that_cannot_be_says_so_and_changes_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    done = run_shop("migrate", database.environ(tmp_path, SHOP_LOG_LEVEL="loud"))
+    assert (done.returncode, done.stdout) == (1, "")
+    sentence = done.stderr.splitlines()[-1]
+    assert "did not start, nothing is changed: its env.py failed. ConfigurationError" in sentence
+    assert "SHOP_LOG_LEVEL is 'loud'" in sentence
+    done = run_shop("migrate", database.environ(tmp_path, SHOP_DATABASE_OWNER="shop owner"))
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("SHOP_DATABASE_OWNER is 'shop owner': it must be a PostgreSQL name")
 
 
 def as_written(default: object) -> str:

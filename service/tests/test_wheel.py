@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from slipway_migrator import project
 
 from conftest import SERVICE, Database, run_shop
-from shop.core.schema import Revisions
+from shop.core.health import revisions
 
 pytestmark = pytest.mark.differs("the wheel is installed by the interpreter's own pip")
 
@@ -20,7 +21,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheel")
     source = directory / "service"
     source.mkdir()
-    for name in ("pyproject.toml", "requirements.in", "README.md", "shop", "migrations"):
+    for name in (
+        "pyproject.toml",
+        "requirements.in",
+        "requirements-slipway.in",
+        "README.md",
+        "shop",
+        "migrations",
+    ):
         subprocess.run(["/bin/cp", "-R", SERVICE / name, source / name], check=True)
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run(
@@ -49,7 +57,8 @@ def test_it_asks_for_what_requirements_in_lists(wheel: Path) -> None:
         for line in archive.read(metadata).decode().splitlines()
         if line.startswith("Requires-Dist: ")
     }
-    listed = (SERVICE / "requirements.in").read_text(encoding="utf-8").splitlines()
+    files = ("requirements.in", "requirements-slipway.in")
+    listed = [line for name in files for line in (SERVICE / name).read_text(encoding="utf-8").splitlines()]
     assert required == {line.split(">")[0] for line in listed if line and not line.startswith("#")}
 
 
@@ -57,7 +66,12 @@ def test_it_migrates_by_itself(wheel: Path, empty_database: Database, tmp_path: 
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
     environ = empty_database.environ(tmp_path / "credentials", PYTHONPATH=str(installed))
-    assert run_shop("schema-head", environ).stdout.strip() == Revisions().head
-    done = run_shop("migrate", environ)
+    # As a host has it: a release's manifest says where its migrations are, and no checkout is near.
+    said = {"migrations": project.load(SERVICE).migrations}
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "manifest.json").write_text(json.dumps({"app": "shop", "service": said}))
+    assert run_shop("schema-head", environ, folder=release).stdout.strip() == revisions().head
+    done = run_shop("migrate", environ, folder=release)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"from": None, "to": Revisions().head}
+    assert json.loads(done.stdout) == {"from": None, "to": revisions().head}

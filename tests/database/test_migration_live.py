@@ -1,4 +1,4 @@
-"""The service's own migrator on a real server: what it says is what `fab migrate` tells and the host records."""
+"""The migrator with the service's revisions on a real server: what it says is what `fab migrate` tells and the host records."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from tests.unit import slipway_support
 from slipway.migration_run import facts  # isort: skip
 
 __all__ = ["ground", "server", "slipway_support"]
-# Of shop.core.migrator: the same in every release.
+# Of slipway_migrator.session: the same in every release.
 MIGRATION_LOCK = 0x73686F70
 RUN = """
 import runpy, sys
-sys.path[:0] = sys.argv[1:3]
-del sys.argv[1:3]
-runpy.run_module("shop.cli", run_name="__main__")
+sys.path[:0] = sys.argv[1:4]
+del sys.argv[1:4]
+runpy.run_module("slipway_migrator", run_name="__main__")
 """
+MIGRATOR = source.SERVICE.with_name("migrator")
 BOOK = "CREATE SCHEMA shop; CREATE TABLE shop.alembic_version (version_num varchar(32) PRIMARY KEY)"
 
 
@@ -54,9 +55,9 @@ def migrate(ground: Ground, seen: Callable[[str], None]) -> list[str]:
         "SHOP_MIGRATE_RETRY_SECONDS": "60",
     }
     process = subprocess.Popen(
-        [sys.executable, "-I", "-c", RUN, str(libraries), str(source.SERVICE), "migrate"],
+        [sys.executable, "-I", "-c", RUN, str(libraries), str(source.SERVICE), str(MIGRATOR), "migrate"],
         env=settings,
-        cwd="/",
+        cwd=source.SERVICE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

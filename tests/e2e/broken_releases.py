@@ -97,7 +97,7 @@ def filling(scratch: Path, declared: str) -> Path:
     says = "DECLARED: dict[str, Backfill] = {}"
 
     def change(service: Path) -> None:
-        file = service / "shop/cli/backfill.py"
+        file = service / "shop/backfills.py"
         text = file.read_text()
         assert says in text, f"{file.name} does not say {says!r} any more"
         file.write_text(text.replace(says, f"{says[:-2]}{{{declared}}}", 1))

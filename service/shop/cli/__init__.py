@@ -6,32 +6,27 @@ back, 2 wrong usage, 69 the database cannot be reached, 75 a lock was not obtain
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
-from shop.cli import backfill, demo, users
+import slipway_migrator.cli as migrator
+
+from shop.cli import demo, users
 from shop.cli.configuration import check_config, openapi
 from shop.cli.output import EX_CONFIG, CommandError, fail
 from shop.cli.purge import purge
-from shop.cli.schema import migrate, migrate_arguments, schema, schema_arguments, schema_head
 from shop.core.configuration import ConfigurationError
 
 Command = Callable[[argparse.Namespace], int]
 COMMANDS: dict[str, Command] = {
     "check-config": check_config,
-    "migrate": migrate,
-    "schema-head": schema_head,
-    "schema": schema,
     "openapi": openapi,
     "purge": purge,
-    "backfill": backfill.backfill,
     "create-admin": users.create_admin,
     "set-user": users.set_user,
     "seed-demo": demo.seed_demo,
 }
 ARGUMENTS = {
-    "migrate": migrate_arguments,
-    "schema": schema_arguments,
-    "backfill": backfill.arguments,
     "create-admin": users.arguments,
     "set-user": users.set_user_arguments,
     "seed-demo": demo.arguments,
@@ -48,12 +43,18 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=function.__doc__)
         if name in ARGUMENTS:
             ARGUMENTS[name](command)
+    for name in migrator.COMMANDS:
+        commands.add_parser(name, help=f"slipway-migrator {name}: its own --help says more", add_help=False)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    chosen = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    # What units of hosts call by the service's name.
+    if words and words[0] in migrator.COMMANDS:
+        return migrator.main(words)
+    chosen = _parser().parse_args(words)
     try:
         return COMMANDS[chosen.command](chosen)
     except ConfigurationError as error:

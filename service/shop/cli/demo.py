@@ -14,10 +14,9 @@ from shop.cli.demo_data import DOMAIN, Demo, Maker
 from shop.cli.output import EX_FAILED, CommandError, refusing, say
 from shop.core.configuration import load_settings
 from shop.core.database import Base, Resources, open_resources
-from shop.core.health import Readiness
+from shop.core.health import Readiness, revisions
 from shop.core.logging import configure_logging
 from shop.core.passwords import Passwords
-from shop.core.schema import Revisions
 from shop.core.transactions import in_transaction
 from shop.orders.models import Order, OrderItem
 from shop.products.models import Product, StockChange
@@ -68,7 +67,7 @@ async def _insert(connection: AsyncConnection, demo: Demo) -> dict[str, int]:
 
 
 async def _refuse_another_schema(resources: Resources, release: str) -> None:
-    verdict = await Readiness(resources.reads, Revisions(), release).verdict()
+    verdict = await Readiness(resources.reads, revisions(), release).verdict()
     if verdict.code in ("schema_missing", "schema_behind", "schema_unknown", "schema_contracted"):
         raise CommandError(EX_FAILED, f"{verdict.message} Nothing was changed.")
 

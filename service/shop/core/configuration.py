@@ -9,7 +9,7 @@ import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from shop.settings import PREFIX, SECRETS, MigrationSettings, Settings
+from shop.settings import MIGRATORS, PREFIX, SECRETS, MigrationSettings, Settings
 
 AnySettings = TypeVar("AnySettings", bound=MigrationSettings)
 
@@ -42,7 +42,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
     They are told and not refused: after a rollback the settings file is a later release's.
     """
-    known = {PREFIX + field.upper() for field in Settings.model_fields}
+    known = {PREFIX + name for name in (*MIGRATORS, *(field.upper() for field in Settings.model_fields))}
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
 

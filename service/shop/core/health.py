@@ -1,13 +1,13 @@
 """Health: `/health/live` says that the process answers, `/health/ready` that it can do its work."""
 
 import time
-from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import orjson
 import structlog
 from fastapi import APIRouter
-from sqlalchemy import text
+from slipway_migrator import APPLIED, Applied, Revisions, Verdict, judge
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
@@ -16,30 +16,10 @@ from starlette.responses import Response
 from shop.core.database import sqlstate
 from shop.core.errors import RETRY_AFTER, AppError, Problem
 from shop.core.json_body import JSONRoute
-from shop.core.schema import Revisions
 from shop.core.transactions import reading
 
 PROBE_TIMEOUT = 1.0
 CACHE_SECONDS = 1.0
-# From the revision that is applied back to the one this release needs; UNION ends even a circle.
-APPLIED = text("""
-WITH RECURSIVE applied AS (
-    SELECT version_num FROM alembic_version
-), way AS (
-    SELECT c.revision, c.down_revision, c.kind, c.release
-    FROM schema_changes AS c JOIN applied ON c.revision = applied.version_num
-    UNION
-    SELECT c.revision, c.down_revision, c.kind, c.release
-    FROM way JOIN schema_changes AS c ON c.revision = way.down_revision
-    WHERE way.revision <> :head
-)
-SELECT
-    (SELECT version_num FROM applied) AS applied,
-    coalesce(bool_or(revision = :head), false) AS comes_after_head,
-    max(revision) FILTER (WHERE kind <> 'expand' AND revision <> :head) AS contracted_by,
-    max(release) FILTER (WHERE kind <> 'expand' AND revision <> :head) AS contracted_in
-FROM way
-""")
 NO_STORE = {"Cache-Control": "no-store"}
 # undefined_table and invalid_schema_name; insufficient_privilege.
 MISSING_STATES = ("42P01", "3F000")
@@ -49,23 +29,16 @@ log = structlog.get_logger("shop.health")
 router = APIRouter(prefix="/health", tags=["health"], route_class=JSONRoute)
 
 
-@dataclass(frozen=True)
-class Applied:
-    """What the database says of its schema; `contracted_by` is a revision that took away what head has."""
-
-    revision: str | None = None
-    comes_after_head: bool = False
-    contracted_by: str | None = None
-    contracted_in: str | None = None
+def migrations_directory() -> Path:
+    """The folder with env.py: inside the installed package, beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the service can work: `code` is "ready" or the reason why not, `message` the sentence."""
-
-    code: str
-    message: str
-    applied: str | None
+def revisions() -> Revisions:
+    """What this release needs of the schema. Raises MigrationError when its revisions are not in one row."""
+    return Revisions.below(migrations_directory())
 
 
 class Readiness:
@@ -115,27 +88,7 @@ class Readiness:
         return Verdict("database_error", f"The database refused the question with SQLSTATE {state}.", None)
 
     def _compare(self, applied: Applied) -> Verdict:
-        head, revision, needs = self.revisions.head, applied.revision, f"release {self.release} needs"
-        if revision == head:
-            code, state = "ready", f"on {head}, which this release needs."
-        elif self.revisions.suffices(revision):
-            code, state = "ready", f"on {revision}; what follows, up to {head}, only takes away."
-        elif revision is None:
-            code, state = "schema_missing", f"without a schema; {needs} {head}: run its shop migrate."
-        elif revision in self.revisions.known:
-            code = "schema_behind"
-            state = f"on the earlier revision {revision}; {needs} {head}: run its shop migrate."
-        elif not applied.comes_after_head:
-            code = "schema_unknown"
-            state = f"on revision {revision}, which is not known to come after what {needs}, {head}: "
-            state += f"start the release that carries {revision}, or check SHOP_DATABASE_NAME."
-        elif applied.contracted_by is not None:
-            code = "schema_contracted"
-            state = f"on revision {revision}, and {applied.contracted_by} took away what {needs} of {head}: "
-            state += f"start release {applied.contracted_in} or a later one."
-        else:
-            code, state = "ready", f"on {revision}, which comes after {head} and takes nothing away."
-        return Verdict(code, f"The database is {state}", revision)
+        return judge(self.revisions, self.release, applied)
 
 
 @router.get("/live")

@@ -10,12 +10,20 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from shop.settings.cache import CacheSettings
 from shop.settings.http import HttpSettings
-from shop.settings.migration import PREFIX, MigrationSettings
+from shop.settings.migration import MIGRATORS, PREFIX, MigrationSettings
 from shop.settings.observability import ObservabilitySettings
 from shop.settings.security import SecuritySettings
 from shop.settings.trade import TradeSettings
 
-__all__ = ["PREFIX", "SECRETS", "WORKER_MIB", "MaintenanceSettings", "MigrationSettings", "Settings"]
+__all__ = [
+    "MIGRATORS",
+    "PREFIX",
+    "SECRETS",
+    "WORKER_MIB",
+    "MaintenanceSettings",
+    "MigrationSettings",
+    "Settings",
+]
 
 SECRETS = (
     "database_password",

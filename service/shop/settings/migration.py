@@ -1,4 +1,4 @@
-"""What a migration needs: the database, both of its roles, the log."""
+"""What the database is to the service and to its env.py: the way in, both roles, the pool, the log."""
 
 import os
 import ssl
@@ -14,6 +14,8 @@ from pydantic_settings import (
 )
 
 PREFIX = "SHOP_"
+# Settings of this prefix that the migrator reads, and the service does not.
+MIGRATORS = ("DATABASE_OWNER", "DATABASE_SCHEMA", "MIGRATE_LOCK_WAIT", "MIGRATE_RETRY_SECONDS")
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_$-]{0,62}$")]
 IDENTIFIER = "a PostgreSQL name: lower case, 63 characters at most"
 
@@ -93,24 +95,9 @@ class MigrationSettings(BaseSettings):
         "info", description="one of debug, info, warning, error"
     )
     migrate_database_user: Identifier = Field("shop_migrate", description=IDENTIFIER)
-    database_owner: Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_$-]{0,62})?$")] = Field(
-        "shop_owner",
-        description="the role that owns what a migration creates (a PostgreSQL name: lower case), "
-        "or empty to leave it with the migrating role",
-    )
     database_password: SecretStr | None = Field(None, description="the password of the service's role")
     migrate_database_password: SecretStr | None = Field(
         None, description="the password of the migrating role"
-    )
-
-    migrate_lock_wait: float = Field(
-        60, gt=0, le=600, description="the seconds a migration waits for another one, above 0, at most 600"
-    )
-    migrate_retry_seconds: float = Field(
-        120,
-        ge=0,
-        le=600,
-        description="the seconds within which a migration that met a lock is tried again, 0 to 600",
     )
 
     @property

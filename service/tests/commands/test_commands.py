@@ -199,7 +199,7 @@ def test_a_demo_needs_the_schema_of_its_release(empty_database: Database, tmp_pa
     done = run_shop("seed-demo", empty_database.environ(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "without a schema" in done.stderr
-    assert "shop migrate" in done.stderr
+    assert "run its migrations" in done.stderr
     assert "Nothing was changed." in done.stderr
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from slipway_migrator.blockers import without_values
 from starlette.requests import Request
 
 import shop
 from conftest import Database, Serve
 from shop.auth.schemas import LoginForm
 from shop.auth.tokens import InvalidToken, Tokens
-from shop.core.blockers import without_values
 from shop.core.errors import AppError
 from shop.core.etag import is_unchanged
 from shop.core.json_body import LARGEST_FORM, parse

@@ -10,16 +10,13 @@ import anyio
 import asyncpg
 import httpx2
 import pytest
-from alembic import command
-from alembic.util import CommandError
 from pydantic_settings import BaseSettings, SettingsError
 from sqlalchemy.exc import InvalidRequestError, ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from conftest import RELEASE, SECRET_KEY, SERVICE, Database, Serve, run, run_shop
+from conftest import RELEASE, SECRET_KEY, SERVICE, Database, Serve, alembic, run, run_shop
 from shop.core.configuration import ConfigurationError, load_settings
 from shop.core.database import Base, create_engine, database_url
-from shop.core.schema import alembic_config
 from shop.settings import Settings
 
 pytestmark = pytest.mark.differs("Alembic asks the server's catalogue")
@@ -168,15 +165,13 @@ def test_s0_item_37_the_article_s_env_py_is_no_python_and_ours_finds_a_lost_inde
     )
     with pytest.raises(SyntaxError):
         compile(article, "env.py", "exec")
-    settings = database.settings()
-    command.check(alembic_config(settings))
+    done = alembic(database, "check")
+    assert done.returncode == 0, done.stdout + done.stderr
     run(database.execute, "DROP INDEX ix_orders_created_by")
-    with pytest.raises(CommandError, match="ix_orders_created_by"):
-        command.check(alembic_config(settings))
+    assert "ix_orders_created_by" in alembic(database, "check").stdout
     run(database.execute, "CREATE INDEX ix_orders_created_by ON orders (created_by)")
     run(database.execute, "ALTER TABLE orders ALTER COLUMN total TYPE numeric(10, 2)")
-    with pytest.raises(CommandError, match="total"):
-        command.check(alembic_config(settings))
+    assert "'total'" in alembic(database, "check").stdout
 
 
 @pytest.mark.anyio

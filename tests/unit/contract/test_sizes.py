@@ -17,6 +17,7 @@ MODULES = below(
     "tests/lab",
     "roles/release/files",
     "roles/backups/files",
+    "migrator/slipway_migrator",
     "service/shop",
     suffix=".py",
 )
