@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
@@ -108,7 +107,7 @@ class Fab:
 
 def release_of(bundle: Path) -> str:
     """The release id in a bundle's name."""
-    return bundle.name.removeprefix("shop-").removesuffix(".tar.gz")
+    return bundle.name.removeprefix("shop-").removesuffix(".gz").removesuffix(".tar")
 
 
 class Moments:
@@ -138,7 +137,7 @@ def again(
     """
     moment = MOMENTS.next()
     members: list[tuple[tarfile.TarInfo, bytes]] = []
-    with tarfile.open(bundle, "r:gz") as source:
+    with tarfile.open(bundle) as source:
         for member in source:
             file = source.extractfile(member)
             content = change(member, file.read() if file else b"")
@@ -153,8 +152,8 @@ def again(
         name: entry for name, entry in manifest["files"].items() if name in {each.name for each, _ in members}
     }
     BUNDLES.mkdir(parents=True, exist_ok=True)
-    path = BUNDLES / f"shop-{manifest['release']}.tar.gz"
-    with gzip.open(path, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w") as target:
+    path = BUNDLES / f"shop-{manifest['release']}.tar"
+    with tarfile.open(path, "w") as target:
         for member, content in members:
             data = json.dumps(manifest).encode() if member.name == "manifest.json" else content
             member.size = len(data)

@@ -39,7 +39,7 @@ def test_a_bundle_holds_the_wheels_of_the_commit_and_says_so(project: Project) -
     built = project.build()
 
     assert built.release == f"20261122T160501Z-{sha[:7]}"
-    assert built.path.name == f"shop-{built.release}.tar.gz"
+    assert built.path.name == f"shop-{built.release}.tar"
     assert built.sha256 == support.sha256(built.path)
     with tarfile.open(built.path) as archive:
         members = {member.name: member for member in archive.getmembers()}
@@ -107,7 +107,7 @@ def test_a_host_accepts_the_bundle(project: Project, host: support.Host, slipway
     answer = slipway("stage", "--bundle", "-", "--sha256", built.sha256, given=built.path)
 
     assert answer.result["release"] == built.release
-    assert list(host.release(built.release).glob("venv/lib/python3*/site-packages/tiny/__init__.py"))
+    assert list(host.environments.glob("*/venv/lib/python3*/site-packages/tiny/__init__.py"))
 
 
 def test_changed_files_are_refused_by_name(project: Project) -> None:
