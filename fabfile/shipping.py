@@ -5,6 +5,7 @@ A host keeps the wheels of its releases: those are only named, and it puts the b
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -70,7 +71,8 @@ def parts(bundle: Path, lacking: Collection[str] = ()) -> Iterator[bytes]:
         files = json.load(archive.extractfile("manifest.json") or io.BytesIO(b"{}"))["files"]
         for member in members:
             digest = files.get(member.name, {}).get("sha256")
-            if member.name.startswith("wheelhouse/") and digest and digest not in lacking:
+            # What is not as the manifest lists it goes as it is, and is refused there.
+            if digest and digest not in lacking and digest == _sha256(archive, member):
                 yield from _bytes(file, position, member.offset_data)
                 yield f"wheel {digest}\n".encode()
                 position = member.offset_data + member.size
@@ -84,6 +86,12 @@ def _bytes(file: io.BufferedReader, start: int, end: int) -> Iterator[bytes]:
         chunk = file.read(min(CHUNK, end - start))
         start += len(chunk)
         yield chunk
+
+
+def _sha256(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    """Of a wheel that a lock pins; "" for anything else."""
+    content = archive.extractfile(member) if member.name.startswith("wheelhouse/") else None
+    return hashlib.sha256(content.read()).hexdigest() if content else ""
 
 
 def _counted(pieces: Iterator[bytes], sent: list[int]) -> Iterator[bytes]:

@@ -118,3 +118,17 @@ def test_parts_that_make_another_bundle_are_refused(host: Host, slipway: Slipway
     answer = send(slipway, bundle, sent.replace(b"0001", b"0002"))
 
     assert (answer.code, answer.error) == (2, "checksum")
+
+
+def test_a_wheel_that_is_not_what_its_manifest_lists_is_never_only_named(
+    host: Host, slipway: Slipway, tmp_path: Path
+) -> None:
+    first, second = plain(tmp_path), plain(tmp_path, OTHER)
+    slipway(*support.staging(first), given=first)
+    tiny = support.tiny_wheel("tiny")[1]
+    second.write_bytes(second.read_bytes().replace(tiny, b"x" + tiny[1:]))
+
+    answer = send(slipway, second, named(second))
+
+    assert (answer.code, answer.error) == (2, "bundle-content")
+    assert "wheelhouse/" in answer.message
