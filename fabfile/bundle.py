@@ -5,7 +5,6 @@ The same commit and build time give the same bytes.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -98,9 +97,15 @@ def build(
             },
         }
         files["manifest.json"] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
-    path = output / f"{app}-{release}.tar.gz"
+    path = file_of(output, app, release)
     _write(path, files, int(commit.committed_at.timestamp()))
     return Bundle(path, wheels.sha256(path), release, app)
+
+
+def file_of(folder: Path, app: str, release: str) -> Path:
+    """Where the bundle of a release is kept; older ones are compressed."""
+    plain, packed = (folder / f"{app}-{release}.{suffix}" for suffix in ("tar", "tar.gz"))
+    return packed if packed.is_file() and not plain.is_file() else plain
 
 
 def has_changes(service: Path, ref: str | None, allow_dirty: bool) -> bool:
@@ -144,12 +149,8 @@ def _write(path: Path, files: dict[str, bytes], time: int) -> None:
     """Writes the archive beside path and renames it: a bundle is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Wheels are compressed already: the lowest level, and no name or time in the header.
-        with (
-            temporary.open("wb") as stream,
-            gzip.GzipFile("", "wb", 1, stream, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-        ):
+        # Wheels are compressed already, and as they are a host need not be sent those that it has.
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
             for name, data in sorted(files.items()):
                 member = tarfile.TarInfo(name)
                 member.size, member.mtime, member.mode = len(data), time, 0o644

@@ -145,7 +145,7 @@ def _checked(environment: Environment, bundle: Bundle, states: dict[str, state.H
 
 
 def _build(fleet: Fleet, lease: Lease, report: Report, bundle: Bundle) -> None:
-    report.step("build", f"{bundle.release}, {bundle.path.stat().st_size / 1e6:.0f} MB, on every host")
+    report.step("build", f"{bundle.release} on every host")
 
     def build() -> None:
         fleet.each(lambda remote: ship(remote, bundle, lease, report))

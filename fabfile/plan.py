@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tarfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from fabfile.errors import RefusedError
 from fabfile.schema import Revision
 from fabfile.state import HostState, States
 
-# What a release takes on a host, of its bundle: the copy received, the files unpacked, the environment installed.
-SPACE_FACTOR = 6
+# What a wheel takes that is installed, beside the copy of the bundle: unpacked, and the environment made of it.
+SPACE_FACTOR = 5
 ADMIN_CONNECTIONS = 10
 RESERVED_CONNECTIONS = 3
 WHEEL = re.compile(r"(?:app|wheelhouse)/([^-/]+)-([^-/]+)-.*\.whl")
@@ -150,7 +151,7 @@ def _named(revision: Revision) -> str:
     return f"{revision.id} {revision.title} ({revision.kind})"
 
 
-def _packages(files: dict[str, Any] | list[str]) -> dict[str, str]:
+def _packages(files: Iterable[str]) -> dict[str, str]:
     matches = filter(None, map(WHEEL.fullmatch, files))
     return {match.group(1).lower().replace("_", "-"): match.group(2) for match in matches}
 
@@ -159,7 +160,6 @@ def _host(state: HostState, manifest: dict[str, Any]) -> HostPlan:
     new = _packages(manifest["files"])
     live = state.status.get("live") or {}
     old = live.get("packages") or {}
-    size = sum(int(each["size"]) for each in manifest["files"].values())
     return HostPlan(
         host=state.name,
         live=state.live,
@@ -170,10 +170,18 @@ def _host(state: HostState, manifest: dict[str, Any]) -> HostPlan:
             for name in sorted(new.keys() & old.keys())
             if new[name] != old[name]
         ],
-        space=SPACE_FACTOR * size
+        space=_takes(manifest["files"], old)
         if state.state_of(str(manifest["release"])) in ("missing", "half-built")
         else 0,
     )
+
+
+def _takes(files: dict[str, Any], live: dict[str, str]) -> int:
+    """Bytes: with the packages of the live release, it shares the environment of that one."""
+    own = {name: int(each["size"]) for name, each in files.items() if not name.startswith("wheelhouse/")}
+    everything = sum(int(each["size"]) for each in files.values())
+    shares = _packages(files.keys() - own.keys()).items() <= live.items()
+    return everything + SPACE_FACTOR * (sum(own.values()) if shares else everything)
 
 
 def _connections(environment: Environment) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fabfile import agreement, record, schema, signing, state, wheels
 from fabfile.agreement import Choice, choose
-from fabfile.bundle import PROJECT, Bundle
+from fabfile.bundle import PROJECT, Bundle, file_of
 from fabfile.environment import Environment
 from fabfile.errors import RefusedError
 from fabfile.fleet import Fleet, batches, performed
@@ -110,7 +110,7 @@ def _agree(
 
 
 def _bring(fleet: Fleet, lease: Lease, report: Report, missing: list[Remote], target: str) -> None:
-    path = BUNDLES / f"{fleet.environment.app}-{target}.tar.gz"
+    path = file_of(BUNDLES, fleet.environment.app, target)
     names = ", ".join(remote.name for remote in missing)
     if not path.is_file():
         raise RefusedError(

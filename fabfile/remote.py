@@ -6,8 +6,7 @@ import json
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fabric import Config, Connection
@@ -179,21 +178,15 @@ class Remote:
             self.prepare(self._to_follow)
         return None if waiting.exit_status_ready() else waiting
 
-    def ship(
-        self,
-        bundle: Path,
-        words: Sequence[str],
-        seconds: float,
-        sent: Callable[[int], None] = lambda count: None,
-    ) -> Answer:
-        """Give `slipway stage` a bundle on its standard input. sent: told the bytes of each chunk."""
+    def ship(self, pieces: Iterable[bytes], words: Sequence[str], seconds: float) -> Answer:
+        """Give `slipway stage` a bundle on its standard input, in pieces."""
         command = shlex.join(["stage", "--bundle=-", *words, "--json"])
         deadline = time.monotonic() + seconds
         try:
             channel = self.session()
             channel.settimeout(seconds)
             channel.exec_command(f"{MARKING}{PROGRAM} {command}")
-            self._send(channel, bundle, sent)
+            self._send(channel, pieces)
             channel.settimeout(max(1.0, deadline - time.monotonic()))
             heard = _heard(channel)
         except UNREACHABLE as failure:
@@ -201,15 +194,13 @@ class Remote:
         return answers.of(self.name, *heard)[0]
 
     @staticmethod
-    def _send(channel: Any, bundle: Path, sent: Callable[[int], None]) -> None:
-        with bundle.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                try:
-                    channel.sendall(chunk)
-                except OSError:
-                    # The other side has refused it already, and says why.
-                    break
-                sent(len(chunk))
+    def _send(channel: Any, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            try:
+                channel.sendall(piece)
+            except OSError:
+                # The other side has refused it already, and says why.
+                break
         channel.shutdown_write()
 
     def _unreachable(self, what: str, failure: Exception) -> UnreachableError:

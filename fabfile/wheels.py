@@ -1,17 +1,21 @@
 """The wheels of a bundle: the service's own, and for each target exactly what requirements.lock pins.
 
-All come through a folder that keeps them, so the second build downloads nothing and works without a network.
+All come through a folder that keeps them, so the second build downloads nothing and works without a network. What pip
+picked for a lock, and the environment of a build backend, are kept too: pip is asked once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import venv
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,15 +81,45 @@ def requirements_for(lock: str, target: Target) -> str:
 
 def third_party(lock: Path, targets: Iterable[Target], cache: Path) -> dict[str, Path]:
     """The wheels of lock for every target, by file name, each checked against the lock's hashes."""
-    found: dict[str, Path] = {}
+    text, found = lock.read_text(encoding="utf-8"), {}
     for target in targets:
-        with tempfile.TemporaryDirectory() as scratch:
-            wanted = Path(scratch, "requirements.txt")
-            wanted.write_text(requirements_for(lock.read_text(encoding="utf-8"), target), encoding="utf-8")
-            options = ["--no-deps", "--require-hashes", *target.pip_options(), "-r", str(wanted)]
-            names = _through_cache(cache, options, f"a wheel for {target}")
+        wanted = requirements_for(text, target)
+        kept = cache.with_name("picked") / f"{_digest(wanted, *target.pip_options())}.json"
+        names = _kept(kept, wanted, cache)
+        if names is None:
+            names = _picked(wanted, target, cache)
+            _keep(kept, names)
         found.update({name: cache / name for name in names})
     return found
+
+
+def _picked(wanted: str, target: Target, cache: Path) -> list[str]:
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "requirements.txt")
+        file.write_text(wanted, encoding="utf-8")
+        options = ["--no-deps", "--require-hashes", *target.pip_options(), "-r", str(file)]
+        return _through_cache(cache, options, f"a wheel for {target}")
+
+
+def _kept(record: Path, wanted: str, cache: Path) -> list[str] | None:
+    """What pip picked before, when all of it is there and has the lock's hashes still; None otherwise."""
+    try:
+        names = [str(name) for name in json.loads(record.read_bytes())]
+        good = all(f"--hash=sha256:{sha256(cache / name)}" in wanted for name in names)
+    except (OSError, ValueError, TypeError):
+        return None
+    return names if good else None
+
+
+def _keep(record: Path, names: list[str]) -> None:
+    record.parent.mkdir(parents=True, exist_ok=True)
+    partial = record.with_name(f".{record.name}.{os.getpid()}")
+    partial.write_text(json.dumps(names))
+    os.replace(partial, record)
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:24]
 
 
 def _through_cache(cache: Path, options: Sequence[str], what: str) -> list[str]:
@@ -117,10 +151,8 @@ def service_wheel(source: Path, cache: Path, epoch: int, destination: Path) -> P
     """Builds the service's wheel into destination. epoch: seconds, the time its files carry."""
     with (source / "pyproject.toml").open("rb") as stream:
         needs = tomllib.load(stream).get("build-system", {}).get("requires", ["setuptools"])
-    if needs:
-        _through_cache(cache, ["--only-binary=:all:", *needs], f"the build backend ({', '.join(needs)})")
-    options = ["--no-deps", "--no-index", f"--find-links={cache}", f"--wheel-dir={destination}"]
-    done = _pip("wheel", *options, str(source), epoch=epoch)
+    options = ["--no-deps", "--no-index", "--no-build-isolation", f"--wheel-dir={destination}"]
+    done = _pip("wheel", *options, str(source), epoch=epoch, python=_backend(needs, cache))
     built = sorted(destination.glob("*.whl"))
     if done.returncode or len(built) != 1:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
@@ -132,11 +164,36 @@ def service_wheel(source: Path, cache: Path, epoch: int, destination: Path) -> P
     return built[0]
 
 
-def _pip(*arguments: str, epoch: int | None = None) -> subprocess.CompletedProcess[str]:
+def _backend(needs: Sequence[str], cache: Path) -> Path:
+    """The Python of an environment that has the build backend and nothing else, made at its first use."""
+    made = cache.with_name("backends") / _digest(sys.version, *needs)
+    if not made.is_dir():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        what = f"the build backend ({', '.join(needs)})"
+        if needs:
+            _through_cache(cache, ["--only-binary=:all:", *needs], what)
+        with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
+            new = Path(scratch, "backend")
+            venv.create(new, symlinks=True)
+            options = ["--no-index", f"--find-links={cache}", "--only-binary=:all:"]
+            done = _pip("install", *options, *needs, python=new / "bin/python") if needs else None
+            if done and done.returncode:
+                raise _download_error(done.stderr, what)
+            # Another build may have been quicker.
+            with suppress(OSError):
+                os.rename(new, made)
+    return made / "bin/python"
+
+
+def _pip(
+    *arguments: str, epoch: int | None = None, python: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """python: the interpreter that it works for, another one than this."""
     environment = dict(os.environ)
     if epoch is not None:
         environment |= {"SOURCE_DATE_EPOCH": str(epoch), "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments]
+    command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check"]
+    command += [*([f"--python={python}"] if python else []), *arguments]
     # The umask is part of a wheel's bytes: it decides the modes of the files in it.
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, umask=0o022

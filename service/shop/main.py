@@ -19,7 +19,8 @@ from shop.core.errors import Constraints, register_error_handlers
 from shop.core.health import Readiness, revisions
 from shop.core.logging import configure_logging
 from shop.core.middleware import LastResort, RequestMiddleware
-from shop.core.telemetry import reported, require_what_is_set, telemetry_config, tracer_provider
+from shop.core.needs import require_what_is_set
+from shop.core.telemetry import reported, telemetry_config, tracer_provider
 from shop.operations import include_routers, observed
 from shop.orders import errors as order_errors
 from shop.orders import router as orders

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -288,3 +290,16 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         shown = "required" if field.is_required() else as_written(field.get_default())
         expected[name if name in SECRETS else PREFIX + name.upper()] = shown
     assert rows == expected
+
+
+def test_the_check_before_each_start_imports_no_more_than_the_settings_need() -> None:
+    heavy = "alembic", "asyncpg", "fastapi", "prometheus_client", "redis", "sqlalchemy", "starlette"
+    program = (
+        "import sys; from shop import cli; cli.main(['check-config']); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=SERVICE, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,4 +1,4 @@
-"""The migrator with the service's revisions on a real server: what it says is what `fab migrate` tells and the host records."""
+"""The migrator on a real server, with the service's revisions: what it says is what fab tells and the host records."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def ground_of(lab: Lab, site: Site) -> Ground:
     name = lab.site.inventory.name
     live, folder = hosts.live_release(lab.host(lab.groups["app"][0])), ROOT / "build/bundles"
     # A host taken as it is may serve a copy whose bundle is gone; the first of the commit is what was built.
-    exact, same = folder / f"shop-{live}.tar.gz", f"shop-*-{live.rpartition('-')[2]}.tar.gz"
+    exact, same = folder / f"shop-{live}.tar", f"shop-*-{live.rpartition('-')[2]}.tar"
     built = exact if exact.is_file() else min(folder.glob(same))
     return Ground(lab, site, Fab(name), built)
 

@@ -178,8 +178,8 @@ REFUSALS = {
         "apt_sources_mirrors holds something that is not a plain http or https URI",
     ),
     "a bundle that is not there": Refusal(
-        {"release_bundle": "/none/shop.tar.gz"},
-        "release_bundle is /none/shop.tar.gz, which is no file on the controller. Make one with: fab build.",
+        {"release_bundle": "/none/shop.tar"},
+        "release_bundle is /none/shop.tar, which is no file on the controller. Make one with: fab build.",
     ),
     "SQL in a database's name": Refusal(
         {"postgresql_database": "shop\"; DROP DATABASE shop; --'"}, "begins with a lower-case letter"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import serving
-from tests.e2e.fab_runs import MADE, Started, release_of
+from tests.e2e.fab_runs import MADE, Started, release_of, relocked
 from tests.e2e.freezing import Frozen, Moment, Watch
 from tests.e2e.ground import Ground, entries, ground_of, running, slipway
 from tests.e2e.web import Site
@@ -28,6 +28,8 @@ MOMENTS = [
     *(Moment(step, phase) for step in STEPS for phase in ("begin", "end")),
     *(Moment(step, "note") for step in NOTES),
 ]
+# Only what has another lock builds one.
+ENVIRONMENT = [Moment("stage.environment", phase) for phase in ("begin", "end")]
 BAKE, RATE, CLIENTS = 1.0, 20.0, 2
 # Most of a deploy's time goes into building what it ships: only the steps that build need a bundle of their own.
 BUILDING = ("stage", "stage.unpack", "stage.install", "stage.publish", "prune")
@@ -77,7 +79,7 @@ CELLS = [
         marks=[pytest.mark.share] if (fault, moment) in SHARE else [],
     )
     for fault in FAULTS
-    for moment in MOMENTS
+    for moment in [*MOMENTS, *ENVIRONMENT]
 ]
 
 
@@ -107,6 +109,8 @@ def test_the_matrix_has_every_step_of_a_deploy(ground: Ground) -> None:
 def test_a_deploy_that_is_cut_off(moment: Moment, fault: Fault, ground: Ground, site: Site) -> None:
     shop, before, host = ground.shop(CLIENTS), ground.live(), ground.first
     bundle = ground.release() if moment.step in BUILDING else other_than(before)
+    if moment in ENVIRONMENT:
+        bundle = relocked(ground.bundle)
     new = release_of(bundle)
     if moment.step == "start" and new in running(host):
         # What is warm still needs no start.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fabfile import environment, wheels
+from fabfile import environment, shipping, wheels
 from fabfile.remote import Remote
 from tests.e2e import hosts
 from tests.e2e.broken_releases import migrating
@@ -208,7 +208,7 @@ def staged(ground: Ground, bundle: Path) -> None:
     remote = Remote(environment.load(ground.fab.name).app_hosts[0])
     remote.open()
     try:
-        answer = remote.ship(bundle, [f"--sha256={wheels.sha256(bundle)}"], 300)
+        answer = remote.ship(shipping.whole(bundle), [f"--sha256={wheels.sha256(bundle)}"], 300)
     finally:
         remote.close()
     assert answer.ok, answer.message

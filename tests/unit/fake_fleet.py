@@ -5,7 +5,7 @@ They answer as slipway does, as far as a rollout asks: what is live, who may, in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -245,7 +245,7 @@ class FakeRemote:
                 break
         return said
 
-    def ship(self, bundle: Path, words: list[str], seconds: float) -> Answer:
+    def ship(self, pieces: Iterable[bytes], words: list[str], seconds: float) -> Answer:
         release = _options(list(words))["release"]
         said = self.fake.answer(["record", "stage", *words])
         if said.ok:

@@ -246,7 +246,7 @@ def builder(words: list[str]) -> int:
     bound = next(word.partition("=BindPaths=")[2] for word in words if "=BindPaths=" in word)
     command = words[next(number for number, word in enumerate(words) if not word.startswith("--")) :]
     source, _, target = bound.partition(":")
-    os.rmdir(target)
+    os.rename(target, f"{source}.bound")
     os.symlink(source, target)
     try:
         return subprocess.run(
@@ -254,7 +254,7 @@ def builder(words: list[str]) -> int:
         ).returncode
     finally:
         os.unlink(target)
-        os.mkdir(target, 0o755)
+        os.rename(f"{source}.bound", target)
 
 
 def quick_python(words: list[str]) -> int:

@@ -99,9 +99,11 @@ def tiny_wheel(name: str, files: dict[str, str] | None = None, version: str = "1
     return f"{name}-{version}-py3-none-any.whl", packed.getvalue()
 
 
-def bundle_files(application: dict[str, str] | None = None) -> dict[str, bytes]:
-    """The files of a good bundle, without its manifest."""
-    third_name, third = tiny_wheel("tiny")
+def bundle_files(
+    application: dict[str, str] | None = None, locked: dict[str, str] | None = None
+) -> dict[str, bytes]:
+    """The files of a good bundle, without its manifest. locked: files of the one wheel that its lock pins."""
+    third_name, third = tiny_wheel("tiny", locked)
     own_name, own = tiny_wheel("shop", application)
     lock = f"# locked\ntiny==1.0 \\\n    --hash=sha256:{hashlib.sha256(third).hexdigest()}\n    # via shop\n"
     return {f"app/{own_name}": own, "requirements.lock": lock.encode(), f"wheelhouse/{third_name}": third}
@@ -147,8 +149,13 @@ def pack(path: Path, members: list[Member]) -> Path:
     return path
 
 
-def good_bundle(folder: Path, release: str = RELEASE, application: dict[str, str] | None = None) -> Path:
-    files = bundle_files(application)
+def good_bundle(
+    folder: Path,
+    release: str = RELEASE,
+    application: dict[str, str] | None = None,
+    locked: dict[str, str] | None = None,
+) -> Path:
+    files = bundle_files(application, locked)
     return pack(folder / f"shop-{release}.tar.gz", members_of(files, manifest_of(files, release)))
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from slipway import handover, requirements
+from slipway.builder import PROPERTIES
 from slipway.cli import main
-from slipway.environment import PROPERTIES
 from slipway.errors import RefusedError, StepError
 
 from tests.unit import slipway_support as support

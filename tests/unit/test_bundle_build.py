@@ -12,10 +12,11 @@ import threading
 from datetime import datetime
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fabfile import bundle
+from fabfile import bundle, wheels
 from fabfile.errors import BuildError
 from fabfile.wheels import Target, requirements_for
 from tests.unit import slipway_support as support
@@ -38,7 +39,7 @@ def test_a_bundle_holds_the_wheels_of_the_commit_and_says_so(project: Project) -
     built = project.build()
 
     assert built.release == f"20261122T160501Z-{sha[:7]}"
-    assert built.path.name == f"shop-{built.release}.tar.gz"
+    assert built.path.name == f"shop-{built.release}.tar"
     assert built.sha256 == support.sha256(built.path)
     with tarfile.open(built.path) as archive:
         members = {member.name: member for member in archive.getmembers()}
@@ -106,7 +107,7 @@ def test_a_host_accepts_the_bundle(project: Project, host: support.Host, slipway
     answer = slipway("stage", "--bundle", "-", "--sha256", built.sha256, given=built.path)
 
     assert answer.result["release"] == built.release
-    assert list(host.release(built.release).glob("venv/lib/python3*/site-packages/tiny/__init__.py"))
+    assert list(host.environments.glob("*/venv/lib/python3*/site-packages/tiny/__init__.py"))
 
 
 def test_changed_files_are_refused_by_name(project: Project) -> None:
@@ -252,3 +253,46 @@ def test_fab_build_refuses_in_a_sentence() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=bundle.PROJECT)
 
     assert (done.returncode, "'2.7:x86_64' is not a target" in done.stderr) == (2, True), done.stderr
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What pip is asked from now on, by its first word."""
+    asked: list[str] = []
+    real = wheels._pip
+
+    def pip(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(arguments[0])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(wheels, "_pip", pip)
+    return asked
+
+
+def test_a_second_build_asks_pip_for_the_services_wheel_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.build("one")
+    asked = counted(monkeypatch)
+    project.write("shop/__init__.py", "CHANGED = True\n")
+    project.commit()
+
+    project.build("two")
+
+    assert asked == ["wheel"]
+
+
+def test_a_kept_wheel_that_was_changed_is_fetched_anew(project: Project) -> None:
+    first = project.build("one")
+    (project.cache / project.wheel).write_bytes(b"changed")
+
+    assert project.build("two").sha256 == first.sha256
+
+
+def test_a_new_lock_is_picked_anew(project: Project) -> None:
+    project.build("one")
+    name, wheel = support.tiny_wheel("tiny", version="2.0")
+    project.publish("tiny", name, wheel)
+    project.write("requirements.lock", f"tiny==2.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n")
+    project.commit()
+
+    assert f"wheelhouse/{name}" in manifest(project.build("two"))["files"]

@@ -187,3 +187,24 @@ def test_watching_one_that_failed_under_whoever_waited_says_so_and_starts_nothin
     assert (answer.code, answer.error) == (3, "migration-failed")
     assert 'relation "products" is locked' in answer.message
     assert support.snapshot(host.root) == before
+
+
+@pytest.mark.parametrize(
+    ("head", "words", "started"), [("0001", [], False), ("0002", [], True), ("0001", ["--contract"], True)]
+)
+def test_no_unit_is_started_when_the_live_release_finds_the_schema_at_the_head(
+    host: Host, slipway: Slipway, head: str, words: list[str], started: bool
+) -> None:
+    for release in (RELEASE, OTHER):
+        support.install_release(host, release)
+    slipway("activate", RELEASE)
+    path = host.release(OTHER) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_head": head}))
+
+    answer = slipway("migrate", OTHER, *words)
+
+    assert (
+        host.migration_unit(OTHER).removesuffix(".service") in str(support.unit_states(host.root))
+    ) == started
+    assert answer.json["changed"] == started
+    assert records(slipway, "end")[-1]["details"]["seen"] is True

@@ -61,11 +61,10 @@ def test_a_release_is_built_by_the_hosts_own_venv_and_pip(tmp_path: Path, host: 
         )
 
     assert done.returncode == 0, done.stdout
-    installed = {
-        path.name for path in host.release(RELEASE).glob("venv/lib/python3*/site-packages/*.dist-info")
-    }
-    assert {"shop-1.0.dist-info", "tiny-1.0.dist-info"} <= installed
-    assert list(host.release(RELEASE).glob("venv/lib/python3*/site-packages/shop/__pycache__/*.pyc"))
+    (environment,) = host.environments.iterdir()
+    for folder, name in ((host.release(RELEASE), "shop"), (environment, "tiny"), (environment, "pip")):
+        assert list(folder.glob(f"venv/lib/python3*/site-packages/{name}-*.dist-info")), name
+        assert list(folder.glob(f"venv/lib/python3*/site-packages/{name}/__pycache__/*.pyc")), name
 
 
 def test_only_the_owner_can_write_to_a_release(host: Host, slipway: Slipway, tmp_path: Path) -> None:

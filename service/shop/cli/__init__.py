@@ -7,56 +7,56 @@ back, 2 wrong usage, 69 the database cannot be reached, 75 a lock was not obtain
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 
-import slipway_migrator.cli as migrator
-
-from shop.cli import demo, users
-from shop.cli.configuration import check_config, openapi
 from shop.cli.output import EX_CONFIG, CommandError, fail
-from shop.cli.purge import purge
 from shop.core.configuration import ConfigurationError
 
 Command = Callable[[argparse.Namespace], int]
-COMMANDS: dict[str, Command] = {
-    "check-config": check_config,
-    "openapi": openapi,
-    "purge": purge,
-    "create-admin": users.create_admin,
-    "set-user": users.set_user,
-    "seed-demo": demo.seed_demo,
-}
-ARGUMENTS = {
-    "create-admin": users.arguments,
-    "set-user": users.set_user_arguments,
-    "seed-demo": demo.arguments,
+# Where each command and its arguments are. Only the chosen one is imported: each start runs check-config.
+COMMANDS = {
+    "check-config": ("configuration", "check_config", ""),
+    "openapi": ("configuration", "openapi", ""),
+    "purge": ("purge", "purge", ""),
+    "create-admin": ("users", "create_admin", "arguments"),
+    "set-user": ("users", "set_user", "set_user_arguments"),
+    "seed-demo": ("demo", "seed_demo", "arguments"),
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
+    """Of these commands."""
     parser = argparse.ArgumentParser(
         prog="shop", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, function in COMMANDS.items():
-        summary = (function.__doc__ or "").partition("\n")[0]
-        command = commands.add_parser(name, help=summary, description=function.__doc__)
-        if name in ARGUMENTS:
-            ARGUMENTS[name](command)
-    for name in migrator.COMMANDS:
-        commands.add_parser(name, help=f"slipway-migrator {name}: its own --help says more", add_help=False)
+    for name in names:
+        module, function, arguments = COMMANDS[name]
+        found = import_module(f"shop.cli.{module}")
+        run: Command = getattr(found, function)
+        summary = (run.__doc__ or "").partition("\n")[0]
+        command = commands.add_parser(name, help=summary, description=run.__doc__)
+        command.set_defaults(run=run)
+        if arguments:
+            getattr(found, arguments)(command)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    # What units of hosts call by the service's name.
-    if words and words[0] in migrator.COMMANDS:
-        return migrator.main(words)
-    chosen = _parser().parse_args(words)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] not in COMMANDS and not given[0].startswith("-"):
+        import slipway_migrator.cli as migrator
+
+        # What units of hosts call by the service's name.
+        if given[0] in migrator.COMMANDS:
+            return migrator.main(given)
+    names = given[:1] if given and given[0] in COMMANDS else COMMANDS
+    chosen = _parser(names).parse_args(given)
+    run: Command = chosen.run
     try:
-        return COMMANDS[chosen.command](chosen)
+        return run(chosen)
     except ConfigurationError as error:
         return fail(EX_CONFIG, str(error))
     except CommandError as error:

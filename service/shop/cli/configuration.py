@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from shop.cli.output import say
 from shop.core.configuration import effective, load_settings, unknown_variables
-from shop.core.telemetry import require_what_is_set
+from shop.core.needs import require_what_is_set
 from shop.settings import Settings
 
 

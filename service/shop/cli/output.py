@@ -5,10 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
-
-from shop.core.database import DATABASE_ERRORS, is_unreachable, reason, sqlstate
-from shop.core.errors import AppError
 from shop.settings import MigrationSettings
 
 EX_FAILED = 1
@@ -45,6 +41,12 @@ def where(settings: MigrationSettings) -> str:
 @contextmanager
 def refusing() -> Iterator[None]:
     """Turn what the service itself would answer with into a CommandError."""
+    # Not for the commands that ask no database: check-config is part of every start.
+    from sqlalchemy.exc import DBAPIError
+
+    from shop.core.database import reason, sqlstate
+    from shop.core.errors import AppError
+
     try:
         yield
     except AppError as error:
@@ -61,6 +63,8 @@ def refusing() -> Iterator[None]:
 @contextmanager
 def speaking_of(settings: MigrationSettings, what: str) -> Iterator[None]:
     """Turn what the database refuses into a CommandError; `what` could not be done."""
+    from shop.core.database import DATABASE_ERRORS, is_unreachable, reason, sqlstate
+
     try:
         yield
     except DATABASE_ERRORS as error:

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shop.core.metrics import metrics, shared_directory
+from shop.core.metrics import metrics
+from shop.core.needs import shared_directory
 from shop.core.process import ProcessFamilies, is_sibling
 from shop.settings import Settings
 

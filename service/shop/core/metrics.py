@@ -18,6 +18,8 @@ if not os.environ.get("SHOP_METRICS_ADDRESS"):
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
+from shop.core.needs import shared_directory
+
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -27,11 +29,6 @@ OTHER_METHOD = "other"
 CHANGE = re.compile(r"\b(INSERT|(?<!FOR )(?<!KEY )(?<!DO )UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
 OPERATION = re.compile(r"\b([A-Z]+)\b", re.IGNORECASE)
 TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN)\s+(?:ONLY\s+)?(?:shop\.)?([a-z_][a-z0-9_]*)", re.IGNORECASE)
-
-
-def shared_directory() -> str | None:
-    """The directory in which all workers of this release keep their values; None when it is memory."""
-    return os.environ.get("PROMETHEUS_MULTIPROC_DIR") or None
 
 
 class _Tallied(Histogram):

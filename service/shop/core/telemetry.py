@@ -3,8 +3,6 @@
 FastAPI makes the spans of requests itself, with the tracer it is given here: nothing instruments it twice.
 """
 
-import importlib.util
-import os
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,57 +12,15 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
 
-from shop.core.configuration import ConfigurationError
 from shop.core.database import Resources
 from shop.core.logging import redact
-from shop.core.metrics import UNMATCHED, shared_directory
+from shop.core.metrics import UNMATCHED
 from shop.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-OTEL_PACKAGES = (
-    "opentelemetry.sdk",
-    "opentelemetry.exporter.otlp.proto.http",
-    "opentelemetry.instrumentation.sqlalchemy",
-)
 FLUSH_SECONDS = 2.0
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def require_what_is_set(settings: Settings) -> None:
-    """Raise ConfigurationError when a setting asks for what this process does not have."""
-    sentences = []
-    if settings.sentry_dsn and not _is_installed("sentry_sdk"):
-        sentences.append(
-            "The credential sentry_dsn is set, but this release lacks the package sentry-sdk: remove the "
-            "credential, or build the release with the extra sentry."
-        )
-    if settings.otel_endpoint and not all(_is_installed(package) for package in OTEL_PACKAGES):
-        sentences.append(
-            f"SHOP_OTEL_ENDPOINT is {settings.otel_endpoint!r}, but this release lacks OpenTelemetry's "
-            "packages: leave the setting empty, or build the release with the extra otel."
-        )
-    directory = shared_directory()
-    if settings.metrics_address and directory is None and settings.workers > 1:
-        sentences.append(
-            f"SHOP_METRICS_ADDRESS is set and SHOP_WORKERS is {settings.workers}: set "
-            "PROMETHEUS_MULTIPROC_DIR to a directory, empty at every start, in which the "
-            "workers share their numbers."
-        )
-    if settings.metrics_address and directory is not None and not os.access(directory, os.W_OK | os.X_OK):
-        sentences.append(
-            f"PROMETHEUS_MULTIPROC_DIR is {directory!r}, which is not a directory that can be "
-            "written: make it."
-        )
-    if sentences:
-        raise ConfigurationError(sentences)
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from shop.core.database import resources_of
 from shop.core.errors import Problem
 from shop.core.health import NO_STORE, Readiness
 from shop.core.json_body import JSONRoute
-from shop.core.metrics import shared_directory
+from shop.core.needs import shared_directory
 from shop.core.pool import PoolFacts, pool_facts
 from shop.core.principal import AdminUser
 

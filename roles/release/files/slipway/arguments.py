@@ -78,6 +78,11 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
         metavar="PATH",
         help="- for standard input, or a file in slipway's own folder",
     )
+    staging.add_argument(
+        "--parts",
+        action="store_true",
+        help="standard input has the bundle in parts: wheels that are here already are only named",
+    )
     staging.add_argument("--sha256", required=True, metavar="HEX", help="the sha256 of the whole bundle")
     staging.add_argument("--release", metavar="ID", help="refuse the bundle when it is another release")
     staging.add_argument(

@@ -11,11 +11,13 @@ import shutil
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from slipway import parts
 from slipway.errors import RefusedError
 from slipway.manifest import Manifest, parse
 from slipway.requirements import Pin
@@ -29,23 +31,37 @@ IDLE_SECONDS = 60.0
 CHUNK = 1 << 20
 DIRECTORIES = {"app", "wheelhouse"}
 MEMBER = re.compile(r"(manifest\.json|requirements\.lock|(app|wheelhouse)/[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl)")
+Wheel = Callable[[str, list[str]], Iterator[bytes]]
 DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
-def receive(source: str, sha256: str, spool: Path) -> None:
+def receive(source: str, sha256: str, spool: Path, wheel: Wheel | None = None) -> None:
     """Copies the bundle (a file beside spool, or - for standard input) to spool, a new file, and checks its sha256.
 
     The copy is what is read from then on: nobody can change it between the check and the unpacking.
+    wheel: it comes in parts, and this gives the bytes of one that is here, or names it in a list when it is not.
     """
-    digest = hashlib.sha256()
-    received = 0
+    digest, received = hashlib.sha256(), 0
+    missing: list[str] = []
     with _source(source, spool.parent) as stream, spool.open("xb") as target:
-        while chunk := _read(stream, source):
+
+        def read() -> bytes:
+            return _read(stream, source)
+
+        chunks = parts.joined(read, lambda name: wheel(name, missing)) if wheel else iter(read, b"")
+        for chunk in chunks:
             received += len(chunk)
             if received > MAX_BUNDLE_BYTES:
                 raise RefusedError("bundle-size", f"The bundle is larger than {MAX_BUNDLE_BYTES} bytes.")
             digest.update(chunk)
             target.write(chunk)
+    if missing:
+        raise RefusedError(
+            "wheels-missing",
+            f"{len(missing)} of the wheels that were only named are not on this host. Nothing was staged.",
+            "Send the bundle with them.",
+            missing=missing,
+        )
     if digest.hexdigest() != sha256.lower():
         raise RefusedError(
             "checksum",
@@ -95,7 +111,7 @@ def inspect(spool: Path, app: str) -> tuple[Manifest, list[Pin]]:
     found: dict[str, tuple[str, int]] = {}
     texts: dict[str, bytes] = {}
     try:
-        with gzip.open(spool) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+        with _opened(spool) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member, name in _checked_members(archive):
                 content = archive.extractfile(member)
                 if content is None:
@@ -119,6 +135,13 @@ def inspect(spool: Path, app: str) -> tuple[Manifest, list[Pin]]:
     del found["manifest.json"]
     _compare(manifest.files, found)
     return manifest, parse_lock(texts["requirements.lock"])
+
+
+def _opened(spool: Path) -> gzip.GzipFile | BufferedReader:
+    """The archive, which may be compressed."""
+    with spool.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(spool) if packed else spool.open("rb")
 
 
 def _checked_members(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
@@ -187,14 +210,14 @@ def _digest(content: IO[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def unpack(spool: Path, manifest: Manifest, destination: Path) -> None:
-    """Writes the files of an inspected bundle under destination, a new private directory."""
+def unpack(spool: Path, paths: Collection[str], destination: Path) -> None:
+    """Writes these files of an inspected bundle under destination, a new private directory."""
     destination.mkdir(mode=0o755)
     for directory in sorted(DIRECTORIES):
         (destination / directory).mkdir()
-    with tarfile.open(spool, "r:gz") as archive:
+    with _opened(spool) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.name in manifest.files else None
+            content = archive.extractfile(member) if member.name in paths else None
             if content is not None:
                 with (destination / member.name).open("xb") as target:
                     shutil.copyfileobj(content, target)

@@ -29,7 +29,7 @@ Command = Callable[[Session, argparse.Namespace], Report]
 # With the host's lock: they change the releases or where the traffic goes.
 CHANGES: dict[str, Command] = {
     "stage": lambda session, given: stage(
-        session, given.bundle, given.sha256, given.release, given.signature
+        session, given.bundle, given.sha256, given.release, given.signature, given.parts
     ),
     "migrate": lambda session, given: migrate(
         session, given.release, given.timeout, given.contract, given.watch

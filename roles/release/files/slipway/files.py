@@ -34,6 +34,16 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     fsync_directory(path.parent)
 
 
+def exchange(one: Path, other: Path) -> None:
+    """Each takes the other's name, at once: whoever comes by either meets one whole folder or the other."""
+    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of renameat2(2)
+    if ctypes.CDLL(None, use_errno=True).renameat2(
+        here, os.fsencode(one), here, os.fsencode(other), exchanging
+    ):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))
+
+
 def replace_symlink(link: Path, target: str) -> None:
     """Points link at target by a rename: whoever follows it meets the old target or the new."""
     temporary = link.with_name(f".{link.name}.next")

@@ -170,6 +170,16 @@ class Host:
     def staging(self) -> Path:
         return self.path(f"/srv/{self.app}/staging")
 
+    @property
+    def environments(self) -> Path:
+        """What releases with the same lock share."""
+        return self.path(f"/srv/{self.app}/environments")
+
+    @property
+    def wheels(self) -> Path:
+        """The wheels that releases here were built of, each by its checksum."""
+        return self.path(f"/srv/{self.app}/wheels")
+
     def release(self, release: str) -> Path:
         return self.releases / check_release_id(release)
 
@@ -226,6 +236,8 @@ class Host:
             (self.state, 0o750),
             (self.incoming, 0o700),
             (self.staging, 0o700),
+            (self.environments, 0o755),
+            (self.wheels, 0o700),
             (self.runtime, 0o755),
         ):
             if not directory.is_dir():

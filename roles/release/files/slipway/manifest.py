@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from slipway.host import RELEASE_ID, Host
 
 SCHEMA = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
+# Where a bundle has the wheels of its lock, and where those that are the service's own.
+WHEELHOUSE, OWN = "wheelhouse/", "app/"
 GIT_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -28,8 +30,18 @@ class Manifest:
     raw: dict[str, Any]
 
     @property
-    def application_wheel(self) -> str:
-        return next(path for path in self.files if path.startswith("app/"))
+    def own_wheels(self) -> list[str]:
+        """What only this release has: the service's own wheel, and others that its lock does not pin."""
+        return sorted(path for path in self.files if path.startswith(OWN))
+
+    @property
+    def shared_wheels(self) -> list[str]:
+        """What other releases with this lock have too, for every target."""
+        return sorted(path for path in self.files if path.startswith(WHEELHOUSE))
+
+    def size(self, paths: Iterable[str]) -> int:
+        """Bytes of these files."""
+        return sum(self.files[path][1] for path in paths)
 
     def check_target(self, host: Host) -> None:
         here = (host.python_version(), host.machine())
@@ -91,9 +103,8 @@ def _files(value: object) -> dict[str, tuple[str, int]]:
         if digest is None or size is None:
             raise _bad(f"the file {path!r} has no sha256 and size")
         files[path] = (digest, size)
-    applications = [path for path in files if path.startswith("app/")]
-    if len(applications) != 1 or "requirements.lock" not in files:
-        raise _bad("it needs requirements.lock and exactly one wheel under app/")
+    if "requirements.lock" not in files or not any(path.startswith(OWN) for path in files):
+        raise _bad("it needs requirements.lock and a wheel under app/")
     for path in files:
         if (
             name := requirements.normal(path.rpartition("/")[2].partition("-")[0])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from slipway import lease, marks, releases, signatures
+from slipway import gate, lease, marks, releases, signatures
 from slipway.errors import RefusedError, StepError
 from slipway.journal import utc_now
 from slipway.journal_reading import Reading
@@ -82,20 +82,38 @@ def migrate(
         "seen": False,
     }
     with session.journal.step("migrate", release, **details) as outcome:
-        began = time.time()
-        told = session.host.migration_settings(release)
-        told.write_text(f"SLIPWAY_ARGUMENTS={'--contract' if contract else ''}\n", encoding="utf-8")
-        started = _start(session, unit, release, seconds)
-        state = session.systemd.state(unit)
-        ran = facts(session.systemd.output(unit, began))
-        outcome.update(ran, seen=True, unit_result=state.result)
-        if not started.ok or state.result != "success":
-            how = f"result {state.result}, status {state.exit_status}"
-            raise _failed(session, unit, release, how, {"sentence": started.tail(3), **ran})
+        if not contract and not left and _is_at(session, head):
+            ran = {"from": head, "to": head}
+            outcome.update(ran, seen=True, unit_result="not needed")
+        else:
+            ran = _run(session, release, seconds, contract, outcome)
     # What earlier ones could not do is done.
     session.systemd.forget_failed(session.host.migration_units)
     known = {"unit": unit, "schema_head": head, **({"earlier": earlier} if earlier else {})}
     return _report(release, {**ran, **known}, changed="to" not in ran or ran["from"] != ran["to"])
+
+
+def _is_at(session: Session, head: str) -> bool:
+    """Whether the live release has just found that revision in the database: nothing is to be applied then."""
+    live = releases.live(session.host)
+    answer = gate.probe(session.host.current / "http.sock")
+    return live is not None and answer.ready(live) and answer.schema == head
+
+
+def _run(
+    session: Session, release: str, seconds: float, contract: bool, outcome: dict[str, Any]
+) -> dict[str, Any]:
+    unit, began = session.host.migration_unit(release), time.time()
+    told = session.host.migration_settings(release)
+    told.write_text(f"SLIPWAY_ARGUMENTS={'--contract' if contract else ''}\n", encoding="utf-8")
+    started = _start(session, unit, release, seconds)
+    state = session.systemd.state(unit)
+    ran = facts(session.systemd.output(unit, began))
+    outcome.update(ran, seen=True, unit_result=state.result)
+    if not started.ok or state.result != "success":
+        how = f"result {state.result}, status {state.exit_status}"
+        raise _failed(session, unit, release, how, {"sentence": started.tail(3), **ran})
+    return ran
 
 
 def _start(session: Session, unit: str, release: str, seconds: float) -> Outcome:

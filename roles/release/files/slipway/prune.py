@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from slipway import marks, releases, warm
+from pathlib import Path
+
+from slipway import environment, marks, releases, warm, wheel_store
 from slipway.files import fsync_directory, remove
 from slipway.host import Host
 from slipway.session import Report, Session
@@ -24,13 +26,26 @@ def prune(session: Session, keep: int) -> Report:
     live = releases.live(host)
     swept = [name for name in half_built(host) if name != live]
     result = {"removed": removing + swept, "kept": [name for name in complete if name in staying]}
-    if not removing and not swept and not session.journal.broken_off("prune"):
+    if not (removing or swept or any(_unneeded(host)) or session.journal.broken_off("prune")):
         return Report(False, result, f"{len(complete)} releases, none to remove; nothing was changed.")
-    with session.journal.step("prune", removed=removing):
+    with session.journal.step("prune", removed=removing) as outcome:
         for name in removing:
             remove_release(session, name, states.get(name))
         sweep(session)
+        environments, wheels = _unneeded(host)
+        environment.take_away(environments)
+        for path in wheels:
+            remove(path)
+        outcome.update(environments=[path.name for path in environments], wheels=len(wheels))
     return Report(True, result, f"Removed {len(result['removed'])} releases, kept {len(result['kept'])}.")
+
+
+def _unneeded(host: Host) -> tuple[list[Path], list[Path]]:
+    """Environments and wheels that no release here needs; none while it cannot be told what one of them needs."""
+    manifests = releases.manifests(host)
+    if manifests is None:
+        return [], []
+    return environment.unneeded(host, manifests), wheel_store.unneeded(host, manifests)
 
 
 def _protected(host: Host, complete: list[str], states: dict[str, UnitState]) -> set[str]:

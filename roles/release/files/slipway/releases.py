@@ -79,10 +79,19 @@ def require_staged(host: Host, release: str) -> dict[str, Any]:
         raise RefusedError(
             "not-staged",
             f"Release {release} is {state} on this host.",
-            f"Stage it first: slipway stage --bundle - --sha256 HEX < {host.app}-{release}.tar.gz "
+            f"Stage it first: slipway stage --bundle - --sha256 HEX < {host.app}-{release}.tar "
             "`slipway list` shows what is here.",
         )
     return found
+
+
+def manifests(host: Host) -> list[dict[str, Any]] | None:
+    """Of all releases here; None when what one of them needs cannot be told."""
+    found = installed(host)
+    serving = live(host)
+    if any(each.problem or (each.manifest is None and each.id == serving) for each in found):
+        return None
+    return [each.manifest for each in found if each.manifest is not None]
 
 
 def live(host: Host) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slipway import bundle_archive, environment, releases, signatures
+from slipway import bundle_archive, environment, overlay, releases, signatures, wheel_store
 from slipway.errors import RefusedError, StepError
 from slipway.files import free_inodes, fsync_directory, remove, sync_disk_of, tree_size, write_atomically
 from slipway.host import Host
@@ -18,8 +19,8 @@ from slipway.requirements import Pin
 from slipway.session import Report, Session
 from slipway.signatures import Signed
 
-# Of the files in the bundle. Measured: the copy received, the files unpacked, 3.5 times as much installed.
-SPACE_FACTOR = 6
+# Of the wheels that are installed, beside the copy received. Measured: the files unpacked, 3.5 times as much installed.
+SPACE_FACTOR = 5
 # Of a wheel as it is installed, compiled files too.
 INODES_A_WHEEL = 300
 # What nginx reaches through `current`: the service, and its metrics.
@@ -48,11 +49,17 @@ class Bundle:
 
 
 def stage(
-    session: Session, bundle: str, sha256: str, expected: str | None = None, signature: str | None = None
+    session: Session,
+    bundle: str,
+    sha256: str,
+    expected: str | None = None,
+    signature: str | None = None,
+    in_parts: bool = False,
 ) -> Report:
     """bundle: a file in host.incoming, or - for standard input. expected: the release id the caller means, if any.
 
-    signature: of the checksum. It is checked before a byte of the bundle is read.
+    signature: of the checksum. It is checked before a byte of the bundle is read. in_parts: wheels that this host has
+    are only named in what comes.
     """
     if not SHA256.fullmatch(sha256.lower()):
         raise RefusedError("usage", f"--sha256 {sha256!r} is not 64 hexadecimal digits.")
@@ -60,7 +67,8 @@ def stage(
     signed = signatures.check(session.host, sha256, signature)
     spool = session.host.incoming / f".{os.getpid()}.spool"
     try:
-        bundle_archive.receive(bundle, sha256, spool)
+        kept = partial(wheel_store.read, session.host) if in_parts else None
+        bundle_archive.receive(bundle, sha256, spool, kept)
         manifest, pins = bundle_archive.inspect(spool, session.host.app)
         _check_release(expected, manifest)
         manifest.check_target(session.host)
@@ -77,7 +85,7 @@ def stage(
 
 def _stage(session: Session, bundle: Bundle) -> Report:
     host, release, sha256 = session.host, bundle.manifest.release, bundle.sha256
-    result = {"release": release, "path": str(host.release(release)), "bundle_sha256": sha256}
+    result: dict[str, Any] = {"release": release, "path": str(host.release(release)), "bundle_sha256": sha256}
     result |= bundle.signer
     there = releases.find(host, release)
     releases.refuse_damaged(there)
@@ -99,11 +107,15 @@ def _stage(session: Session, bundle: Bundle) -> Report:
             f"Release {release} is live without its manifest.json, and rebuilding it would stop the traffic.",
             "Activate another release first.",
         )
-    needed = _check_space(host, bundle.manifest)
+    name = environment.name_of(host, bundle.pins)
+    wrong = environment.complaint(host, name)
+    needed = _check_space(host, bundle.manifest, bool(wrong))
     with session.journal.step("stage", release, bundle_sha256=sha256, **bundle.signer):
         swept = sweep(session)
-        _build(session, bundle)
-    return Report(True, {**result, "swept": swept, "space_reserved": needed}, f"Release {release} is staged.")
+        _build(session, bundle, name, wrong)
+    result |= {"environment": name, "environment_built": wrong, "swept": swept, "space_reserved": needed}
+    said = f"; its environment {name} {wrong}: it was built" if wrong else ""
+    return Report(True, result, f"Release {release} is staged{said}.")
 
 
 def _finish(session: Session, bundle: Bundle, present: dict[str, Any], result: dict[str, Any]) -> Report:
@@ -130,27 +142,39 @@ def _finish(session: Session, bundle: Bundle, present: dict[str, Any], result: d
     )
 
 
-def _build(session: Session, bundle: Bundle) -> None:
+def _build(session: Session, bundle: Bundle, name: str, wrong: str) -> None:
+    """name: of the environment. wrong: why that has to be built first, empty when it is good."""
     host, manifest, release = session.host, bundle.manifest, bundle.manifest.release
     scratch, directory = host.staging / release, host.release(release)
     try:
         with session.journal.step("unpack", release):
             scratch.mkdir(mode=0o700)
-            bundle_archive.unpack(bundle.spool, manifest, scratch / "bundle")
+            shared = manifest.shared_wheels if wrong else wheel_store.lacking(host, manifest)
+            bundle_archive.unpack(bundle.spool, {*manifest.own_wheels, *shared}, scratch / "bundle")
+        if wrong:
+            with session.journal.step("environment", release, environment=name, because=wrong):
+                environment.build(session, release, name, bundle.pins, scratch)
         with session.journal.step("install", release):
             directory.mkdir(mode=0o755)
-            environment.build(session, manifest, bundle.pins, scratch, directory)
+            overlay.build(session, manifest, name, scratch)
         with session.journal.step("publish", release):
-            for name in SOCKETS:
-                (directory / name).symlink_to(host.runtime_socket(release, name))
+            wheel_store.keep(host, manifest, scratch / "bundle")
+            for socket in SOCKETS:
+                (directory / socket).symlink_to(host.runtime_socket(release, socket))
             # All files of the environment must be on the disk before the one that says they are.
             sync_disk_of(host.releases)
-            facts = {**bundle.facts, "staged_at": utc_now(), "python": host.python_version()}
+            facts = {
+                **bundle.facts,
+                "staged_at": utc_now(),
+                "python": host.python_version(),
+                "environment": name,
+            }
             said = {name: value for name, value in manifest.raw.items() if name not in signatures.FACTS}
             _publish(host, release, {**said, **facts})
             fsync_directory(host.releases)
     except BaseException:
-        remove(directory)
+        for path in (directory, *environment.half_built(host)):
+            remove(path)
         raise
     finally:
         remove(scratch)
@@ -180,9 +204,9 @@ def leftovers(host: Host) -> list[Path]:
 
 
 def stage_leftovers(host: Host) -> list[Path]:
-    """Unpacked bundles and cut uploads of a killed run."""
+    """Unpacked bundles, cut uploads and half-built environments of a killed run."""
     spools = [path for path in host.incoming.glob(".*.spool") if path.name != f".{os.getpid()}.spool"]
-    return sorted([*spools, *host.staging.glob("*")])
+    return sorted([*spools, *host.staging.glob("*"), *environment.half_built(host)])
 
 
 def half_built(host: Host) -> list[str]:
@@ -199,8 +223,10 @@ def _check_release(expected: str | None, manifest: Manifest) -> None:
         )
 
 
-def _check_space(host: Host, manifest: Manifest) -> int:
-    needed = SPACE_FACTOR * sum(size for _, size in manifest.files.values())
+def _check_space(host: Host, manifest: Manifest, whole: bool) -> int:
+    """whole: its environment has to be built, too."""
+    wheels = [*manifest.own_wheels, *(manifest.shared_wheels if whole else [])]
+    needed = manifest.size(manifest.files) + SPACE_FACTOR * manifest.size(wheels)
     # What a killed run left is swept before anything is written.
     freed = sum(tree_size(path) for path in leftovers(host) if path.is_relative_to(host.releases.parent))
     for path in (host.releases, host.incoming):
@@ -214,7 +240,7 @@ def _check_space(host: Host, manifest: Manifest) -> int:
                 free=free,
                 path=str(path),
             )
-    inodes, left = INODES_A_WHEEL * len(manifest.files), free_inodes(host.releases)
+    inodes, left = INODES_A_WHEEL * len(wheels), free_inodes(host.releases)
     if left is not None and left < inodes:
         raise RefusedError(
             "disk-inodes",
