@@ -106,27 +106,31 @@ class ActionModule(ActionBase):
 
     def _rendered(self, variables: dict[str, Any]) -> list[dict[str, Any]]:
         root = self._templates_root(variables)
-        paths = self._paths(root, variables)
-        sources: list[Path] = []
-        for tree in self._task.args.get("trees") or []:
-            found = [
-                source for source, path in paths.items() if path == str(tree) or path.startswith(f"{tree}/")
-            ]
-            if not found:
+        templates = [source for source in sorted(root.rglob("*.j2")) if not source.name.startswith("_")]
+        found: dict[Path, str] = {}
+        for tree in map(str, self._task.args.get("trees") or []):
+            below = self._below(tree, root, templates, variables)
+            if not below:
                 raise AnsibleActionFail(f"host_files: there is no template below templates/{tree}.")
-            sources += found
-        rendered = (self._render(root, source, paths[source], variables) for source in sources)
+            found |= below
+        rendered = (self._render(root, source, path, variables) for source, path in found.items())
         return [entry for entry in rendered if entry is not None]
 
-    def _paths(self, root: Path, variables: dict[str, Any]) -> dict[Path, str]:
-        """Each template and the path that it has on the host, without the first slash."""
+    def _below(
+        self, tree: str, root: Path, templates: list[Path], variables: dict[str, Any]
+    ) -> dict[Path, str]:
+        """The templates of a tree, each with its path on the host without the first slash."""
         templar = self._templar.copy_with_new_env(available_variables=variables)
-        sources = (source for source in sorted(root.rglob("*.j2")) if not source.name.startswith("_"))
-        named = ((source, str(source.relative_to(root))[: -len(".j2")]) for source in sources)
-        return {
-            source: str(templar.template(trust_as_template(name))) if "{{" in name else name
-            for source, name in named
-        }
+        found = {}
+        for source in templates:
+            path = str(source.relative_to(root))[: -len(".j2")]
+            plain, braces, _ = path.partition("{{")
+            # What a name is made of may not be known where its tree is not meant.
+            if braces and (plain.startswith(f"{tree}/") or tree.startswith(plain)):
+                path = str(templar.template(trust_as_template(path)))
+            if path == tree or path.startswith(f"{tree}/"):
+                found[source] = path
+        return found
 
     @staticmethod
     def _templates_root(variables: dict[str, Any]) -> Path:
