@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fabfile import namespace
+from fabfile.tasks.words import TAKES_THE_REST
 from tests.unit.contract.repository import ROOT, files, named
 
 # Decisions and faults quote what could be typed once.
@@ -46,7 +47,9 @@ def wrong_with_fab(typed: list[str]) -> str:
         return f"fab has no task {typed[1]}"
     known = {option for argument in TASKS[typed[1]].get_arguments() for option in argument.names}
     known = {name.replace("_", "-") for name in known} | {"help"}
-    asked = [word[2:].partition("=")[0] for word in typed[2:] if word.startswith("--")]
+    # What stands behind -- are the words of a command of the service.
+    ours = typed[2 : typed.index("--")] if typed[1] == TAKES_THE_REST and "--" in typed else typed[2:]
+    asked = [word[2:].partition("=")[0] for word in ours if word.startswith("--")]
     unknown = [name for name in asked if name not in known and name.removeprefix("no-") not in known]
     return f"fab {typed[1]} has no option {', '.join(unknown)}" if unknown else ""
 
