@@ -22,9 +22,9 @@ from sqlalchemy import (
     false,
     func,
     inspect,
+    select,
     text,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from slipway_migrator.errors import MigrationError
 from slipway_migrator.revisions import Revision
@@ -71,6 +71,7 @@ def record(connection: Connection, applied: Sequence[Revision], release: str) ->
     _require(connection, schema_changes)
     names = [each.revision for each in applied]
     connection.execute(delete(schema_changes).where(schema_changes.c.revision.not_in(names)))
+    there = set(connection.scalars(select(schema_changes.c.revision)))
     rows = [
         {
             "revision": each.revision,
@@ -79,9 +80,10 @@ def record(connection: Connection, applied: Sequence[Revision], release: str) ->
             "release": release,
         }
         for each in applied
+        if each.revision not in there
     ]
     if rows:
-        connection.execute(insert(schema_changes).on_conflict_do_nothing(), rows)
+        connection.execute(schema_changes.insert(), rows)
 
 
 def complete(connection: Connection) -> None:

@@ -107,6 +107,9 @@ class _Try:
     def steps(self, heads: tuple[str, ...], context: Any) -> Iterator[Any]:
         """The revisions to apply, as Alembic asks for them inside its run."""
         self.was_run = True
+        # Alembic's own table is nobody's change, and stands before an index that must be the first one.
+        if context.connection.in_transaction():
+            context.connection.commit()
         applied = self._applied(heads)
         self.origin = self.reached = applied[-1].revision if applied else None
         undeclared = self.revisions.undeclared(

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import trustme
 
@@ -157,6 +158,12 @@ class Service:
             os.environ.update(before)
         return Said(status, printed.getvalue(), said.getvalue())
 
+    def migrated(self, database: Database, *words: str, **changes: str) -> Said:
+        """Migrate in this process, to a good end."""
+        done = self.run(database.environ(**changes), "migrate", *words)
+        assert done.status == 0, done.said
+        return done
+
     def start(self, environ: Mapping[str, str], *words: str) -> "subprocess.Popen[str]":
         """The command as a process of its own, as a unit starts it."""
         return subprocess.Popen(
@@ -173,15 +180,36 @@ def _indented(lines: str) -> str:
     return "\n".join(f"    {line}" for line in lines.splitlines())
 
 
-def run(service: Service, environ: Mapping[str, str], *words: str) -> Said:
-    """The command in a process of its own, to its end."""
+@contextmanager
+def session(database: Database, *statements: str) -> Iterator["psycopg.Connection[dict[str, Any]]"]:
+    """Somebody's session, which has done this."""
+    with closing(database.server.connect(database.name)) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+        yield connection
+
+
+@contextmanager
+def started(service: Service, environ: Mapping[str, str], *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """The command as a process, which is gone at the end."""
     process = service.start(environ, *words)
     try:
-        printed, said = process.communicate(timeout=120)
+        yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def ended(process: "subprocess.Popen[str]") -> Said:
+    """How a process ended, within two minutes."""
+    printed, said = process.communicate(timeout=120)
     return Said(process.returncode, printed, said)
+
+
+def run(service: Service, environ: Mapping[str, str], *words: str) -> Said:
+    """The command in a process of its own, to its end."""
+    with started(service, environ, *words) as process:
+        return ended(process)
 
 
 @pytest.fixture(scope="session")
