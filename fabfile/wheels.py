@@ -18,12 +18,22 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tomllib
 from packaging.requirements import Requirement
 
 from fabfile.errors import BuildError
 
+# What PEP 517 asks of a build backend, without the second that pip takes to ask it. argv: folder, backend, its paths.
+HOOK = """\
+import functools, importlib, os, sys
+folder, name, *paths = sys.argv[1:]
+sys.path[:0] = map(os.path.abspath, paths)
+module, _, attributes = name.partition(":")
+backend = functools.reduce(getattr, filter(None, attributes.split(".")), importlib.import_module(module))
+backend.build_wheel(folder)
+"""
 # The oldest C library a wheel is built for, up to the one of Ubuntu 22.04 (glibc 2.35).
 GLIBC_MINORS = range(35, 4, -1)
 
@@ -150,13 +160,20 @@ def _download_error(said: str, what: str) -> BuildError:
 def service_wheel(source: Path, cache: Path, epoch: int, destination: Path) -> Path:
     """Builds the service's wheel into destination. epoch: seconds, the time its files carry."""
     with (source / "pyproject.toml").open("rb") as stream:
-        needs = tomllib.load(stream).get("build-system", {}).get("requires", ["setuptools"])
-    options = ["--no-deps", "--no-index", "--no-build-isolation", f"--wheel-dir={destination}"]
-    done = _pip("wheel", *options, str(source), epoch=epoch, python=_backend(needs, cache))
+        system = tomllib.load(stream).get("build-system", {})
+    python = _backend(system.get("requires", ["setuptools"]), cache)
+    name = system.get("build-backend", "setuptools.build_meta:__legacy__")
+    command = [str(python), "-sP", "-c", HOOK, str(destination), name, *system.get("backend-path", [])]
+    environment = {word: value for word, value in os.environ.items() if not word.startswith("PYTHON")}
+    environment |= {"SOURCE_DATE_EPOCH": str(epoch), "PYTHONHASHSEED": "0"}
+    # The umask is part of a wheel's bytes: it decides the modes of the files in it.
+    done = _ran(command, umask=0o022, cwd=source, env=environment)
     built = sorted(destination.glob("*.whl"))
     if done.returncode or len(built) != 1:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise BuildError(f"The service's wheel could not be built. No bundle was written. pip said:\n{tail}")
+        raise BuildError(
+            f"The service's wheel could not be built. No bundle was written. {name} said:\n{tail}"
+        )
     if not built[0].name.endswith("-none-any.whl"):
         raise BuildError(
             f"The service built {built[0].name}, which fits one system only; it must be pure Python."
@@ -185,19 +202,15 @@ def _backend(needs: Sequence[str], cache: Path) -> Path:
     return made / "bin/python"
 
 
-def _pip(
-    *arguments: str, epoch: int | None = None, python: Path | None = None
-) -> subprocess.CompletedProcess[str]:
+def _pip(*arguments: str, python: Path | None = None) -> subprocess.CompletedProcess[str]:
     """python: the interpreter that it works for, another one than this."""
-    environment = dict(os.environ)
-    if epoch is not None:
-        environment |= {"SOURCE_DATE_EPOCH": str(epoch), "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check"]
     command += [*([f"--python={python}"] if python else []), *arguments]
-    # The umask is part of a wheel's bytes: it decides the modes of the files in it.
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, umask=0o022
-    )
+    return _ran(command)
+
+
+def _ran(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
 
 
 def sha256(path: Path) -> str:

@@ -121,14 +121,18 @@ def test_the_same_release_id_from_other_bytes_is_refused(
     assert support.snapshot(host.root) == before
 
 
+@pytest.mark.parametrize("full", ["releases", "staging", "incoming"])
 def test_a_full_disk_is_refused_before_anything_is_written(
-    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str], full: str
 ) -> None:
     bundle = support.good_bundle(tmp_path)
     before = support.snapshot(host.root)
 
     with support.standard_input(bundle):
-        code = main(support.staging(bundle), replace(host, free_bytes=lambda path: 1000))
+        code = main(
+            support.staging(bundle),
+            replace(host, free_bytes=lambda path: 1000 if path.name == full else 10**9),
+        )
 
     assert code == 2
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "disk-space"

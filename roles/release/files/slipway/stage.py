@@ -229,8 +229,8 @@ def _check_space(host: Host, manifest: Manifest, whole: bool) -> int:
     needed = manifest.size(manifest.files) + SPACE_FACTOR * manifest.size(wheels)
     # What a killed run left is swept before anything is written.
     freed = sum(tree_size(path) for path in leftovers(host) if path.is_relative_to(host.releases.parent))
-    for path in (host.releases, host.incoming):
-        free = host.free_bytes(path) + (freed if path == host.releases else 0)
+    for path in (host.releases, host.staging, host.incoming):
+        free = host.free_bytes(path) + (0 if path == host.incoming else freed)
         if free < needed:
             raise RefusedError(
                 "disk-space",
