@@ -48,7 +48,7 @@ down: .venv/installed ## Remove the lab's hosts
 
 .PHONY: test
 test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
-	@$(BIN)/python -m tests.suites lint unit service-test e2e
+	@$(BIN)/python -m tests.suites lint unit migrator-test service-test e2e
 
 .PHONY: quick
 quick: .venv/installed ## A first useful answer: linters, contracts, the tests that need no server and no host
@@ -74,6 +74,11 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@$(BIN)/python -m tests.templates.checkers install
 	@for version in 15 16 17; do $(LAB) packages --version $$version; done
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) tests/unit tests/templates tests/database
+
+.PHONY: migrator-test
+migrator-test: .venv/installed ## The migrator's suite on the oldest Python that it takes
+	@$(LAB) install --tests
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@ migrator/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS)
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python and PostgreSQL; what can differ on Debian 12's too
