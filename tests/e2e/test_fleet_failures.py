@@ -1,5 +1,6 @@
 """A fleet in which something fails: the public is served, nothing is lost, and what is lost can be put back."""
 
+import threading
 import time
 
 import pytest
@@ -106,6 +107,38 @@ def test_the_service_comes_back_by_itself_after_the_edge_and_the_database_reboot
     hosts.until("the service answers", fleet_site.ready, seconds=20, show=lambda: hosts.journal(database))
 
 
+def test_an_app_host_that_is_retired_is_missed_by_nobody(
+    fleet: Lab, fleet_site: Site, fleet_playbooks: Playbooks
+) -> None:
+    (edge,), late = in_group(fleet, "edge"), in_group(fleet, "app")[1]
+    over, statuses = threading.Event(), []
+
+    def ask() -> None:
+        while not over.is_set():
+            statuses.append(fleet_site.get("/api/v1/products").status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        run = fleet_playbooks.run("playbooks/retire.yml", retire_host=late.name).succeeded()
+    finally:
+        over.set()
+        asking.join()
+    assert set(statuses) == {200}
+    assert len(statuses) > REQUESTS
+    run.says(f"{late.name} is out of Slipway. Left there: /srv/shop, /var/lib/slipway, /var/log/shop;")
+    assert late.address not in hosts.output(edge, "cat /etc/nginx/conf.d/shop.conf")
+    assert (
+        hosts.output(late, "grep --recursive --files-with-matches 'Written by Slipway' /etc /usr/local; true")
+        == ""
+    )
+    assert hosts.output(late, "systemctl list-units --no-legend 'shop*' 'slipway*' nginx.service") == ""
+    assert hosts.output(late, "getent passwd deploy shop shop_migrate; nft list tables; true") == ""
+    assert hosts.output(late, "ls /srv/shop/releases") != ""
+    again = fleet_playbooks.run("playbooks/retire.yml", retire_host=late.name).succeeded()
+    assert again.changed == 0, again
+
+
 def test_an_app_host_that_joins_gets_the_release_of_the_others(
     fleet: Lab, fleet_site: Site, fleet_playbooks: Playbooks, fleet_secrets: dict[str, str]
 ) -> None:
@@ -116,4 +149,7 @@ def test_an_app_host_that_joins_gets_the_release_of_the_others(
     assert set(run.recap) - {"localhost"} == {late.name}, run
     assert hosts.live_release(late) == hosts.live_release(first)
     assert hosts.python(edge, "fetch.py", address=late.address, path="/health/ready") == 200
+    # The edge was told that it had left.
+    fleet_playbooks.run("playbooks/edge.yml", "--limit", edge.name).succeeded()
+    assert late.address in hosts.output(edge, "cat /etc/nginx/conf.d/shop.conf")
     fleet_playbooks.run("playbooks/verify.yml").succeeded()

@@ -39,6 +39,7 @@ HEADERS, UNIT = "etc/nginx/snippets/slipway-headers.conf", "etc/systemd/system/s
 MIGRATION = "etc/systemd/system/shop-migrate@.service"
 BACKFILL, ASK = (f"etc/systemd/system/shop-backfill{kind}@.service" for kind in ("", "-ask"))
 PURGE = "etc/systemd/system/shop-purge.service"
+PINS, APT = "etc/apt/preferences.d/slipway", "etc/apt/apt.conf.d/90slipway"
 SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources"
 UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
 CLUSTER = "etc/postgresql/14/main"
@@ -197,10 +198,23 @@ PAIRS = [
     Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
     Pair("etc/logrotate.d/shop", "rotate 30\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/systemd/journald.conf.d/slipway.conf", "SystemMaxUse=2G", on=EVERYTHING, off=SINGLE),
+    Pair("etc/hosts", "192.0.2.77\tlicences.example\n", on=EVERYTHING, off=SINGLE),
     # Package sources in the platform's own form, mirrors only when they are given.
     Pair(SOURCES, "deb mirror+file:/etc/apt/mirrors/slipway.list jammy main", on=EVERYTHING, off=SINGLE),
     Pair(SOURCES, " jammy-security main restricted", on=SINGLE, off=DEBIAN),
     Pair(SOURCES, "deb http://security.example/archive jammy-security", on=EVERYTHING, off=SINGLE),
+    Pair(
+        "etc/apt/preferences.d/slipway",
+        "Package: postgresql-14 libpq*\nPin: release n=pgdg",
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
+    Pair(
+        "etc/apt/apt.conf.d/90slipway",
+        'Acquire::http::Proxy "http://proxy.example:3128";',
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
     Pair(DEB822, "URIs: mirror+file:/etc/apt/mirrors/slipway.list", on=DEBIAN_EVERYTHING, off=DEBIAN),
     Pair(DEB822, "URIs: http://security.example/archive", on=DEBIAN_EVERYTHING, off=EVERYTHING),
     Pair(
