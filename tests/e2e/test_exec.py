@@ -12,7 +12,7 @@ from tests.e2e.ground import entries
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 # What systemd gives the command while it runs, and the live release: those properties that the unit of both names.
 COMPARED = r"""
