@@ -98,7 +98,7 @@ def test_a_lock_cannot_name_a_source_package(host: Host) -> None:
         if "result" in answer:
             # Understood as a comment alone: then there is nothing to install but the service.
             release = answer["result"]["release"]
-            hosts.output(host, f"rm -r /srv/shop/releases/{release}")
+            hosts.output(host, f"rm -r /srv/shop/releases/{release}; slipway prune --keep 100")
 
 
 def test_a_bundle_cannot_bring_a_pip(host: Host) -> None:

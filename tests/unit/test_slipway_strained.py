@@ -154,7 +154,7 @@ def test_a_waiting_stop_of_the_warm_release_does_not_end_it_when_it_is_used_agai
 def test_a_disk_without_inodes_is_refused_before_anything_is_written(
     host: Host, slipway: Slipway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway.stage.free_inodes", lambda path: 12)
+    monkeypatch.setattr("slipway.space.free_inodes", lambda path: 12)
     bundle = support.good_bundle(host.root.parent)
     before = support.snapshot(host.root)
 

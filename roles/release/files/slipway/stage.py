@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slipway import bundle_archive, environment, overlay, releases, signatures, wheel_store
+from slipway import bundle_archive, environment, overlay, releases, signatures, space, wheel_store
 from slipway.errors import RefusedError, StepError
-from slipway.files import free_inodes, fsync_directory, remove, sync_disk_of, tree_size, write_atomically
+from slipway.files import fsync_directory, remove, sync_disk_of, tree_size, write_atomically
 from slipway.host import Host
 from slipway.journal import utc_now
 from slipway.manifest import SHA256, Manifest
@@ -19,10 +19,6 @@ from slipway.requirements import Pin
 from slipway.session import Report, Session
 from slipway.signatures import Signed
 
-# Of the wheels that are installed, beside the copy received. Measured: the files unpacked, 3.5 times as much installed.
-SPACE_FACTOR = 5
-# Of a wheel as it is installed, compiled files too.
-INODES_A_WHEEL = 300
 # What nginx reaches through `current`: the service, and its metrics.
 SOCKETS = ("http.sock", "metrics.sock")
 
@@ -109,7 +105,8 @@ def _stage(session: Session, bundle: Bundle) -> Report:
         )
     name = environment.name_of(host, bundle.pins)
     wrong = environment.complaint(host, name)
-    needed = _check_space(host, bundle.manifest, bool(wrong))
+    freed = sum(tree_size(path) for path in leftovers(host) if path.is_relative_to(host.releases.parent))
+    needed = space.require(host, bundle.manifest, bool(wrong), freed)
     with session.journal.step("stage", release, bundle_sha256=sha256, **bundle.signer):
         swept = sweep(session)
         _build(session, bundle, name, wrong)
@@ -221,32 +218,3 @@ def _check_release(expected: str | None, manifest: Manifest) -> None:
             asked=expected,
             found=manifest.release,
         )
-
-
-def _check_space(host: Host, manifest: Manifest, whole: bool) -> int:
-    """whole: its environment has to be built, too."""
-    wheels = [*manifest.own_wheels, *(manifest.shared_wheels if whole else [])]
-    needed = manifest.size(manifest.files) + SPACE_FACTOR * manifest.size(wheels)
-    # What a killed run left is swept before anything is written.
-    freed = sum(tree_size(path) for path in leftovers(host) if path.is_relative_to(host.releases.parent))
-    for path in (host.releases, host.staging, host.incoming):
-        free = host.free_bytes(path) + (0 if path == host.incoming else freed)
-        if free < needed:
-            raise RefusedError(
-                "disk-space",
-                f"Release {manifest.release} needs {needed} bytes free for staging, {path} has {free}.",
-                "Remove old releases or make room, then run this again.",
-                needed=needed,
-                free=free,
-                path=str(path),
-            )
-    inodes, left = INODES_A_WHEEL * len(wheels), free_inodes(host.releases)
-    if left is not None and left < inodes:
-        raise RefusedError(
-            "disk-inodes",
-            f"Release {manifest.release} needs some {inodes} inodes for its files, {host.releases} has {left}.",
-            f"Remove old releases (slipway prune), or find many small files: du --inodes -x {host.releases.parent}",
-            needed=inodes,
-            free=left,
-        )
-    return needed
