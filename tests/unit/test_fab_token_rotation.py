@@ -34,7 +34,8 @@ class Hosts:
         self.newer: list[str] = []
         self.running = [R2]
         monkeypatch.setattr(state, "read", self._read)
-        values = SimpleNamespace(of=lambda *_: {"SHOP_REFRESH_TOKEN_DAYS": "7"})
+        said = {"app_environment_prefix": "SHOP_", "app_settings": {"SHOP_REFRESH_TOKEN_DAYS": "7"}}
+        values = SimpleNamespace(of=lambda _, name, *__: said[name])
         monkeypatch.setattr(token_rotation, "variables_of", lambda _: values)
 
     def _read(self, _: Any) -> dict[str, HostState]:

@@ -85,4 +85,4 @@ def test_the_documented_example_converges_and_stays(postgres: Postgres) -> None:
     assert postgres.state(wanted)["changed"]
     again = postgres.state(wanted)
     assert not again["changed"], f"a second run changed: {again['statements']}"
-    assert again["missing_objects"] == ["shop.shop.alembic_version"]
+    assert again["missing_objects"] == ["blog.blog.alembic_version"]

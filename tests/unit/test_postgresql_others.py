@@ -50,7 +50,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         {"name": "Check", "ansible.builtin.include_role": PREFLIGHT},
     ]
     return play(
-        tmp_path_factory.mktemp("others"), tasks, hosts=",".join(rows), rows=rows,
+        tmp_path_factory.mktemp("others"), tasks, hosts=",".join(rows), rows=rows, app_name="shop",
         postgresql_hba_extra="{{ rows[inventory_hostname] }}",
     )  # fmt: skip
 

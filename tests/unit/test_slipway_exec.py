@@ -150,9 +150,9 @@ def test_it_has_the_services_user_credentials_and_sandbox_and_nothing_of_a_serve
 
 
 def test_what_the_real_unit_gives_is_all_of_its_sandbox() -> None:
-    given = set(one_off.properties(TEMPLATES / "shop@.service.j2", RELEASE))
-    lines = (TEMPLATES / "shop@.service.j2").read_text().splitlines()
-    assert {"User=shop", "EnvironmentFile=/etc/shop/shop.env"} <= given
+    given = set(one_off.properties(TEMPLATES / "{{ app_name }}@.service.j2", RELEASE))
+    lines = (TEMPLATES / "{{ app_name }}@.service.j2").read_text().splitlines()
+    assert {"User={{ app_name }}", "EnvironmentFile=/etc/{{ app_name }}/{{ app_name }}.env"} <= given
     assert not {line for line in given if line.startswith(("Exec", "Runtime", "Restart"))}
     # A line that is new there is given too, unless it is named as a server's.
     names = {line.partition("=")[0] for line in lines if "=" in line and line[0].isalpha()}
