@@ -28,7 +28,7 @@ case $ID in ubuntu) origin=Ubuntu label=Ubuntu ;; *) origin=Debian label=Debian-
   printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(date --utc --rfc-email)" \
     "$(sha256sum Packages | cut -d' ' -f1)" "$(stat --format=%s Packages)"; } >Release
 echo 'deb [trusted=yes] file:/srv/probe ./' >/etc/apt/sources.list.d/probe.list
-apt-get --quiet --quiet --option Dir::Etc::SourceParts=- \
+apt-get --quiet --quiet --option Dir::Etc::SourceParts=- --option APT::Get::List-Cleanup=0 \
   --option Dir::Etc::SourceList=/etc/apt/sources.list.d/probe.list update
 """
 SERVING = "systemctl show --property=ActiveEnterTimestampMonotonic --value 'shop@*' 'postgresql@*' nginx"
