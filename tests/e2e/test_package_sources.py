@@ -85,3 +85,16 @@ def test_an_archive_with_another_version_is_named_before_anything_is_installed(
         "postgresql-14 14.* is expected, but", "file:/opt/stale", "offers 13.99-1.", "Nothing was installed."
     )
     assert hosts.files(fresh, STATUS) == before
+
+
+def test_an_archive_of_somebody_else_that_is_down_is_not_told_as_a_fault_of_ours(
+    fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
+) -> None:
+    vendor = "/etc/apt/sources.list.d/vendor.list"
+    hosts.output(fresh, f"echo 'deb [trusted=yes] http://127.0.0.1:9/vendor x main' > {vendor}")
+    try:
+        changed = {**mirrors, "apt_sources_lock_timeout": 601}
+        run = playbooks.run("playbooks/base.yml", "--tags", "apt_sources", **changed).refused()
+    finally:
+        hosts.output(fresh, f"rm {vendor}")
+    run.says("http://127.0.0.1:9/vendor", "where it names one of theirs, somebody else's", vendor)

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.e2e import hosts
-from tests.e2e.web import Site
 from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -28,18 +27,10 @@ case $ID in ubuntu) origin=Ubuntu label=Ubuntu ;; *) origin=Debian label=Debian-
   printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(date --utc --rfc-email)" \
     "$(sha256sum Packages | cut -d' ' -f1)" "$(stat --format=%s Packages)"; } >Release
 echo 'deb [trusted=yes] file:/srv/probe ./' >/etc/apt/sources.list.d/probe.list
-apt-get --quiet --quiet --option Dir::Etc::SourceParts=- \
+apt-get --quiet --quiet --option Dir::Etc::SourceParts=- --option APT::Get::List-Cleanup=0 \
   --option Dir::Etc::SourceList=/etc/apt/sources.list.d/probe.list update
 """
-SERVING = "systemctl show --property=ActiveEnterTimestampMonotonic --value 'shop@*' 'postgresql@*' nginx"
-# As case 3 has it: the library that all of them have loaded becomes another file.
-APT = "DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get --quiet --quiet --yes"
-REINSTALL = f"{APT} --reinstall install libssl3"
-USER_OF_IT = (
-    "systemd-run --quiet --unit=probe-of-libssl --property=Restart=always"
-    " python3 -c 'import ssl, time; time.sleep(3600)'"
-)
-STARTED = "systemctl show --property=ActiveEnterTimestampMonotonic --value probe-of-libssl"
+APT = "DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet --yes"
 
 
 def publish(host: Host, version: str) -> None:
@@ -54,21 +45,3 @@ def test_a_security_update_with_a_question_about_a_changed_file_comes_by_itself(
     said = hosts.output(spoilt, "unattended-upgrade --debug 2>&1")
     assert hosts.output(spoilt, "dpkg-query --show --showformat='${Version}' conf-probe") == "2", said[-3000:]
     assert hosts.output(spoilt, "cat /etc/conf-probe.conf") == "ours"
-
-
-def test_a_new_library_restarts_nothing_that_serves(spoilt: Host, site: Site) -> None:
-    hosts.output(spoilt, f"{APT} install needrestart")
-    hosts.output(spoilt, USER_OF_IT)
-    before, user_before = hosts.output(spoilt, SERVING), hosts.output(spoilt, STARTED)
-
-    said = hosts.output(spoilt, f"{REINSTALL} 2>&1")
-
-    # needrestart was at work: it restarted who had the library and is nobody's.
-    hosts.until(
-        "needrestart has restarted the probe",
-        lambda: hosts.output(spoilt, STARTED) != user_before,
-        seconds=30,
-        show=lambda: said[-3000:],
-    )
-    assert hosts.output(spoilt, SERVING) == before
-    assert site.get("/api/v1/products?limit=1").status == 200
