@@ -17,7 +17,7 @@ SHOWS, ASKS = "proxy_ssl_certificate ", "ssl_verify_client "
 def facts(proc: str = "/proc", run: str = "/run", sites: str = "/etc/nginx/conf.d") -> dict[str, Any]:
     """nginx_groups: what each of its workers has. instance_groups: whose the folders of the sockets are.
 
-    private_port: of nginx, for the edge: shows (as an edge, its certificate), opened, asks (for the edge's).
+    private_port: serves (the public site, as an edge), shows (its certificate), asks (as an app host, for an edge's).
     """
     return {
         "nginx_groups": nginx_groups(proc, f"{run}/nginx.pid"),
@@ -28,7 +28,7 @@ def facts(proc: str = "/proc", run: str = "/run", sites: str = "/etc/nginx/conf.
 
 def private_port(sites: str) -> dict[str, bool]:
     site, port = _text(f"{sites}/shop.conf"), _text(f"{sites}/app.conf")
-    return {"shows": SHOWS in site, "opened": "listen " in port, "asks": ASKS in port}
+    return {"serves": "listen " in site, "shows": SHOWS in site, "asks": ASKS in port}
 
 
 def nginx_groups(proc: str, pid_file: str) -> list[str]:
