@@ -52,7 +52,7 @@ ansible_facts:
     groups: {description: names, type: list, returned: always}
     nginx_groups: {description: groups that each of nginx's workers has, type: list, returned: always}
     instance_groups: {description: groups of the folders of the service's sockets, type: list, returned: always}
-    private_port: {description: 'whether nginx shows, opened, asks at it', type: dict, returned: always}
+    private_port: {description: 'whether nginx serves, shows, asks', type: dict, returned: always}
     all_ipv4_addresses: {description: the host's own but the loopback's, type: list, returned: always}
     all_ipv6_addresses: {description: the host's own but the loopback's, type: list, returned: always}
     default_ipv4: {description: 'address: with which it goes by its default route', type: dict, returned: always}

@@ -19,7 +19,10 @@ COMPARED = r"""
 unit=/etc/systemd/system/shop@.service
 names=$(sed -n 's/^\([A-Z][A-Za-z]*\)=.*/\1/p' $unit | sort -u | tr '\n' ,)EnvironmentFiles
 slipway exec -- check-config > /dev/null &
-while ! unit=$(systemctl show --property=Id --value 'shop-exec-*') || [ -z "$unit" ]; do sleep 0.01; done
+for _ in $(seq 500); do
+  unit=$(systemctl show --property=Id --value 'shop-exec-*')
+  [ -n "$unit" ] && break
+done
 systemctl show --property="$names" "$unit" > /tmp/command
 wait
 systemctl show --property="$names" {live} > /tmp/live

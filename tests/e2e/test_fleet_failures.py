@@ -38,7 +38,7 @@ def test_the_public_is_served_while_an_app_host_is_down(fleet: Lab, fleet_site: 
     assert max(seconds) < SLOWEST
     hosts.until(
         f"{app.name} serves again",
-        lambda: hosts.python(edge, "fetch.py", address=app.address, path="/health/ready") == 200,
+        lambda: hosts.python(edge, "fetch.py", address=app.address, path="/health/ready", shown=True) == 200,
         seconds=20,
         show=lambda: hosts.journal(app),
     )
@@ -148,7 +148,7 @@ def test_an_app_host_that_joins_gets_the_release_of_the_others(
     run = fleet_playbooks.run("site.yml", "--limit", late.name, **fleet_secrets).succeeded()
     assert set(run.recap) - {"localhost"} == {late.name}, run
     assert hosts.live_release(late) == hosts.live_release(first)
-    assert hosts.python(edge, "fetch.py", address=late.address, path="/health/ready") == 200
+    assert hosts.python(edge, "fetch.py", address=late.address, path="/health/ready", shown=True) == 200
     # The edge was told that it had left.
     fleet_playbooks.run("playbooks/edge.yml", "--limit", edge.name).succeeded()
     assert late.address in hosts.output(edge, "cat /etc/nginx/conf.d/shop.conf")

@@ -104,24 +104,23 @@ def test_what_a_run_does_about_the_groups(tmp_path: Path) -> None:
     }
 
 
-# Whether the edges (None: not looked at in this run) show a certificate that is in force; what stands on the app host;
-# what the variable says: whether the app host asks for it.
-SHOWS = {"standing": {"nginx": "digest"}, "private_port": {"shows": True}}
-SILENT = {"standing": {"nginx": "digest"}, "private_port": {"shows": False}}
-PENDING = {"standing": {}, "private_port": {"shows": True}}
-NOTHING, OPENED, ASKS = (
-    {"opened": opened, "asks": asks} for opened, asks in ((False, False), (True, False), (True, True))
-)
+# What is seen of the edges (nothing of one that was not looked at in this run), whether the app host asks already, what
+# the variable says: whether it will ask.
+SHOWS = {"standing": {"nginx": "digest"}, "private_port": {"serves": True, "shows": True}}
+SILENT = {"standing": {"nginx": "digest"}, "private_port": {"serves": True, "shows": False}}
+PENDING = {"standing": {}, "private_port": {"serves": True, "shows": True}}
+BARE = {"standing": {}, "private_port": {"serves": False, "shows": False}}
 ASKING = {
-    "a new app host": ([SILENT, SILENT], NOTHING, "auto", True),
-    "edges that show none yet": ([SILENT, SILENT], OPENED, "auto", False),
-    "an edge that shows none yet": ([SHOWS, SILENT], OPENED, "auto", False),
-    "an edge whose files are not in force": ([SHOWS, PENDING], OPENED, "auto", False),
-    "edges that show one": ([SHOWS, SHOWS], OPENED, "auto", True),
-    "edges that were not looked at": ([{}, {}], OPENED, "auto", False),
-    "edges that were not looked at, asked before": ([{}, {}], ASKS, "auto", True),
-    "told so": ([SILENT, SILENT], OPENED, "required", True),
-    "told not to": ([SHOWS, SHOWS], ASKS, "ignored", False),
+    "a fleet that is made": ([BARE, BARE], False, "auto", True),
+    "a new edge beside one that shows one": ([SHOWS, BARE], False, "auto", True),
+    "edges that show none yet": ([SILENT, SILENT], False, "auto", False),
+    "an edge that shows none yet": ([SHOWS, SILENT], False, "auto", False),
+    "an edge whose files are not in force": ([SHOWS, PENDING], False, "auto", False),
+    "edges that show one": ([SHOWS, SHOWS], False, "auto", True),
+    "edges that were not looked at": ([{}, {}], False, "auto", False),
+    "edges that were not looked at, asked before": ([{}, {}], True, "auto", True),
+    "told so": ([SILENT, SILENT], False, "required", True),
+    "told not to": ([SHOWS, SHOWS], True, "ignored", False),
 }
 ASKING_PLAY = """
 - hosts: app
@@ -133,7 +132,7 @@ ASKING_PLAY = """
         mode: "0600"
         content: "{{{{ __nginx_asks | bool | to_json }}}}"
       vars:
-        ansible_facts: {{private_port: "{{{{ cases[case][1] }}}}"}}
+        ansible_facts: {{private_port: {{asks: "{{{{ cases[case][1] }}}}"}}}}
         __nginx_edges: "{{{{ cases[case][0] }}}}"
         nginx_edge_certificates: "{{{{ cases[case][2] }}}}"
       loop: "{{{{ cases.keys() | list }}}}"
@@ -157,13 +156,13 @@ def test_an_app_host_asks_for_a_certificate_once_every_edge_shows_one(tmp_path: 
 
 
 def test_what_stands_at_the_private_port_is_seen(tmp_path: Path) -> None:
-    assert reach.private_port(str(tmp_path)) == {"shows": False, "opened": False, "asks": False}
-    (tmp_path / "shop.conf").write_text("proxy_ssl_certificate_key /key;\n")
+    assert reach.private_port(str(tmp_path)) == {"serves": False, "shows": False, "asks": False}
+    (tmp_path / "shop.conf").write_text("    listen 443 ssl;\n    proxy_ssl_certificate_key /key;\n")
     (tmp_path / "app.conf").write_text("server {\n    listen 192.0.2.21:8443 ssl;\n}\n")
-    assert reach.private_port(str(tmp_path)) == {"shows": False, "opened": True, "asks": False}
-    (tmp_path / "shop.conf").write_text("proxy_ssl_certificate /pem;\n")
+    assert reach.private_port(str(tmp_path)) == {"serves": True, "shows": False, "asks": False}
+    (tmp_path / "shop.conf").write_text("    listen 443 ssl;\n    proxy_ssl_certificate /pem;\n")
     (tmp_path / "app.conf").write_text("    listen 1:8443 ssl;\n    ssl_verify_client optional;\n")
-    assert reach.private_port(str(tmp_path)) == {"shows": True, "opened": True, "asks": True}
+    assert reach.private_port(str(tmp_path)) == {"serves": True, "shows": True, "asks": True}
 
 
 def test_this_machine_is_seen() -> None:

@@ -19,7 +19,7 @@ def facts(
 ) -> dict[str, Any]:
     """nginx_groups: what each of its workers has. instance_groups: whose the folders of the sockets are.
 
-    private_port: of nginx, for the edge: shows (as an edge, its certificate), opened, asks (for the edge's).
+    private_port: serves (the public site, as an edge), shows (its certificate), asks (as an app host, for an edge's).
     """
     return {
         "nginx_groups": nginx_groups(proc, f"{run}/nginx.pid"),
@@ -30,7 +30,7 @@ def facts(
 
 def private_port(edge: str, app_host: str) -> dict[str, bool]:
     site, port = _text(edge), _text(app_host)
-    return {"shows": SHOWS in site, "opened": "listen " in port, "asks": ASKS in port}
+    return {"serves": "listen " in site, "shows": SHOWS in site, "asks": ASKS in port}
 
 
 def nginx_groups(proc: str, pid_file: str) -> list[str]:
