@@ -1,4 +1,4 @@
-"""The migrator with the service's revisions on a real server: what it says is what `fab migrate` tells and the host records."""
+"""The migrator with the service's revisions on a real server: what `fab migrate` tells and the host records of it."""
 
 from __future__ import annotations
 
