@@ -46,11 +46,9 @@ def shape(database: Database) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in database.fetch(SHAPE)]
 
 
-@pytest.mark.parametrize("kind", ["generic", "async"])
 def test_a_migration_killed_before_any_statement_or_commit_is_finished_by_the_next(
-    make_service: Callable[[str], Service], database: Database, clones: Callable[[], Any], kind: str
+    service: Service, database: Database, clones: Callable[[], Any]
 ) -> None:
-    service = make_service(kind)
     service.revise('op.create_table("notes", sa.Column("id", sa.BigInteger, primary_key=True))')
     service.revise(
         'op.add_column("notes", sa.Column("brand", sa.Text()))\nop.create_index("ix_a", "notes", ["brand"])'
@@ -67,8 +65,6 @@ def test_a_migration_killed_before_any_statement_or_commit_is_finished_by_the_ne
             assert (status, moments.count("COMMIT") > 8) == (0, True), moments
             undisturbed = shape(first)
         for number, moment in enumerate(moments, start=1):
-            if kind == "async" and moment != "COMMIT":
-                continue
             with clones() as one:
                 assert migrate(one.name, number)[0] == -9, moment
                 assert migrate(one.name)[0] == 0, f"after a kill before {moment}"
