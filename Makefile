@@ -88,6 +88,16 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 
+	@$(MAKE) --no-print-directory migrator-test
+
+.PHONY: migrator-test
+migrator-test: .venv/installed ## The migrator's suite on the oldest Python; with each driver on the newest that is here
+	@$(LAB) install --tests
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
+	  $(STEADY) service-test-migrator migrator/run-tests 3.10 $(WORKERS)
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
+	  $(STEADY) service-test-migrator-newest migrator/run-tests newest $(WORKERS) tests/test_stock.py tests/test_window.py
+
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 	@$(LAB) install

@@ -123,9 +123,14 @@ def _watch_ended(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     return f"goes on, but who is in its way can no longer be said: {said['reason']}"
 
 
+def _without_kind(said: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return f"{', '.join(map(str, said['revisions']))}: says no kind, and so counts as {said['counts_as']}"
+
+
 EVENTS: dict[str, Callable[[Mapping[str, Any], Mapping[str, str]], str]] = {
     "revision_begun": _begun,
     "revision_applied": _applied,
+    "revision_without_kind": _without_kind,
     "migration_blocked": _blocked,
     "migration_waits_for_another": _waits_for_another,
     "migration_waits_for_lock": _waits_for_lock,

@@ -1,6 +1,7 @@
 """A migration survives what happens beside it, and says why it failed without anybody's data."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -195,3 +196,15 @@ def test_a_watcher_that_is_ended_fails_no_migration(
 )
 def test_a_query_is_shown_without_its_values(query: str, shown: str) -> None:
     assert without_values(query) == shown
+
+
+def test_several_statements_in_one_execute_are_refused_in_a_sentence_where_the_driver_takes_one(
+    make_service: Callable[[str], Service], database: Database
+) -> None:
+    service = make_service("async")
+    with (service.folder / "pyproject.toml").open("a") as file:
+        file.write('[tool.slipway]\ndriver = "asyncpg"\n')
+    service.revise('op.execute("SELECT 1; SELECT 2")')
+    done = service.run(database.environ(), "migrate")
+    assert done.status == 1
+    assert "write an op.execute for each" in done.said

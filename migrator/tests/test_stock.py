@@ -145,7 +145,7 @@ def test_a_table_of_the_services_own_by_that_name_is_not_written_to(
     ("before", "after", "words"),
     [
         ("connectable.connect()", "connectable.begin()", "with an open transaction"),
-        ("poolclass=pool.NullPool", 'isolation_level="AUTOCOMMIT"', "in autocommit"),
+        ("poolclass=pool.NullPool", 'poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"', "in autocommit"),
         ("            context.run_migrations()", "            pass", "never calls context.run_migrations()"),
         ("connection=connection, target", "url='postgresql://', target", "without a connection"),
         (

@@ -1,4 +1,4 @@
-"""The migrator on a real server, with the service's revisions: what it says is what fab tells and the host records."""
+"""The migrator with the service's revisions on a real server: what `fab migrate` tells and the host records of it."""
 
 from __future__ import annotations
 

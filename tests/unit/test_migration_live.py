@@ -39,7 +39,7 @@ UNIT = f"shop-migrate@{NEW}.service"
 
 
 def line(event: str, **more: Any) -> str:
-    return json.dumps({"event": event, "logger": "shop.schema", **more})
+    return json.dumps({"event": event, "logger": "slipway_migrator", **more})
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,10 @@ def line(event: str, **more: Any) -> str:
             line("migration_watch_ended", reason="connection is closed"),
             "goes on, but who is in its way can no longer be said: connection is closed",
         ),
+        (
+            line("revision_without_kind", revisions=["2"], counts_as="contract"),
+            "2: says no kind, and so counts as contract",
+        ),
         (line("migration_done", attempts=4, seconds=16.2, held_back=[]), "done in 16 s, 4 tries"),
     ],
 )  # fmt: skip
@@ -101,11 +105,11 @@ def test_an_event_is_a_sentence(said: str, shown: str) -> None:
     assert "hunter" not in events.sentence(said)
 
 
-def test_whatever_this_service_s_migrator_logs_is_told_as_a_sentence() -> None:
-    core = Path(__file__).parents[2] / "service" / "shop" / "core"
-    modules = [path for path in core.glob("*.py") if 'get_logger("shop.schema")' in path.read_text()]
-    logged = {name for path in modules for name in re.findall(r'\blog\.\w+\(\s*"(\w+)"', path.read_text())}
-    assert {"revision_begun", "index_built"} <= logged
+def test_whatever_the_migrator_says_is_told_as_a_sentence() -> None:
+    package = Path(__file__).parents[2] / "migrator/slipway_migrator"
+    modules = [path for path in package.glob("*.py") if path.name != "backfill_commands.py"]
+    logged = {name for path in modules for name in re.findall(r'\bsay\(\s*"(\w+)"', path.read_text())}
+    assert {"revision_begun", "revision_without_kind", "index_built"} <= logged
     assert logged - events.EVENTS.keys() == set()
 
 
