@@ -34,7 +34,7 @@ def ship(remote: Remote, bundle: Bundle, lease: Lease, report: Report) -> None:
         raise refusal(remote.name, answer)
     by = f", signed by {answer.result['signed_by']}" if answer.result.get("signed_by") else ""
     wrong = answer.result.get("environment_built")
-    anew = f"; its environment {wrong}, and was built" if wrong else ""
+    anew = f"; its environment {wrong}: it was built" if wrong else ""
     done = "built" if answer.changed else "is there already"
     report.done(remote.name, f"{bundle.release} {done}{by}, {count / 1e6:.1f} MB shipped{anew}")
 

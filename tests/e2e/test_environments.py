@@ -66,7 +66,7 @@ def test_an_environment_that_was_changed_is_mended_under_the_release_that_runs_i
     place = environment_of(host, before)
     hosts.output(host, f"echo '# changed' >> {place}/venv/lib/python3*/site-packages/anyio/__init__.py")
     with ground.shop().load(RATE) as load:
-        ground.fab.deploy(bundle).ended(0, "anyio/__init__.py was changed, and was built", "lost=0")
+        ground.fab.deploy(bundle).ended(0, "anyio/__init__.py was changed: it was built", "lost=0")
         ground.fab.run("rollback").ended(0, f"{before} is live")
     load.seen.lost_nothing()
     assert {answer.release for answer in load.seen.answers} == {before, new}

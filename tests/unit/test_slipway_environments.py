@@ -58,7 +58,7 @@ def test_releases_with_the_same_lock_share_one_environment(
     first = stage(slipway, tmp_path)
     second = stage(slipway, tmp_path, OTHER, application={"shop/more.py": "WORDS = 'more'\n"})
 
-    assert first.result["environment_built"] == "is not there"
+    assert first.result["environment_built"] == "was not there yet"
     assert second.result["environment_built"] == ""
     assert shared(host) == [host.environments / first.result["environment"]]
     assert steps(host, "stage.environment") == 1

@@ -43,7 +43,7 @@ def complaint(host: Host, name: str) -> str:
     """Why the environment cannot be used, in words that follow its name; empty when it is as it was built."""
     folder = host.environments / name
     if not folder.is_dir() or not any(folder.iterdir()):
-        return "is not there"
+        return "was not there yet"
     try:
         built = json.loads((folder / RECORD).read_bytes())["files"]
         found = dict(_contents(folder / "venv"))
