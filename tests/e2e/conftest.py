@@ -108,11 +108,12 @@ def site(lab: Lab) -> Site:
 
 @pytest.fixture(scope="session")
 def bare(lab: Lab) -> Bare:
-    """The one host, as it is after its first boot."""
+    """The one host, as it is after its first boot, which a run that comes earlier waits for."""
     (host,) = lab.hosts.values()
     if "bare" in host.snapshots():
         host.restore("bare")
     else:
+        hosts.made(host)
         host.snapshot("bare")
     return Bare(host, hosts.files(host, *CONFIGURATION))
 
@@ -192,6 +193,7 @@ def fleet_run(fleet: Lab, fleet_playbooks: Playbooks, fleet_secrets: dict[str, s
     """site.yml on five bare hosts, saying all there is to say: no secret may be in it."""
     late = fleet.host(fleet.groups["app"][-1])
     if "bare" not in late.snapshots():
+        hosts.made(late)
         late.snapshot("bare")
     return fleet_playbooks.run("site.yml", "-vvv", "--diff", **fleet_secrets).succeeded()
 
