@@ -105,7 +105,7 @@ e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 
 # Half of their time they wait: two run side by side, each on hosts of its own.
 e2e-one-host:
-	@$(STEADY) $@ pytest -m "(share or not long) and not fleet" tests/e2e
+	@$(STEADY) $@ pytest -m "(share or not long) and not (fleet or variants)" tests/e2e
 e2e-fleet:
 	@$(STEADY) $@ pytest -m "(share or not long) and fleet" tests/e2e
 e2e-lab:
@@ -114,7 +114,12 @@ e2e-lab:
 .PHONY: rollouts
 rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kill matrix, on real hosts (an hour)
 	@$(LAB) install
-	@pytest -m long tests/e2e
+	@pytest -m "long and not variants" tests/e2e
+
+.PHONY: variants
+variants: .venv/installed ## Hosts as strangers have them: each ends serving, or is left as it was (half an hour)
+	@$(LAB) install
+	@pytest -m variants tests/e2e
 
 .PHONY: check
 check: .venv/installed ## Say what site.yml would change on the hosts of INVENTORY

@@ -34,8 +34,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "fleet" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.fleet)
-        if item.get_closest_marker("share"):
+        if item.get_closest_marker("share") and not item.get_closest_marker("variants"):
             item.user_properties.append(("share", "rollouts"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what became of each variant of a host."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    said = [dict(report.user_properties) for report in reports if report.when == "call"]
+    rows = [(each["variant"], each.get("ended", "FAILED")) for each in said if "variant" in each]
+    if rows:
+        terminalreporter.section("a host as it comes, and what site.yml made of it")
+    for variant, ended in rows:
+        terminalreporter.line(f"{variant:30} {ended}")
 
 
 @dataclass(frozen=True)
@@ -108,11 +119,12 @@ def site(lab: Lab) -> Site:
 
 @pytest.fixture(scope="session")
 def bare(lab: Lab) -> Bare:
-    """The one host, as it is after its first boot."""
+    """The one host, as it is after its first boot, which a run that comes earlier waits for."""
     (host,) = lab.hosts.values()
     if "bare" in host.snapshots():
         host.restore("bare")
     else:
+        hosts.made(host)
         host.snapshot("bare")
     return Bare(host, hosts.files(host, *CONFIGURATION))
 
@@ -192,6 +204,7 @@ def fleet_run(fleet: Lab, fleet_playbooks: Playbooks, fleet_secrets: dict[str, s
     """site.yml on five bare hosts, saying all there is to say: no secret may be in it."""
     late = fleet.host(fleet.groups["app"][-1])
     if "bare" not in late.snapshots():
+        hosts.made(late)
         late.snapshot("bare")
     return fleet_playbooks.run("site.yml", "-vvv", "--diff", **fleet_secrets).succeeded()
 

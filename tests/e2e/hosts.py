@@ -11,6 +11,8 @@ from tests.lab.host import Host
 
 ON_HOST = Path(__file__).parent / "on_host"
 Found = TypeVar("Found")
+# What Ubuntu comes with for the host itself: its resolver, and chrony's port of commands.
+COMES_WITH = {("127.0.0.53", "53"), ("127.0.0.1", "323"), ("[::1]", "323")}
 
 
 def output(host: Host, command: str, *, stdin: str | None = None) -> str:
@@ -38,6 +40,12 @@ def sql(host: Host, statement: str, *, database: str = "shop", user: str = "post
     return output(host, runner, stdin=statement)
 
 
+def made(host: Host) -> None:
+    """Wait until a host's first boot has ended: cloud-init, where there is one, and the upgrades that follow it."""
+    output(host, "! command -v cloud-init >/dev/null || cloud-init status --wait >/dev/null || test $? = 2")
+    output(host, "while systemctl is-active apt-daily-upgrade.service | grep -q activating; do sleep 1; done")
+
+
 def live_release(host: Host) -> str:
     """Return the id of the release that is live on a host."""
     return output(host, "basename $(readlink /srv/shop/current)")
@@ -55,10 +63,10 @@ def journal(host: Host, *units: str, lines: int = 30) -> str:
 
 
 def listening(host: Host, protocol: str) -> set[tuple[str, str]]:
-    """Return address and port of all that listens, of tcp or udp."""
+    """Return address and port of all that listens, of tcp or udp, beyond what a host comes with for itself."""
     lines = output(host, f"ss --no-header --listening --numeric --{protocol}").splitlines()
     pairs = (line.split()[3].rpartition(":") for line in lines)
-    return {(address.partition("%")[0], port) for address, _, port in pairs}
+    return {(address.partition("%")[0], port) for address, _, port in pairs} - COMES_WITH
 
 
 def files(host: Host, *folders: str) -> dict[str, str]:

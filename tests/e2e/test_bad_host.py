@@ -1,5 +1,7 @@
 """A host that is not fit for Slipway is refused with a sentence, before anything on it changes."""
 
+from typing import Any
+
 import pytest
 
 from tests.e2e import hosts
@@ -7,17 +9,17 @@ from tests.e2e.ansible_runs import Playbooks, Run
 from tests.e2e.conftest import CONFIGURATION, Bare, serving
 from tests.e2e.web import Site
 from tests.lab.host import Host
+from tests.lab.platforms import DEBIAN, UBUNTU
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
-OLD_SYSTEM = (
-    "sed --in-place --expression 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' --expression 's/bookworm/bullseye/g' "
-    "--expression 's/12 (/11 (/' /usr/lib/os-release && echo 11.11 > /etc/debian_version"
-)
-# postgresql-15 is Debian's own; its package makes a cluster 15/main in the locale of the host.
-VERSION_15 = (
+OLD_SYSTEM = "sed --in-place 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' /usr/lib/os-release"
+# The version of PostgreSQL that the platform has, whose package makes a cluster main, and another one.
+OWN_VERSION = {UBUNTU: 14, DEBIAN: 15}
+OTHER_VERSION = {UBUNTU: 15, DEBIAN: 14}
+INSTALL_OWN = (
     "apt-get update --quiet && DEBIAN_FRONTEND=noninteractive "
-    "apt-get install --quiet --yes --no-install-recommends postgresql-15"
+    "apt-get install --quiet --yes --no-install-recommends postgresql-{own}"
 )
 # The host has only just booted: systemd may still be starting the cluster that is dropped here.
 LOCALE_C = (
@@ -26,7 +28,7 @@ LOCALE_C = (
 )
 # Who was there first: a program on the site's port, a cluster on the database's, two humans, a log server, a site, and
 # an installation that was cut off.
-NEIGHBOURS = f"""set -e
+NEIGHBOURS = """set -e
 systemd-run --unit=somebody --quiet python3 -m http.server 80
 useradd --create-home --comment 'Ada' --shell /bin/bash deploy
 useradd --create-home --shell /bin/bash shop
@@ -34,9 +36,9 @@ mkdir -p /etc/nginx/sites-enabled
 echo 'server {{}}' > /etc/nginx/sites-enabled/blog
 printf 'http {{\\n}}\\nstream {{\\n}}\\n' > /etc/nginx/nginx.conf
 echo 'input(type="imtcp" port="514")' >> /etc/rsyslog.conf
-({VERSION_15}) >/dev/null
-pg_dropcluster --stop 15 main
-pg_createcluster --port 5432 --start 15 legacy >/dev/null
+({install}) >/dev/null
+pg_dropcluster --stop {own} main
+pg_createcluster --port 5432 --start {own} legacy >/dev/null
 sed --in-place '/^Package: passwd$/,/^$/ s/^Status: .*/Status: install ok half-configured/' /var/lib/dpkg/status
 ss -Hltn 'sport = 80' | grep -q LISTEN || sleep 2
 """
@@ -69,10 +71,16 @@ def bare_again(spoilt: Host, bare: Bare) -> Host:
     return spoilt
 
 
-def refusal(host: Host, playbooks: Playbooks) -> Run:
+@pytest.fixture
+def own_version(spoilt: Host) -> int:
+    """The version of PostgreSQL that the host's own archive has."""
+    return OWN_VERSION[spoilt.site.platform]
+
+
+def refusal(host: Host, playbooks: Playbooks, **variables: Any) -> Run:
     """Run site.yml, which has to fail and to leave the host as it is."""
     before = hosts.files(host, *CONFIGURATION)
-    run = playbooks.run("site.yml").refused()
+    run = playbooks.run("site.yml", **variables).refused()
     changes = hosts.differences(before, hosts.files(host, *CONFIGURATION))
     assert not changes, f"{changes}\n{run}"
     assert run.changed == 0, run
@@ -82,19 +90,22 @@ def refusal(host: Host, playbooks: Playbooks) -> Run:
 def test_a_system_nobody_tested_is_refused(bare_again: Host, playbooks: Playbooks) -> None:
     hosts.output(bare_again, OLD_SYSTEM)
     refusal(bare_again, playbooks).says(
-        f"{bare_again.name} runs Debian 11",
+        f"{bare_again.name} runs {bare_again.site.platform.about.split()[0]} 11",
         "which Slipway does not support. Supported: Ubuntu 22, Debian 12. Nothing was changed.",
     )
 
 
-def test_a_cluster_of_another_version_is_left_alone(bare_again: Host, playbooks: Playbooks) -> None:
-    hosts.output(bare_again, VERSION_15)
-    refusal(bare_again, playbooks).says(
-        f"{bare_again.name} already has the cluster 15/main where 14/main is wanted.",
+def test_a_cluster_of_another_version_is_left_alone(
+    bare_again: Host, playbooks: Playbooks, own_version: int
+) -> None:
+    wanted = OTHER_VERSION[bare_again.site.platform]
+    hosts.output(bare_again, INSTALL_OWN.format(own=own_version))
+    refusal(bare_again, playbooks, postgresql_version=wanted).says(
+        f"{bare_again.name} already has the cluster {own_version}/main where {wanted}/main is wanted.",
         "Slipway never replaces a cluster. Either set postgresql_version to the version that is there,",
     )
     assert hosts.output(bare_again, "pg_lsclusters --no-header").split()[:4] == [
-        "15",
+        str(own_version),
         "main",
         "5432",
         "online",
@@ -112,9 +123,10 @@ def test_a_cluster_of_another_locale_is_left_alone(spoilt: Host, playbooks: Play
 
 
 def test_whoever_was_there_first_is_named_at_once_and_left_alone(
-    bare_again: Host, playbooks: Playbooks
+    bare_again: Host, playbooks: Playbooks, own_version: int
 ) -> None:
-    hosts.output(bare_again, NEIGHBOURS)
+    install = INSTALL_OWN.format(own=own_version)
+    hosts.output(bare_again, NEIGHBOURS.format(install=install, own=own_version))
     run = refusal(bare_again, playbooks)
     run.says(
         f"{bare_again.name} has what is not Slipway's, and nothing is taken over unasked.",
@@ -123,7 +135,7 @@ def test_whoever_was_there_first_is_named_at_once_and_left_alone(
         "somebody.service) listens on 0.0.0.0:80, which nginx needs for the public site: "
         "systemctl disable --now somebody.service.",
         "not Slipway's: /etc/nginx/sites-enabled/blog, /etc/nginx/nginx.conf (with stream {}).",
-        "The PostgreSQL cluster 15/legacy has port 5432 (it runs), which is to be 14/main's",
+        f"The PostgreSQL cluster {own_version}/legacy has port 5432 (it runs), which is to be 14/main's",
         'by /etc/rsyslog.conf (input(type="imtcp" port="514"))',
         "There is a user deploy (uid 100",
         "There is a user shop (uid 100",

@@ -9,22 +9,25 @@ from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.conftest import Bare
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+from tests.lab.platforms import DEBIAN, UBUNTU
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 STATUS = "/var/lib/dpkg/status"
+# The version of PostgreSQL that the platform's own archive does not have.
+ABSENT = {UBUNTU: 15, DEBIAN: 14}
 # An archive of one package, older than what is wanted; nothing is ever fetched from it.
 STALE = """\
-Package: postgresql-14
+Package: postgresql-{version}
 Version: 13.99-1
 Architecture: amd64
 Maintainer: Nobody <nobody@example.org>
-Filename: ./postgresql-14_13.99-1_amd64.deb
+Filename: ./postgresql-{version}_13.99-1_amd64.deb
 Size: 1000
-SHA256: @SHA256@
+SHA256: {checksum}
 Description: what a stale mirror still has
 
-""".replace("@SHA256@", "0" * 64)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +39,14 @@ def fresh(spoilt: Host, bare: Bare) -> Host:
 
 @pytest.fixture(scope="module")
 def mirrors(lab: Lab) -> dict[str, Any]:
-    """A mirror that nobody answers for, and the lab's package cache behind it."""
-    network = lab.site.network
+    """A mirror that nobody answers for, the lab's package cache behind it, and a version that is not there."""
+    url, platform = lab.site.network.url, lab.site.platform
     return {
-        "apt_sources_mirrors": ["http://127.0.0.1:9/debian"],
-        "apt_sources_fallback": f"{network.url}/debian",
-        "apt_sources_security_mirror": f"{network.url}/debian-security",
+        "apt_sources_mirrors": [f"http://127.0.0.1:9/{platform.archive}"],
+        "apt_sources_fallback": f"{url}/{platform.archive}",
+        "apt_sources_security_mirror": f"{url}/{platform.security}",
         "apt_sources_archives": [],
+        "postgresql_version": ABSENT[platform],
     }
 
 
@@ -52,7 +56,7 @@ def test_a_mirror_that_is_down_is_named_and_the_next_one_serves(
     run = playbooks.run("playbooks/base.yml", "--tags", "apt_sources", **mirrors).succeeded()
     (down,) = mirrors["apt_sources_mirrors"]
     run.says(
-        f"{down} does not serve bookworm",
+        f"{down} does not serve {fresh.site.platform.suite}",
         f"apt falls back to the next mirror, and at last to {mirrors['apt_sources_fallback']}",
     )
     said = hosts.output(fresh, "cd /tmp && apt-get download tzdata 2>&1 && ls")
@@ -65,24 +69,30 @@ def test_an_archive_without_the_database_is_named_before_anything_is_installed(
 ) -> None:
     before = hosts.files(fresh, STATUS)
     run = playbooks.run("playbooks/database.yml", **mirrors).refused()
+    version, suite = mirrors["postgresql_version"], fresh.site.platform.suite
     run.says(
-        "postgresql-14 14.* is expected, but no archive of this host offers it. Asked: ",
+        f"postgresql-{version} {version}.* is expected, but no archive of this host offers it. Asked: ",
         "Nothing was installed.",
     )
-    run.says("bookworm/main", "add an archive that carries it (apt_sources_archives), then run again")
+    run.says(f"{suite}/main", "add an archive that carries it (apt_sources_archives), then run again")
     assert hosts.files(fresh, STATUS) == before
 
 
 def test_an_archive_with_another_version_is_named_before_anything_is_installed(
     fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
 ) -> None:
-    hosts.output(fresh, "mkdir --parents /opt/stale && cat > /opt/stale/Packages", stdin=STALE)
+    version = mirrors["postgresql_version"]
+    stale = STALE.format(version=version, checksum="0" * 64)
+    hosts.output(fresh, "mkdir --parents /opt/stale && cat > /opt/stale/Packages", stdin=stale)
     hosts.output(fresh, "echo 'deb [trusted=yes] file:/opt/stale ./' > /etc/apt/sources.list.d/stale.list")
     hosts.output(fresh, "apt-get update --quiet")
     before = hosts.files(fresh, STATUS)
     run = playbooks.run("playbooks/database.yml", **mirrors).refused()
     run.says(
-        "postgresql-14 14.* is expected, but", "file:/opt/stale", "offers 13.99-1.", "Nothing was installed."
+        f"postgresql-{version} {version}.* is expected, but",
+        "file:/opt/stale",
+        "offers 13.99-1.",
+        "Nothing was installed.",
     )
     assert hosts.files(fresh, STATUS) == before
 

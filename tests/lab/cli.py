@@ -125,7 +125,7 @@ def ssh(arguments: argparse.Namespace) -> int:
         [access.as_root(wish)]
         if wish
         else [access.as_root("exec bash --login")]
-        if access.user != "root"
+        if access.login.user != "root"
         else []
     )
     options = ["-t"] if not wish and sys.stdin.isatty() else []
@@ -194,7 +194,7 @@ def address(arguments: argparse.Namespace) -> int:
 
 def install(arguments: argparse.Namespace) -> int:
     """Install what is missing."""
-    needed = commands.DEBIAN_PACKAGES | (commands.TEST_PACKAGES if arguments.tests else {})
+    needed = commands.DEBIAN_PACKAGES
     absent = sorted({needed[need] for need in commands.missing(needed)})
     welcome = commands.WELCOME_PACKAGES if arguments.tests else {}
     wanted = sorted({welcome[need] for need in commands.missing(welcome)})

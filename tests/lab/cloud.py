@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.lab import variants
 from tests.lab.platforms import Platform
+from tests.lab.ssh import Login
 
 SEED = "var/lib/cloud/seed/nocloud"
 # Seconds: how long the first boot goes on after the login works, and how long upgrades then hold dpkg's locks.
@@ -26,14 +27,20 @@ ExecStart=/usr/bin/python3 /run/lab/hold-dpkg.py {HOLDS_DPKG}
 
 
 def seed(
-    name: str, key: str, platform: Platform, cache: str, user: str, chosen: Sequence[str] = ()
+    name: str, key: str, platform: Platform, cache: str, login: Login, chosen: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return the files of a host's seed by path: its name, the key (public) of whoever logs in, its apt sources.
+    """Return the files of a host's seed by path: its name, who logs in with which key (public), its apt sources.
 
     A cloud manages /etc/hosts and the sources, and its image is months old: the first boot goes on after the login
     works, and unattended upgrades follow it. chosen: the variants that the host comes with.
     """
-    user_data: dict[str, Any] = {"ssh_authorized_keys": [key.strip()], "disable_root": user != "root"}
+    user_data: dict[str, Any] = {"ssh_authorized_keys": [key.strip()], "disable_root": login.user != "root"}
+    if login.password:
+        user_data |= {
+            "user": {"name": login.user, "sudo": ["ALL=(ALL) ALL"], "lock_passwd": False},
+            "password": login.password,
+            "chpasswd": {"expire": False},
+        }
     vendor_data: dict[str, Any] = {
         "manage_etc_hosts": True,
         # The lab knows the hosts by keys of its own.

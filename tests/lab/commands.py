@@ -26,10 +26,9 @@ DEBIAN_PACKAGES = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
     "findmnt": "util-linux",
+    "nft": "nftables",
 }
-# What tests run beside that.
-TEST_PACKAGES = {"nft": "nftables"}
-# What they run where the machine's archive has it: Ubuntu has Chromium as a snap alone.
+# What tests run beside that, where the machine's archive has it: Ubuntu has Chromium as a snap alone.
 WELCOME_PACKAGES = {"chromium": "chromium"}
 ARCHIVE_NEEDS = ("apt-ftparchive", "dpkg-deb", "gpg", "npm", "node", "setpriv")
 

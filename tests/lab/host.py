@@ -163,6 +163,8 @@ class Host:
             layers.require_image(self.folder)
             self.site.write_known_hosts()
             self.site.access.disconnect(self.address)
+            if own := self.site.own.get(self.name):
+                self.site.network.translate(self.machine, self.address, own)
             process.start(
                 [
                     *commands.OWN_MOUNTS, sys.executable, "-m", "tests.lab.supervisor",
@@ -210,6 +212,8 @@ class Host:
                 process.wait(root, 10)
         self.site.registry.record(self.address).unlink(missing_ok=True)
         self.site.access.disconnect(self.address)
+        if self.name in self.site.own:
+            self.site.network.end_translation(self.machine)
         cgroups.remove(self.machine)
 
     def answers(self) -> bool:

@@ -5,21 +5,22 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.lab.commands import run
 from tests.lab.errors import LabError
 from tests.lab.platforms import DEBIAN
+from tests.lab.ssh import SSH_PORT, Login
 
 
 @dataclass(frozen=True)
 class Inventory:
     """An inventory's folder, the addresses of its hosts by name, and the controller's end of their network.
 
-    groups has the names of the hosts in each group, those of the groups below it too. user logs in to them.
-    platform is what they boot.
+    groups has the names of the hosts in each group, those of the groups below it too. login: how they are reached.
+    platform is what they boot. own: by name, the address that a host has itself, of those that are behind NAT.
     """
 
     folder: Path
@@ -27,8 +28,9 @@ class Inventory:
     groups: dict[str, list[str]]
     bridge_address: str
     packages_port: int
-    user: str = "root"
+    login: Login = field(default_factory=Login)
     platform: str = DEBIAN.name
+    own: dict[str, str] = field(default_factory=dict)
 
 
 def locate(folder: Path) -> Path:
@@ -92,7 +94,17 @@ def parse(folder: Path, listing: str) -> Inventory:
         groups=groups,
         bridge_address=str(of_all["lab_bridge_address"]),
         packages_port=int(of_all["lab_packages_port"]),
-        user=str(of_all.get("ansible_user", "root")),
+        login=Login(
+            user=str(of_all.get("ansible_user", "root")),
+            password=str(of_all.get("ansible_become_password", "")),
+            port=int(of_all.get("ansible_port", SSH_PORT)),
+            jump=str(of_all.get("lab_jump_host", "")),
+        ),
+        own={
+            name: str(said["lab_own_address"])
+            for name, said in variables.items()
+            if "lab_own_address" in said
+        },
         platform=os.environ.get("SLIPWAY_LAB_PLATFORM") or str(of_all.get("lab_platform", DEBIAN.name)),
     )
     check_addresses(found)
@@ -111,7 +123,7 @@ def check_addresses(inventory: Inventory) -> None:
     """Raise LabError for an address that is not on the network of the bridge, or not private."""
     try:
         subnet = ipaddress.IPv4Network(f"{inventory.bridge_address}/24", strict=False)
-        for name, address in inventory.addresses.items():
+        for name, address in [*inventory.addresses.items(), *inventory.own.items()]:
             if ipaddress.IPv4Address(address) not in subnet or address == inventory.bridge_address:
                 raise LabError(
                     f"The host {name} in {inventory.folder} has the address {address}, which is not one for a host of "

@@ -149,6 +149,22 @@ class Network:
         fresh.symlink_to(repository)
         os.replace(fresh, link)
 
+    def translate(self, machine: str, address: str, own: str) -> None:
+        """Let this machine reach a host, which has its own address alone, at another: as behind a cloud's NAT."""
+        self.end_translation(machine)
+        table = f"ip {table_of(machine)}"
+        rules = [
+            f"add table {table}",
+            f"add chain {table} out {{ type nat hook output priority dstnat; }}",
+            f"add rule {table} out ip daddr {address} dnat to {own}",
+        ]
+        run(["nft", "; ".join(rules)], purpose=f"translate {address} to {own}")
+
+    def end_translation(self, machine: str) -> None:
+        """Take back what a host's address was translated by, if it was."""
+        table = f"ip {table_of(machine)}"
+        run(["nft", f"add table {table}; delete table {table}"], purpose=f"end the translation for {machine}")
+
     def used(self) -> bool:
         """Say whether any host of this machine runs on the bridge."""
         return used(self.registry, self.bridge)
@@ -156,6 +172,11 @@ class Network:
     def remove(self) -> None:
         """End the package cache and remove the bridge. The caller holds the bridge's lock."""
         remove(self.registry, self.bridge)
+
+
+def table_of(machine: str) -> str:
+    """Return the name of the table that translates to a host, as nft wants names."""
+    return machine.replace("-", "_")
 
 
 def used(registry: Registry, bridge: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab import cloud, snap
 from tests.lab.commands import run
 from tests.lab.site import Site
-from tests.lab.ssh import make_key
+from tests.lab.ssh import SSH_PORT, Login, make_key
 
 NETWORK = """\
 [Match]
@@ -44,32 +44,44 @@ def make(folder: Path, name: str, address: str, site: Site) -> None:
         secret, public = key.read_text(), key.with_suffix(".pub").read_text()
     network = site.network
     layer = Layer(folder / "upper", image)
+    own = site.own.get(name, address)
     layer.write("etc/hostname", f"{name}\n")
     # Nothing listens there: a name that is not in /etc/hosts is refused at once.
     layer.write("etc/resolv.conf", f"nameserver {network.address}\n")
     layer.write(
         "etc/systemd/network/10-host0.network",
-        NETWORK.format(address=address, prefix=network.subnet.prefixlen, gateway=network.address),
+        NETWORK.format(address=own, prefix=network.subnet.prefixlen, gateway=network.address),
     )
     layer.write("etc/ssh/ssh_host_ed25519_key", secret, 0o600)
     layer.write("etc/ssh/ssh_host_ed25519_key.pub", public)
+    if way := sshd(site.login):
+        layer.write("etc/ssh/sshd_config.d/20-way-in.conf", way)
     login = site.access.key.with_suffix(".pub").read_text()
     if site.platform.cloud:
-        made_of = cloud.seed(name, login, site.platform, network.url, site.user, site.variants)
+        made_of = cloud.seed(name, login, site.platform, network.url, site.login, site.variants)
         for path, text in made_of.items():
             layer.write(path, text, 0o600)
         (folder / "snap").symlink_to(snap.image())
     else:
         layer.write("etc/apt/sources.list.d/debian.sources", apt_sources(site.sources))
-        admit(layer, site.user, login)
+        admit(layer, site.login.user, login)
     about = {
         "address": address,
+        "port": site.login.port,
         "host_key": " ".join(public.split()[:2]),
         "platform": site.platform.name,
     }
     partial = folder / "host.json.partial"
     partial.write_text(json.dumps(about) + "\n")
     partial.rename(folder / "host.json")
+
+
+def sshd(login: Login) -> str:
+    """Return the settings of an sshd that is reached in another way than clouds have it, "" for theirs."""
+    lines = [f"Port {login.port}\n"] if login.port != SSH_PORT else []
+    if login.jump:
+        lines.append(f"AllowUsers *@{login.jump.rpartition('@')[2]}\n")
+    return "".join(lines)
 
 
 def admit(layer: "Layer", user: str, key: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.lab.mirror import Mirrors
 from tests.lab.network import Network
 from tests.lab.platforms import Platform
 from tests.lab.registry import Registry
-from tests.lab.ssh import Access
+from tests.lab.ssh import SSH_PORT, Access, Login, known_as
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Site:
 
     inventory: Path
     network: Network
-    user: str
+    login: Login
     wanted: Platform
     registry: Registry = field(default_factory=Registry)
     # What hosts that are made now come with beyond the platform's own.
     variants: tuple[str, ...] = ()
+    # By name, the address that a host behind NAT has itself.
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, inventory: Inventory, variants: tuple[str, ...] = ()) -> "Site":
@@ -36,10 +39,11 @@ class Site:
         return cls(
             inventory.folder,
             Network(inventory.bridge_address, inventory.packages_port, registry),
-            inventory.user,
+            inventory.login,
             platforms.named(inventory.platform),
             registry,
             variants,
+            inventory.own,
         )
 
     @property
@@ -55,7 +59,7 @@ class Site:
     @property
     def access(self) -> Access:
         """How to reach the hosts."""
-        return Access(self.state / "ssh", self.registry.control, self.user)
+        return Access(self.state / "ssh", self.registry.control, self.login)
 
     @cached_property
     def mirrors(self) -> Mirrors:
@@ -114,5 +118,7 @@ class Site:
         keys = []
         for path in (self.state / "hosts").glob("*/*/host.json"):
             about = json.loads(path.read_text())
-            keys.append((path.parent.name, about["address"], about["host_key"]))
+            # A host that was made before ports were kept has sshd's own.
+            known = known_as(about["address"], about.get("port", SSH_PORT))
+            keys.append((path.parent.name, known, about["host_key"]))
         self.access.write_known_hosts(keys)

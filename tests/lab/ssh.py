@@ -5,24 +5,37 @@ import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.commands import run
 
+SSH_PORT = 22
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who comes in with the controller's key, and by which way.
+
+    user: root, or somebody who may do all with sudo. password: what sudo asks them for, "" when it does not ask.
+    port: sshd's. jump: user@address of the host that alone may connect to sshd, "" when everybody may.
+    """
+
+    user: str = "root"
+    password: str = ""
+    port: int = SSH_PORT
+    jump: str = ""
+
 
 @dataclass(frozen=True)
 class Access:
-    """SSH to the hosts of one checkout: keys in its .lab/ssh, shared connections in the control folder.
-
-    user: who logs in with the controller's key, root or somebody who may do all with sudo.
-    """
+    """SSH to the hosts of one checkout: keys in its .lab/ssh, shared connections in the control folder."""
 
     folder: Path
     control: Path
-    user: str = "root"
+    login: Login = Login()
 
     @property
     def key(self) -> Path:
@@ -49,6 +62,18 @@ class Access:
 
     def command(self, address: str, *options: str, user: str | None = None) -> list[str]:
         """Return the ssh command line for a host; what it should run there, as that user, comes after."""
+        shared = {
+            "Port": str(self.login.port),
+            "ControlMaster": "auto",
+            "ControlPersist": "60",
+            "ControlPath": f"{self.control}/%r@%h",
+        }
+        if self.login.jump:
+            shared["ProxyCommand"] = shlex.join([*self.client(), "-W", "%h:%p", self.login.jump])
+        return [*self.client(shared), *options, f"{user or self.login.user}@{address}"]
+
+    def client(self, further: Mapping[str, str] | None = None) -> list[str]:
+        """Return ssh with the settings of every connection, and further ones."""
         settings = {
             "BatchMode": "yes",
             "IdentitiesOnly": "yes",
@@ -56,14 +81,16 @@ class Access:
             "UserKnownHostsFile": f'"{self.known_hosts}"',
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
-            "ControlMaster": "auto",
-            "ControlPersist": "60",
-            "ControlPath": f"{self.control}/%r@%h",
             "ConnectTimeout": "5",
             "LogLevel": "ERROR",
+            **(further or {}),
         }
-        flags = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
-        return ["ssh", "-F", "none", *flags, *options, f"{user or self.user}@{address}"]
+        return [
+            "ssh",
+            "-F",
+            "none",
+            *(part for name, value in settings.items() for part in ("-o", f"{name}={value}")),
+        ]
 
     def root_command(self, address: str, command: str) -> list[str]:
         """Return the ssh command line that runs a shell command on a host as root."""
@@ -71,11 +98,15 @@ class Access:
 
     def as_root(self, command: str) -> str:
         """Return what the login's shell has to run so that root's runs a command, in root's own folder."""
-        if self.user == "root":
+        if self.login.user == "root":
             return command
         # As at a console: nothing says who came by sudo.
         unset = " ".join(f"--unset=SUDO_{name}" for name in ("USER", "UID", "GID", "COMMAND"))
-        return f"sudo --non-interactive --set-home -- env {unset} bash -c {shlex.quote(f'cd; {command}')}"
+        as_root = f"sudo --non-interactive --set-home -- env {unset} bash -c {shlex.quote(f'cd; {command}')}"
+        if not self.login.password:
+            return as_root
+        # sudo remembers it for this shell, and the command has its standard input for itself.
+        return f"sudo --stdin --validate --prompt= <<< {shlex.quote(self.login.password)} && {as_root}"
 
     def run(
         self, address: str, command: str, stdin: str | None, timeout: float | None
@@ -95,7 +126,7 @@ class Access:
         """Wait until a host lets root in; return whether it did before the time was over or it stopped running."""
         deadline = time.monotonic() + seconds
         while running() and time.monotonic() < deadline:
-            if listens(address) and self.logs_in(address):
+            if listens(address, self.login.port) and self.logs_in(address):
                 return True
             time.sleep(0.02)
         return False
@@ -132,8 +163,13 @@ def make_key(path: Path, comment: str) -> None:
     os.replace(partial, path)
 
 
-def listens(address: str) -> bool:
-    """Say whether something accepts connections on the host's port 22."""
-    with suppress(OSError), socket.create_connection((address, 22), timeout=0.2):
+def known_as(address: str, port: int) -> str:
+    """Return how known_hosts names a host that is reached at an address and port."""
+    return address if port == SSH_PORT else f"[{address}]:{port}"
+
+
+def listens(address: str, port: int) -> bool:
+    """Say whether something accepts connections on a port of the host."""
+    with suppress(OSError), socket.create_connection((address, port), timeout=0.2):
         return True
     return False

@@ -6,6 +6,7 @@ import pytest
 
 from tests.lab import inventory
 from tests.lab.errors import LabError
+from tests.lab.ssh import Login
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +39,19 @@ def test_lab_and_fleet_can_be_up_at_once() -> None:
     lab, fleet = inventory.read(ROOT / "inventory/lab"), inventory.read(ROOT / "inventory/fleet")
     assert (lab.bridge_address, lab.packages_port) == (fleet.bridge_address, fleet.packages_port)
     assert not set(lab.addresses.values()) & set(fleet.addresses.values())
+
+
+def test_the_inventory_says_by_which_way_its_hosts_are_reached(tmp_path: Path) -> None:
+    more = (
+        "ansible_user: ada\nansible_become_password: x y\nansible_port: 2222\nlab_jump_host: root@10.9.8.9\n"
+    )
+    variables = f"lab_bridge_address: 10.9.8.1\nlab_packages_port: 3242\n{more}"
+    hosts = (
+        "db: {hosts: {a: {ansible_host: 10.9.8.2, lab_own_address: 10.9.8.3}, b: {ansible_host: 10.9.8.4}}}"
+    )
+    found = inventory.read(write(tmp_path, hosts, variables))
+    assert found.login == Login("ada", "x y", 2222, "root@10.9.8.9")
+    assert found.own == {"a": "10.9.8.3"}
 
 
 def test_a_group_has_the_hosts_of_the_groups_below_it(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.platforms import DEBIAN, UBUNTU
 from tests.lab.site import Site
-from tests.lab.ssh import Access
+from tests.lab.ssh import Access, Login, known_as
 
 CACHE = "http://10.9.8.1:3242"
 
 
 def site(tmp_path: Path, platform: str = UBUNTU.name) -> Site:
-    return Site.of(Inventory(tmp_path, {}, {}, "10.9.8.1", 3242, user="ubuntu", platform=platform))
+    return Site.of(Inventory(tmp_path, {}, {}, "10.9.8.1", 3242, Login("ubuntu"), platform))
 
 
 def test_ubuntu_is_what_an_inventory_that_wants_it_gets_where_its_archive_is_in_reach(
@@ -84,7 +84,7 @@ def test_each_platform_has_an_image_of_its_own() -> None:
 
 
 def test_the_first_boot_is_a_clouds() -> None:
-    files = cloud.seed("shop-1", "ssh-ed25519 AAAA lab\n", UBUNTU, CACHE, "ubuntu")
+    files = cloud.seed("shop-1", "ssh-ed25519 AAAA lab\n", UBUNTU, CACHE, Login("ubuntu"))
     said = {Path(path).name: text for path, text in files.items()}
     assert json.loads(said["meta-data"])["local-hostname"] == "shop-1"
     user_data = json.loads(said["user-data"].removeprefix("#cloud-config\n"))
@@ -96,17 +96,41 @@ def test_the_first_boot_is_a_clouds() -> None:
 
 def test_whoever_is_not_root_runs_what_root_would() -> None:
     assert Access(Path("ssh"), Path("control")).as_root("id") == "id"
-    access = Access(Path("ssh"), Path("control"), "ubuntu")
+    access = Access(Path("ssh"), Path("control"), Login("ubuntu"))
     assert access.command("10.9.8.11")[-1] == "ubuntu@10.9.8.11"
     assert access.command("10.9.8.11", user="deploy")[-1] == "deploy@10.9.8.11"
     assert access.as_root("echo 'a b'").endswith("""bash -c 'cd; echo '"'"'a b'"'"''""")
 
 
+def test_whom_sudo_asks_for_a_password_has_one_and_the_command_keeps_its_input() -> None:
+    login = Login("ubuntu", password="an operator's")
+    files = cloud.seed("shop-1", "key", UBUNTU, CACHE, login)
+    said = json.loads(files[f"{cloud.SEED}/user-data"].removeprefix("#cloud-config\n"))
+    assert said["user"] == {"name": "ubuntu", "sudo": ["ALL=(ALL) ALL"], "lock_passwd": False}
+    assert (said["password"], said["chpasswd"]) == ("an operator's", {"expire": False})
+    command = Access(Path("ssh"), Path("control"), login).as_root("cat")
+    assert command.startswith(
+        """sudo --stdin --validate --prompt= <<< 'an operator'"'"'s' && sudo --non-interactive"""
+    )
+
+
+def test_a_host_may_be_behind_another_port_and_another_host() -> None:
+    login = Login("ubuntu", port=2222, jump="root@10.9.8.7")
+    assert seed.sshd(login) == "Port 2222\nAllowUsers *@10.9.8.7\n"
+    command = Access(Path("ssh"), Path("control"), login).command("10.9.8.11")
+    assert "Port=2222" in command
+    (proxy,) = (word for word in command if word.startswith("ProxyCommand="))
+    assert proxy.endswith("-W %h:%p root@10.9.8.7")
+    assert "Port=2222" not in proxy
+    assert known_as("10.9.8.11", 2222) == "[10.9.8.11]:2222"
+    assert (seed.sshd(Login()), known_as("10.9.8.11", 22)) == ("", "10.9.8.11")
+
+
 @pytest.mark.parametrize("name", variants.names())
 def test_a_variant_says_what_it_is_and_comes_with_the_first_boot(name: str) -> None:
     assert variants.about(name).endswith(".")
-    plain = cloud.seed("shop-1", "key", UBUNTU, CACHE, "ubuntu")
-    files = cloud.seed("shop-1", "key", UBUNTU, CACHE, "ubuntu", [name])
+    plain = cloud.seed("shop-1", "key", UBUNTU, CACHE, Login("ubuntu"))
+    files = cloud.seed("shop-1", "key", UBUNTU, CACHE, Login("ubuntu"), [name])
     said, before = (
         json.loads(one["var/lib/cloud/seed/nocloud/vendor-data"].removeprefix("#cloud-config\n"))
         for one in (files, plain)
