@@ -61,9 +61,9 @@ def test_a_host_installs_it(migrating: Project, host: support.Host, slipway: Sli
 
     slipway("stage", "--bundle", "-", "--sha256", built.sha256, given=built.path)
 
-    there = host.release(built.release)
-    assert list(there.glob("venv/lib/python3*/site-packages/slipway_migrator/__init__.py"))
-    assert b'"migrations": "shop:migrations"' in (there / "manifest.json").read_bytes()
+    assert list(host.environments.glob("*/venv/lib/python3*/site-packages/slipway_migrator/__init__.py"))
+    said = (host.release(built.release) / "manifest.json").read_bytes()
+    assert b'"migrations": "shop:migrations"' in said
 
 
 def test_a_service_without_migrations_of_its_own_gets_none(project: Project) -> None:

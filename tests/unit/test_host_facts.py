@@ -47,7 +47,7 @@ def test_the_system_is_the_one_os_release_names(tmp_path: Path) -> None:
 
 
 def test_this_machine_is_seen() -> None:
-    answer = run_module("host_facts", {}, False)
+    answer = run_module("host_facts", {"app": "shop"}, False)
 
     facts = answer["ansible_facts"]
     assert facts["distribution"] in ("Debian", "Ubuntu")

@@ -76,7 +76,7 @@ def test_on_this_machine_what_is_missing_is_named_and_an_archive_without_it_is_r
     outcome = play(
         tmp_path,
         [
-            {"name": "Facts", "host_facts": {}},
+            {"name": "Facts", "host_facts": {"app": "shop"}},
             {"name": "there", "host_packages": {"packages": ["dpkg"], "versions": {"dpkg": "1.*"}}},
             {"name": "check", "host_packages": {"packages": ["dpkg", ABSENT]}, "check_mode": True},
             {"name": "refused", "host_packages": {"packages": [ABSENT], "versions": {ABSENT: "9.*"}}},

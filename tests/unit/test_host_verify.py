@@ -37,7 +37,7 @@ def test_a_failed_unit_of_somebody_else_is_a_note(programs: Path) -> None:
     listed = "fwupd-refresh.service loaded failed failed x\\nshop@1.service loaded failed failed x\\n"
     program(programs, "systemctl", f"printf '{listed}'")
 
-    own, foreign = system.failed()
+    own, foreign = system.failed("shop")
 
     assert own == ["shop@1.service has failed: journalctl -u shop@1.service says why"]
     assert foreign == ["fwupd-refresh.service has failed: journalctl -u fwupd-refresh.service says why"]
@@ -63,7 +63,7 @@ def test_a_file_system_is_looked_at_once_whoever_is_on_it(
     monkeypatch.setattr(system, "PATHS", (str(tmp_path), str(tmp_path / ".."), "/not-there"))
     monkeypatch.setattr(system, "FULL", -1)
 
-    where = [sentence.split(" is full")[0] for sentence in system.disks() if "inodes" not in sentence]
+    where = [sentence.split(" is full")[0] for sentence in system.disks("shop") if "inodes" not in sentence]
 
     assert where == [system.mount_of(str(tmp_path))]
 
@@ -99,7 +99,7 @@ def test_a_release_that_is_not_ready_is_named_with_its_journal(
     def answers(said: str) -> list[str]:
         (tmp_path / "said").write_text(said)
         monkeypatch.setattr(service, "PROGRAM", str(program(tmp_path, "slipway", f"cat {tmp_path}/said")))
-        return service.release()[0]
+        return service.release("shop")[0]
 
     socket = {"ready": False, "error": "refused", "body": ""}
     assert answers("") == ["slipway does not answer (): run site.yml"]
@@ -150,7 +150,7 @@ def test_what_hosts_say_is_compared() -> None:
 
 
 def test_on_a_host_without_anything_of_slipways_everything_that_is_missing_is_named() -> None:
-    seen = run_module("host_verify", {"units": ["slipway-nothing"], "app": True}, False)
+    seen = run_module("host_verify", {"units": ["slipway-nothing"], "app": {"name": "shop", "prefix": "SHOP_"}}, False)
 
     assert not seen["changed"]
     assert any(sentence.startswith("slipway-nothing is ") for sentence in seen["complaints"])
