@@ -120,7 +120,7 @@ class Run:
         raise BackfillError(
             f"The backfill {own.name} gave up after {ATTEMPTS} attempts at one batch: somebody holds locks "
             f"on its rows of {own.table}, or the batch takes too long. What was done stays done. See who "
-            "holds them in pg_stat_activity, and run it again."
+            f"holds them in pg_stat_activity, and type: backfill run {own.name}"
         )
 
     def _batch(self) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway_migrator import backfill_commands, commands
+from slipway_migrator import backfill_commands, commands, project
 from slipway_migrator.errors import CommandError, ConfigurationError, MigrationError
 
 EX_CONFIG = 78
@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--project",
         type=Path,
-        default=Path(),
-        help="the service's folder, or that of its release; by default the present one",
+        default=project.here(),
+        help="the folder of a checkout or a release; by default the release that this is a part of, or the present one",
     )
     kinds = parser.add_subparsers(dest="command", required=True)
     for name, (function, arguments) in COMMANDS.items():

@@ -55,7 +55,14 @@ def sqlstate(error: BaseException) -> str:
 
 def is_the_databases(error: BaseException) -> bool:
     """True for what a driver raises: SQLAlchemy wraps it, but for asyncpg's while it connects."""
-    return isinstance(error, DBAPIError | OSError | asyncio.TimeoutError) or bool(sqlstate(error))
+    return isinstance(error, DBAPIError) or _is_of_the_way(error) or bool(sqlstate(error))
+
+
+def _is_of_the_way(error: BaseException) -> bool:
+    """True for what a socket raises; a file of the service's own that is missing has a name."""
+    if isinstance(error, OSError):
+        return error.filename is None
+    return isinstance(error, asyncio.TimeoutError)
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -63,7 +70,7 @@ def is_unreachable(error: BaseException) -> bool:
     if isinstance(error, DBAPIError) and not sqlstate(error) and error.statement is None:
         return True
     return (
-        isinstance(error, OSError | asyncio.TimeoutError)
+        _is_of_the_way(error)
         or getattr(error, "connection_invalidated", False)
         or sqlstate(error).startswith(UNREACHABLE_CLASSES)
     )

@@ -47,6 +47,12 @@ class Project:
         return (self.folder / MANIFEST).is_file()
 
 
+def here() -> Path:
+    """The release that this process's environment belongs to, wherever it was started; else the present folder."""
+    release = Path(sys.prefix).parent
+    return release if (release / MANIFEST).is_file() else Path()
+
+
 def load(folder: Path) -> Project:
     """What the release or the checkout in folder says. Raises ConfigurationError."""
     manifest, pyproject = folder / MANIFEST, folder / PYPROJECT

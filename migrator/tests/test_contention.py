@@ -133,13 +133,25 @@ def test_a_failure_names_what_it_is_about_and_shows_no_row(
         assert value not in done.said
 
 
-def test_a_revisions_own_fault_is_shown_with_its_lines(service: Service, people: Database) -> None:
-    service.revise('raise ValueError("no such tax")')
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('raise ValueError("no such tax")', "ValueError: no such tax"),
+        (
+            'open("/no/such/rows.csv")',
+            "FileNotFoundError: [Errno 2] No such file or directory: '/no/such/rows.csv'",
+        ),
+    ],
+)
+def test_a_revisions_own_fault_is_shown_with_its_lines(
+    service: Service, people: Database, line: str, words: str
+) -> None:
+    service.revise(line)
     done = service.run(people.environ(), "migrate")
     assert done.status == 1
     assert "001_r1.py" in done.said
     assert "failed in the service's own code" in done.said.splitlines()[-1]
-    assert "ValueError: no such tax" in done.said.splitlines()[-1]
+    assert words in done.said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

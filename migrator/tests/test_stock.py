@@ -1,6 +1,7 @@
 """A service whose Alembic environment nobody wrote for Slipway: `alembic init`, its env.py as it came."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import trustme
 
 from conftest import PYPROJECT, Database, Service, run
+from slipway_migrator import cli
 from slipway_migrator.session import MIGRATION_LOCK
 
 TABLE = (
@@ -88,6 +90,23 @@ def test_a_release_says_where_its_migrations_are_and_has_no_alembic_ini(
     there = release(service, tmp_path / "release")
     assert run(there, database.environ(), "migrate").result == {"from": None, "to": "r1"}
     assert run(there, {}, "schema-head").printed == "r1\n"
+
+
+def test_the_command_of_a_release_finds_its_own_wherever_it_is_typed(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.revise(TABLE)
+    there = release(service, tmp_path / "release")
+    monkeypatch.setattr(sys, "prefix", str(there.folder / "venv"))
+    monkeypatch.chdir("/")
+    assert cli.main(["schema-head"]) == 0
+    assert capsys.readouterr().out == "r1\n"
+    monkeypatch.setattr(sys, "prefix", "/nowhere/venv")
+    assert cli.main(["schema-head"]) == 78
+    assert (
+        "There is no pyproject.toml and no manifest.json in /: go to the service's folder"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_env_py_that_reads_variables_of_its_own_finds_them(
