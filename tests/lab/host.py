@@ -15,8 +15,7 @@ from tests.lab.registry import RecordedHost
 from tests.lab.site import Site
 
 # Seconds: a host answers after one or two, a clean stop waits for the slowest service on it.
-BOOT_PATIENCE = 60
-STOP_PATIENCE = 120
+BOOT_PATIENCE, STOP_PATIENCE = 60, 120
 
 
 @dataclass(frozen=True)

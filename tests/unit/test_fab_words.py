@@ -66,7 +66,7 @@ def test_every_error_has_a_code_of_the_table() -> None:
         return [kind, *(each for sub in kind.__subclasses__() for each in below(sub))]
 
     for kind in below(FabError):
-        assert kind.exit_code in exit_codes.CODES, kind
+        assert kind.exit_code in exit_codes.CODES | exit_codes.EXEC, kind
 
 
 def test_a_fault_of_fab_itself_is_a_sentence() -> None:
