@@ -150,7 +150,9 @@ def test_what_hosts_say_is_compared() -> None:
 
 
 def test_on_a_host_without_anything_of_slipways_everything_that_is_missing_is_named() -> None:
-    seen = run_module("host_verify", {"units": ["slipway-nothing"], "app": {"name": "shop", "prefix": "SHOP_"}}, False)
+    seen = run_module(
+        "host_verify", {"units": ["slipway-nothing"], "app": {"name": "shop", "prefix": "SHOP_"}}, False
+    )
 
     assert not seen["changed"]
     assert any(sentence.startswith("slipway-nothing is ") for sentence in seen["complaints"])
