@@ -105,8 +105,10 @@ class Access:
         as_root = f"sudo --non-interactive --set-home -- env {unset} bash -c {shlex.quote(f'cd; {command}')}"
         if not self.login.password:
             return as_root
-        # sudo remembers it for this shell, and the command has its standard input for itself.
-        return f"sudo --stdin --validate --prompt= <<< {shlex.quote(self.login.password)} && {as_root}"
+        # sudo remembers it for what this shell starts: the shell stays, and the command has its input for itself.
+        return (
+            f"sudo --stdin --validate --prompt= <<< {shlex.quote(self.login.password)} && {as_root}; exit $?"
+        )
 
     def run(
         self, address: str, command: str, stdin: str | None, timeout: float | None

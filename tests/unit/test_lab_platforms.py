@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.lab import cloud, image, inventory, platforms, seed, ubuntu, variants
+from tests.lab import cloud, image, inventory, network, platforms, seed, ubuntu, variants
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.platforms import DEBIAN, UBUNTU
@@ -112,6 +114,17 @@ def test_whom_sudo_asks_for_a_password_has_one_and_the_command_keeps_its_input()
     assert command.startswith(
         """sudo --stdin --validate --prompt= <<< 'an operator'"'"'s' && sudo --non-interactive"""
     )
+    # A shell becomes the last command it has, and sudo would not know it again.
+    assert command.endswith("; exit $?")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("nft") is None, reason="only root has networks, and nft rules"
+)
+def test_nft_takes_what_it_is_told_to_translate() -> None:
+    rules = network.translation("lab-0a09080b", "10.9.8.11", "10.9.8.12")
+    done = subprocess.run(["unshare", "--net", "nft", rules], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_host_may_be_behind_another_port_and_another_host() -> None:
