@@ -101,7 +101,25 @@ def test_whoever_is_not_root_runs_what_root_would() -> None:
     access = Access(Path("ssh"), Path("control"), Login("ubuntu"))
     assert access.command("10.9.8.11")[-1] == "ubuntu@10.9.8.11"
     assert access.command("10.9.8.11", user="deploy")[-1] == "deploy@10.9.8.11"
-    assert access.as_root("echo 'a b'").endswith("""bash -c 'cd; echo '"'"'a b'"'"''""")
+
+
+def test_what_is_run_as_root_keeps_its_words_input_and_status_and_sudo_does_not_log_it(
+    tmp_path: Path,
+) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text(
+        '#!/bin/bash\necho "$@" >> "$0.log"\nuntil [ "$1" = -- ]; do shift; done\nshift; exec "$@"\n'
+    )
+    sudo.chmod(0o755)
+    command = Access(Path("ssh"), Path("control"), Login("ubuntu")).as_root(
+        """set -e\necho 'a "b"' $(printf \\\\tü); cat; exit 7"""
+    )
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": "/"}
+    done = subprocess.run(
+        ["bash", "-c", command], input="in\n", capture_output=True, text=True, env=environment
+    )
+    assert (done.stdout, done.returncode) == ('a "b" ü\nin\n', 7), done.stderr
+    assert "exit 7" not in sudo.with_name("sudo.log").read_text()
 
 
 def test_whom_sudo_asks_for_a_password_has_one_and_the_command_keeps_its_input() -> None:
