@@ -152,13 +152,7 @@ class Network:
     def translate(self, machine: str, address: str, own: str) -> None:
         """Let this machine reach a host, which has its own address alone, at another: as behind a cloud's NAT."""
         self.end_translation(machine)
-        table = f"ip {table_of(machine)}"
-        rules = [
-            f"add table {table}",
-            f"add chain {table} out {{ type nat hook output priority dstnat; }}",
-            f"add rule {table} out ip daddr {address} dnat to {own}",
-        ]
-        run(["nft", "; ".join(rules)], purpose=f"translate {address} to {own}")
+        run(["nft", translation(machine, address, own)], purpose=f"translate {address} to {own}")
 
     def end_translation(self, machine: str) -> None:
         """Take back what a host's address was translated by, if it was."""
@@ -172,6 +166,13 @@ class Network:
     def remove(self) -> None:
         """End the package cache and remove the bridge. The caller holds the bridge's lock."""
         remove(self.registry, self.bridge)
+
+
+def translation(machine: str, address: str, own: str) -> str:
+    """Return what nft is told, so that what this machine sends to an address goes to a host's own."""
+    table = f"ip {table_of(machine)}"
+    chain = f"add chain {table} out {{ type nat hook output priority -100; }}"
+    return f"add table {table}; {chain}; add rule {table} out ip daddr {address} dnat to {own}"
 
 
 def table_of(machine: str) -> str:

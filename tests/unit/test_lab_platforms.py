@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.lab import cloud, image, inventory, platforms, seed, ubuntu, variants
+from tests.lab import cloud, image, inventory, network, platforms, seed, ubuntu, variants
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.platforms import DEBIAN, UBUNTU
@@ -99,7 +101,25 @@ def test_whoever_is_not_root_runs_what_root_would() -> None:
     access = Access(Path("ssh"), Path("control"), Login("ubuntu"))
     assert access.command("10.9.8.11")[-1] == "ubuntu@10.9.8.11"
     assert access.command("10.9.8.11", user="deploy")[-1] == "deploy@10.9.8.11"
-    assert access.as_root("echo 'a b'").endswith("""bash -c 'cd; echo '"'"'a b'"'"''""")
+
+
+def test_what_is_run_as_root_keeps_its_words_input_and_status_and_sudo_does_not_log_it(
+    tmp_path: Path,
+) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text(
+        '#!/bin/bash\necho "$@" >> "$0.log"\nuntil [ "$1" = -- ]; do shift; done\nshift; exec "$@"\n'
+    )
+    sudo.chmod(0o755)
+    command = Access(Path("ssh"), Path("control"), Login("ubuntu")).as_root(
+        """set -e\necho 'a "b"' $(printf \\\\tü); cat; exit 7"""
+    )
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": "/"}
+    done = subprocess.run(
+        ["bash", "-c", command], input="in\n", capture_output=True, text=True, env=environment
+    )
+    assert (done.stdout, done.returncode) == ('a "b" ü\nin\n', 7), done.stderr
+    assert "exit 7" not in sudo.with_name("sudo.log").read_text()
 
 
 def test_whom_sudo_asks_for_a_password_has_one_and_the_command_keeps_its_input() -> None:
@@ -112,6 +132,17 @@ def test_whom_sudo_asks_for_a_password_has_one_and_the_command_keeps_its_input()
     assert command.startswith(
         """sudo --stdin --validate --prompt= <<< 'an operator'"'"'s' && sudo --non-interactive"""
     )
+    # A shell becomes the last command it has, and sudo would not know it again.
+    assert command.endswith("; exit $?")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("nft") is None, reason="only root has networks, and nft rules"
+)
+def test_nft_takes_what_it_is_told_to_translate() -> None:
+    rules = network.translation("lab-0a09080b", "10.9.8.11", "10.9.8.12")
+    done = subprocess.run(["unshare", "--net", "nft", rules], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_host_may_be_behind_another_port_and_another_host() -> None:
