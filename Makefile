@@ -63,6 +63,7 @@ lint-python:
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@lint-imports --no-logo
 lint-yaml:
 	@yamllint --strict .
 lint-roles:
@@ -75,11 +76,6 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@for version in 15 16 17; do $(LAB) packages --version $$version; done
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) tests/unit tests/templates tests/database
 
-.PHONY: migrator-test
-migrator-test: .venv/installed ## The migrator's suite on the oldest Python that it takes
-	@$(LAB) install --tests
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@ migrator/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS)
-
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python and PostgreSQL; what can differ on Debian 12's too
 	@$(LAB) install --tests
@@ -88,15 +84,13 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 
-	@$(MAKE) --no-print-directory migrator-test
-
 .PHONY: migrator-test
 migrator-test: .venv/installed ## The migrator's suite on the oldest Python; with each driver on the newest that is here
 	@$(LAB) install --tests
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
-	  $(STEADY) service-test-migrator migrator/run-tests 3.10 $(WORKERS)
+	  $(STEADY) $@ migrator/run-tests 3.10 $(WORKERS)
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
-	  $(STEADY) service-test-migrator-newest migrator/run-tests newest $(WORKERS) tests/test_stock.py tests/test_window.py
+	  $(STEADY) $@-newest migrator/run-tests newest $(WORKERS) tests/test_stock.py tests/test_window.py
 
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
@@ -159,7 +153,7 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 .PHONY: secrets
 secrets: .venv/installed ## Make the encrypted secrets of INVENTORY, once
 	@[ "$(origin INVENTORY)" != file ] || { echo "Say for which inventory: make secrets INVENTORY=inventory/production"; exit 2; }
-	@$(BIN)/python -m fabfile.vault $(INVENTORY)
+	@$(BIN)/python -m fabfile.hosts.vault $(INVENTORY)
 
 .PHONY: lock
 lock: ## Lock the controller's packages anew (needs pip-tools; see requirements/README.md)

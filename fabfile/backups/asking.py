@@ -6,10 +6,10 @@ import json
 import shlex
 from typing import Any
 
-from fabfile import environment
-from fabfile.environment import Environment
 from fabfile.errors import FabError, FailedError, LockedError, RefusedError
-from fabfile.remote import UNREACHABLE, Remote, UnreachableError
+from fabfile.hosts import environment
+from fabfile.hosts.connection import UNREACHABLE, Remote, UnreachableError
+from fabfile.hosts.environment import Environment
 
 PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json"
 ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}

@@ -12,25 +12,15 @@ from typing import Any
 
 import psycopg
 
-from fabfile.database import (
-    acceptances,
-    connection,
-    down,
-    queries,
-    refusals,
-    releases,
-    reserved,
-    snapshot,
-    thresholds,
-)
-from fabfile.database.acceptances import Acceptance
-from fabfile.database.connection import Tunnel
-from fabfile.database.counters import Memory
-from fabfile.database.findings import Finding, Level, Report, Section, Server
-from fabfile.database.judging import About, Check, stated
-from fabfile.database.place import Database
-from fabfile.database.refusals import DownError
-from fabfile.database.sections import (
+from fabfile.database.asking import connection, down, queries, refusals, releases, reserved, snapshot
+from fabfile.database.asking.connection import Tunnel
+from fabfile.database.asking.place import Database
+from fabfile.database.asking.refusals import DownError
+from fabfile.database.checks import acceptances, thresholds
+from fabfile.database.checks.acceptances import Acceptance
+from fabfile.database.checks.counters import Memory
+from fabfile.database.checks.judging import About, Check, stated
+from fabfile.database.checks.sections import (
     bloat,
     limits,
     replication,
@@ -41,9 +31,10 @@ from fabfile.database.sections import (
     tables,
     workload,
 )
-from fabfile.environment import Environment
+from fabfile.database.findings import Finding, Level, Report, Section, Server
 from fabfile.errors import RefusedError
-from fabfile.remote import UnreachableError
+from fabfile.hosts.connection import UnreachableError
+from fabfile.hosts.environment import Environment
 
 # Sessions and replication first: in a bad hour they are what counts, and they cost little on any catalogue.
 SECTIONS: dict[str, tuple[Check, ...]] = {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fabfile.database import acceptances, look, place, snapshot, thresholds
+from fabfile.database import look
+from fabfile.database.asking import place, snapshot
+from fabfile.database.checks import acceptances, thresholds
 from fabfile.database.findings import Report
-from fabfile.environment import Environment
 from fabfile.errors import RefusedError
+from fabfile.hosts.environment import Environment
 
 LEAST_LIMIT, MOST_LIMIT = 0.1, 600.0
 
@@ -17,7 +19,7 @@ def run(
     html: str = "", limit: str = "",
 ) -> int:  # fmt: skip
     """The exit code of the last look. Raises RefusedError before anything is read, UnreachableError."""
-    from fabfile.database import watching
+    from fabfile.database.screen import watching
 
     names = look.chosen(section)
     seconds = watching.interval(watch)
@@ -31,7 +33,7 @@ def run(
         report = eye.again(names)
     _show(report, as_json, names, only)
     if html:
-        from fabfile.database import page
+        from fabfile.database.screen import page
 
         page.write(report, Path(html))
     return report.exit_code
@@ -54,17 +56,17 @@ def _limit(text: str) -> int:
 
 def _show(report: Report, as_json: bool, names: tuple[str, ...], only: bool) -> None:
     if as_json:
-        from fabfile.database import encoding
+        from fabfile.database.screen import encoding
 
         print(encoding.encoded(report))
         return
-    from fabfile.database import terminal
+    from fabfile.database.screen import terminal
 
     terminal.show(report, only, names)
 
 
 def _watched(eye: look.Look, names: tuple[str, ...], only: bool, seconds: float) -> int:
-    from fabfile.database import terminal, watching
+    from fabfile.database.screen import terminal, watching
 
     standing = watching.Standing()
     watch = watching.Watch(

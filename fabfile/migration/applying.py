@@ -8,17 +8,19 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from fabfile import backups, record, state
-from fabfile.environment import Environment
+from fabfile import backups
 from fabfile.errors import FabError, FencedError, UnfinishedError
-from fabfile.fleet import AnswerError, Fleet, performed
+from fabfile.hosts import state
+from fabfile.hosts.environment import Environment
+from fabfile.hosts.fleet import AnswerError, Fleet, performed
+from fabfile.hosts.state import States
 from fabfile.interruption import in_order, shielded
-from fabfile.lease import Claim, Lease, holding
 from fabfile.migration.choosing import Wish, checked, held_back
 from fabfile.migration.following import following
 from fabfile.report import Report
-from fabfile.state import States
-from fabfile.steps import GRACE_SECONDS
+from fabfile.turn import record
+from fabfile.turn.lease import Claim, Lease, holding
+from fabfile.turn.steps import GRACE_SECONDS
 
 # What the host says when it stopped waiting and the unit goes on.
 GOES_ON = ("migration-timeout", "interrupted")

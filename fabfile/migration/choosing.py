@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fabfile import schema
 from fabfile.errors import RefusedError
+from fabfile.hosts.state import States
 from fabfile.schema import Revision
-from fabfile.state import States
 
 
 @dataclass(frozen=True)

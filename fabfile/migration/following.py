@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from fabfile import logs
+from fabfile.hosts import logs
+from fabfile.hosts.connection import CHUNK, UNREACHABLE, Remote
 from fabfile.migration import events
-from fabfile.remote import CHUNK, UNREACHABLE, Remote
 
 # How long the last lines may take after the host has said that the unit ended; and when it never began.
 LAST_LINES_SECONDS = 3.0

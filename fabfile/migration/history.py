@@ -17,13 +17,13 @@ import psycopg
 from psycopg import sql
 
 from fabfile.database import texts
-from fabfile.database.connection import looking
+from fabfile.database.asking.connection import looking
 from fabfile.database.findings import Table
 from fabfile.database.toolbox import reading
 from fabfile.database.toolbox.readings import Reading
-from fabfile.environment import Environment
 from fabfile.errors import FabError
-from fabfile.fleet import Fleet, performed
+from fabfile.hosts.environment import Environment
+from fabfile.hosts.fleet import Fleet, performed
 from fabfile.migration import events
 from fabfile.migration.records import Run, runs
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import psycopg
 
-from fabfile import schema, state
+from fabfile import schema
 from fabfile.database import texts, units
-from fabfile.database.connection import looking
+from fabfile.database.asking.connection import looking
 from fabfile.database.toolbox import reading
-from fabfile.environment import Environment
 from fabfile.errors import FabError
-from fabfile.fleet import Fleet
+from fabfile.hosts import state
+from fabfile.hosts.environment import Environment
+from fabfile.hosts.fleet import Fleet
 from fabfile.migration import lint, statements, waivers
 from fabfile.migration.choosing import Wish, applied_of, chosen
 from fabfile.migration.lint import Problem

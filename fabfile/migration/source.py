@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fabfile import bundle, own_wheels, plan, schema, source, wheels
+from fabfile import schema
+from fabfile.bundle import archive, own_wheels, source, wheels
+from fabfile.bundle.wheels import Target
 from fabfile.errors import FabError, RefusedError
 from fabfile.migration import waivers
 from fabfile.migration.waivers import Waiver
 from fabfile.schema import Revision
-from fabfile.wheels import Target
 
-SERVICE = bundle.PROJECT / "service"
-CACHE = bundle.PROJECT / "build/wheelhouse"
+SERVICE = archive.PROJECT / "service"
+CACHE = archive.PROJECT / "build/wheelhouse"
 LOCK = "requirements.lock"
 SECONDS = 60
 # -I: neither the caller's environment nor the folder decides what is imported, but these paths.
@@ -64,7 +65,7 @@ def of_commit(ref: str, service: Path = SERVICE, cache: Path = CACHE) -> Candida
 
 def of_files(allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE) -> Candidate:
     """What the files here would migrate. Raises BuildError when they are not as committed and may not be."""
-    dirty = bundle.has_changes(service, None, allow_dirty)
+    dirty = archive.has_changes(service, None, allow_dirty)
     commit = source.commit(service)
     if not dirty:
         return of_commit(commit.sha, service, cache)
@@ -78,7 +79,7 @@ def of_files(allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE) ->
 
 def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
     """What a bundle's release would migrate. Raises RefusedError when it is not as its manifest says."""
-    manifest = plan.manifest_of(path)
+    manifest = archive.manifest_of(path)
     with tempfile.TemporaryDirectory() as scratch:
         code, lock = Path(scratch, "code"), Path(scratch, LOCK)
         listed = manifest.get("files") or {}
@@ -109,7 +110,7 @@ def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
     """The service's files, and beside them the migrator's, once a service says where its migrations are."""
     if "migrations" not in source.declared(tree):
         return [tree]
-    own_wheels.files(service, ref, dirty, bundle.PROJECT, tree.with_name(own_wheels.FOLDER))
+    own_wheels.files(service, ref, dirty, archive.PROJECT, tree.with_name(own_wheels.FOLDER))
     return [tree, tree.with_name(own_wheels.FOLDER)]
 
 

@@ -27,15 +27,16 @@ def backfill_status(_context: Context, env: str = "", json: bool = False) -> Non
     """The live release's backfills: how far, how fast, since when, running, paused, stopped or done."""
     with running.sentences():
         environment = running.chosen(env)
-        from fabfile import backfill
-        from fabfile.database import terminal, toolbox_screen
+        from fabfile.database.screen import terminal
+        from fabfile.database.toolbox import screen
+        from fabfile.migration import backfill
 
         found = backfill.status(environment)
         if json:
             print(backfill.as_json(found))
             return
         out = terminal.console()
-        out.print(toolbox_screen.tables_of(backfill.as_reading(environment, found), out))
+        out.print(screen.tables_of(backfill.as_reading(environment, found), out))
 
 
 @task(help=HELP)
@@ -58,7 +59,7 @@ def backfill_pause(_context: Context, name: str, env: str = "", yes: bool = Fals
     with running.sentences():
         _checked(name)
         environment = running.chosen(env, yes, "Pausing a backfill")
-        from fabfile import backfill
+        from fabfile.migration import backfill
 
         row = backfill.pause(environment, name)
         done = f"{row.get('rows_done', 0)} rows are done and stay so"
@@ -71,7 +72,8 @@ def _begin(name: str, env: str, watch: bool, yes: bool, resume: bool) -> None:
     with running.sentences():
         _checked(name)
         environment = running.chosen(env, yes, "Changing rows")
-        from fabfile import backfill, report
+        from fabfile import report
+        from fabfile.migration import backfill
 
         with report.of([environment.app_hosts[0].name]) as told:
             said = backfill.run(environment, told, name, resume, watch)

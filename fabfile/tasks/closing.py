@@ -26,7 +26,7 @@ def lock(_context: Context, reason: str, env: str = "", hours: int = 4, yes: boo
         if not reason or not 1 <= hours <= 24:
             raise RefusedError("Say why with --reason, and --hours from 1 to 24. Nothing was changed.")
         environment = running.chosen(env, yes, "Locking")
-        from fabfile.closing import lock as locking
+        from fabfile.upkeep.closing import lock as locking
 
         print(f"Nobody deploys to {environment.name} until {locking(environment, reason, hours)}: {reason}")
 
@@ -36,7 +36,7 @@ def unlock(_context: Context, env: str = "", yes: bool = False) -> None:
     """End a lock, or the lease of a deploy that is dead. One that lives is stopped: its next step is refused."""
     with running.sentences():
         environment = running.chosen(env, yes, "Unlocking")
-        from fabfile import closing
+        from fabfile.upkeep import closing
 
         held = closing.leases(environment)
         for name, lease in held.items():
@@ -74,7 +74,7 @@ def mark_bad(
         running.checked("a reason", reason, running.TICKET, "it loses orders")
         apart = running.hosts(without)
         environment = running.chosen(env, yes, "Marking a release")
-        from fabfile.closing import mark_bad as marking
+        from fabfile.upkeep.closing import mark_bad as marking
 
         for line in marking(environment, release, reason, apart):
             print(line)
@@ -96,7 +96,7 @@ def prune(
     with running.sentences():
         apart = running.hosts(without)
         environment = running.chosen(env, yes, "Pruning")
-        from fabfile.closing import prune as pruning
+        from fabfile.upkeep.closing import prune as pruning
 
         removed = pruning(environment, keep or environment.policy.keep, float(wait), apart)
         for name, releases in removed.items():

@@ -33,13 +33,14 @@ def db_activity(
 ) -> None:
     """Who does what in the database now, and who waits for whom, the root of every queue first."""
     with running.sentences():
-        from fabfile.database import terminal, toolbox_screen, watching
+        from fabfile.database.screen import terminal, watching
+        from fabfile.database.toolbox import screen
 
         seconds = watching.interval(watch)
         if seconds and json:
             raise RefusedError("--watch draws and --json prints once: give one of them.")
         environment = running.chosen(env)
-        from fabfile.database.connection import Reopened
+        from fabfile.database.asking.connection import Reopened
         from fabfile.database.toolbox import activity
 
         with Reopened(environment, "slipway db-activity") as way:
@@ -51,7 +52,7 @@ def db_activity(
             out = terminal.console()
             look = watching.Watch(
                 lambda: way.read(activity.read),
-                lambda sessions, out: toolbox_screen.activity(sessions, environment.name, idle, out),
+                lambda sessions, out: screen.activity(sessions, environment.name, idle, out),
                 lambda _sessions: 0,
                 out,
             )
@@ -106,9 +107,9 @@ def show(env: str, limit: int, as_json: bool, name: str, *how: Any) -> None:
         if not 1 <= limit <= 10_000:
             raise RefusedError(f"--limit {limit} is not a number from 1 to 10000.")
         environment = running.chosen(env)
-        from fabfile.database import terminal, toolbox_screen
-        from fabfile.database.connection import looking
-        from fabfile.database.toolbox import reading, readings
+        from fabfile.database.asking.connection import looking
+        from fabfile.database.screen import terminal
+        from fabfile.database.toolbox import reading, readings, screen
 
         read: Callable[..., Reading] = getattr(readings, name)
         with looking(environment, application=f"slipway db-{name}") as connection:
@@ -117,7 +118,7 @@ def show(env: str, limit: int, as_json: bool, name: str, *how: Any) -> None:
             print(reading.as_json(found.tables, note=found.note))
         else:
             out = terminal.console()
-            out.print(toolbox_screen.tables_of(found, out))
+            out.print(screen.tables_of(found, out))
 
 
 @task(
@@ -145,8 +146,8 @@ def db_explain(
 
         statement = explain.parsed(_text(file, explain.LARGEST)) if file else None
         environment = running.chosen(env, yes or not analyze, "Running a statement")
-        from fabfile.database import place
-        from fabfile.database.connection import tunnel
+        from fabfile.database.asking import place
+        from fabfile.database.asking.connection import tunnel
 
         with tunnel(place.of(environment)) as way:
             if statement is None:
@@ -194,7 +195,7 @@ def db_kill(
             raise RefusedError(f"{pid!r} is no pid; fab db-activity shows them. Nothing was done.")
         asks = sys.stdin.isatty() and not yes
         environment = running.chosen(env, yes, "Ending a session")
-        from fabfile.database.connection import looking
+        from fabfile.database.asking.connection import looking
         from fabfile.database.toolbox import kill
 
         def confirm(question: str) -> bool:
@@ -222,8 +223,8 @@ def db_shell(_context: Context, env: str = "", role: str = "slipway_ops") -> Non
         shell.checked(role)
         shell.program()
         environment = running.chosen(env)
-        from fabfile.database import place
-        from fabfile.database.connection import tunnel
+        from fabfile.database.asking import place
+        from fabfile.database.asking.connection import tunnel
 
         with tunnel(place.of(environment)) as way:
             code = shell.run(way, role)

@@ -58,7 +58,7 @@ def _executed(env: str, words: str, host: str, seconds: int, input: bool, yes: b
     running.checked("a number of seconds", str(seconds), running.LONG, "600, and at most 86400")
     (chosen,) = running.hosts(host) or [""]
     environment = running.chosen(env, yes, "Running a command of the service")
-    from fabfile import one_off
+    from fabfile.upkeep import one_off
 
     given = sys.stdin.buffer.read(one_off.INPUT_BYTES + 1) if input else None
     if given is not None and len(given) > one_off.INPUT_BYTES:

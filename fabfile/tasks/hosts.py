@@ -21,7 +21,7 @@ def restart(
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
         apart = running.hosts(without)
         environment = running.chosen(env, yes, "Restarting")
-        from fabfile.restart import restart as restarting
+        from fabfile.rollout.restart import restart as restarting
 
         with report.of([host.name for host in environment.app_hosts]) as told:
             moved = restarting(environment, told, ticket, float(wait), apart)
@@ -50,7 +50,7 @@ def maintenance(
         if on == off:
             raise RefusedError("Say --on or --off. Nothing was changed.")
         environment = running.chosen(env, yes, "Maintenance")
-        from fabfile.upkeep import maintenance as switching
+        from fabfile.upkeep.maintenance import maintenance as switching
 
         switching(environment, on, message)
         print(
@@ -74,7 +74,7 @@ def _set(env: str, host: str, yes: bool, on: bool) -> None:
     with running.sentences():
         (name,) = running.hosts(host) or [""]
         environment = running.chosen(env, yes, "Draining" if on else "Undraining")
-        from fabfile.upkeep import drain as setting
+        from fabfile.upkeep.maintenance import drain as setting
 
         setting(environment, name, on)
         print(

@@ -17,7 +17,7 @@ def releases(_context: Context, env: str = "", json: bool = False) -> None:
     """List the releases of all app hosts: age, author, state, schema; what is live, warm or bad."""
     with running.sentences():
         environment = running.chosen(env)
-        from fabfile import overview
+        from fabfile.upkeep import overview
 
         states, unreachable = overview.read(environment)
         overview.show_releases(states, unreachable, json)
@@ -29,7 +29,7 @@ def status(_context: Context, env: str = "", json: bool = False) -> None:
     """Show who deploys, what customers get, one line a host, and all that is wrong."""
     with running.sentences():
         environment = running.chosen(env)
-        from fabfile import overview
+        from fabfile.upkeep import overview
 
         if overview.show_status(overview.look(environment), json):
             raise Exit(code=3)
@@ -52,7 +52,7 @@ def logs(
         if not 1 <= lines <= 10_000:
             raise RefusedError(f"--lines {lines} is not a number from 1 to 10000.")
         environment = running.chosen(env)
-        from fabfile import logs as reading
+        from fabfile.hosts import logs as reading
 
         _end(reading.show(environment, lines, request_id, follow))
 
@@ -82,7 +82,7 @@ def audit(
         if not 1 <= lines <= 10_000:
             raise RefusedError(f"--lines {lines} is not a number from 1 to 10000.")
         environment = running.chosen(env)
-        from fabfile import audit as reading
+        from fabfile.upkeep import audit as reading
 
         try:
             wish = reading.Wish(lines, since, all, verify)
@@ -99,7 +99,7 @@ def diagnose(_context: Context, env: str = "", output: str = "") -> None:
     """Collect what an incident needs, with secrets blacked out, into one archive."""
     with running.sentences():
         environment = running.chosen(env)
-        from fabfile.diagnose import diagnose as collecting
+        from fabfile.upkeep.diagnose import diagnose as collecting
 
         print(collecting(environment, output))
 

@@ -110,7 +110,8 @@ def migrate_history(_context: Context, env: str = "", limit: int = 50, json: boo
         if not 1 <= limit <= MOST:
             raise RefusedError(f"--limit {limit} is not a number from 1 to {MOST}.")
         environment = running.chosen(env)
-        from fabfile.database import terminal, toolbox_screen
+        from fabfile.database.screen import terminal
+        from fabfile.database.toolbox import screen
         from fabfile.migration import history
 
         found = history.read(environment, limit)
@@ -118,7 +119,7 @@ def migrate_history(_context: Context, env: str = "", limit: int = 50, json: boo
             print(found.as_json())
         else:
             out = terminal.console()
-            out.print(toolbox_screen.tables_of(history.as_reading(found), out))
+            out.print(screen.tables_of(history.as_reading(found), out))
         if found.unread:
             raise Exit(code=3)
 

@@ -13,8 +13,8 @@ from fabfile.errors import RefusedError
 from fabfile.tasks import running
 
 if TYPE_CHECKING:
-    from fabfile.bundle import Bundle
-    from fabfile.rollback import Moved
+    from fabfile.bundle.archive import Bundle
+    from fabfile.rollout.rollback import Moved
 
 ENV = "the environment: a folder of inventory/; without it SLIPWAY_ENV, else the lab"
 WITHOUT = "hosts to go on without, separated by commas"
@@ -43,7 +43,8 @@ def build(
 ) -> None:
     """Build the bundle of a release: wheels for every target, manifest, checksums; sign it."""
     with running.sentences():
-        from fabfile import environment, signing, signing_keys
+        from fabfile.bundle import signing, signing_keys
+        from fabfile.hosts import environment
 
         wanted = environment.load(env).signing if env else environment.Signing(required=False)
         if wanted.required:
@@ -60,21 +61,21 @@ def build(
 
 def _built(ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
     # Imported here: a rollback builds nothing, and has a second to be done in.
-    from fabfile import bundle
-    from fabfile.wheels import Target
+    from fabfile.bundle import archive
+    from fabfile.bundle.wheels import Target
 
     running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
-    wanted = [Target.parse(text) for text in targets.split(",")] if targets else bundle.DEFAULT_TARGETS
-    return bundle.build(targets=wanted, ref=ref or None, allow_dirty=allow_dirty)
+    wanted = [Target.parse(text) for text in targets.split(",")] if targets else archive.DEFAULT_TARGETS
+    return archive.build(targets=wanted, ref=ref or None, allow_dirty=allow_dirty)
 
 
 def _given(path: str) -> Bundle:
-    from fabfile import bundle, plan, wheels
+    from fabfile.bundle import archive, wheels
 
     file = running.bundle(path)
-    manifest = plan.manifest_of(file)
+    manifest = archive.manifest_of(file)
     release = running.release_id(str(manifest.get("release", "")))
-    return bundle.Bundle(file, wheels.sha256(file), release, str(manifest.get("app", "")))
+    return archive.Bundle(file, wheels.sha256(file), release, str(manifest.get("app", "")))
 
 
 @task(
@@ -121,8 +122,8 @@ def deploy(
             raise RefusedError("--ref builds a bundle and --bundle names one: give one of them.")
         apart = running.hosts(without)
         environment = running.chosen(env, yes or plan, "Deploying")
-        from fabfile import deploy as deploying
-        from fabfile import signing_keys
+        from fabfile.bundle import signing_keys
+        from fabfile.rollout import deploy as deploying
 
         if not bundle and not plan and not wait:
             deploying.require_free(environment, apart)
@@ -169,8 +170,8 @@ def rollback(
         running.checked("a ticket", ticket, running.TICKET, "OPS-123")
         apart = running.hosts(without)
         environment = running.chosen(env, yes or plan, "Rolling back")
-        from fabfile.rollback import plan as planning
-        from fabfile.rollback import rollback as rolling_back
+        from fabfile.rollout.rollback import plan as planning
+        from fabfile.rollout.rollback import rollback as rolling_back
 
         if plan:
             print(planning(environment, to, apart))
@@ -218,7 +219,7 @@ def recover(
         running.release_id(to)
         apart = running.hosts(without)
         environment = running.chosen(env, yes or plan, "Recovering")
-        from fabfile import recover as recovering
+        from fabfile.rollout import recover as recovering
 
         if plan or not (to or yes):
             said = recovering.plan_text(*recovering.plan(environment, apart))

@@ -34,7 +34,7 @@ def rotate(
             )
         what = "the key of tokens" if tokens else "the database's password"
         environment = running.chosen(env, yes or plan, f"Rotating {what}")
-        from fabfile import rotation, token_rotation
+        from fabfile.upkeep import rotation, token_rotation
 
         if tokens:
             print(token_rotation.go_on(environment, plan))

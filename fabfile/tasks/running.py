@@ -11,9 +11,9 @@ from pathlib import Path
 
 from invoke import Exit
 
-from fabfile import environment
-from fabfile.environment import Environment
 from fabfile.errors import FabError, RefusedError
+from fabfile.hosts import environment
+from fabfile.hosts.environment import Environment
 
 RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,200}")

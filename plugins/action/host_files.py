@@ -34,7 +34,7 @@ ARGUMENTS = frozenset(
     {"name", "trees", "directories", "files", "links", "checks", "watch", "has_handler", "in_force"}
 )
 CONTENTS = ("content", "source", "program")
-BUILDER = Path(__file__).parent.parent.parent / "fabfile/helper.py"
+BUILDER = Path(__file__).parent.parent.parent / "fabfile/programs/zipped.py"
 STANDING = Path(__file__).parent.parent / "module_utils/slipway_files/standing.py"
 UNCHANGED: dict[str, Any] = {
     "changed": False,

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from fabfile.helper import build_helper
+from fabfile.programs.zipped import build_helper
 from tests.database import clusters
 from tests.database.clusters import programs
 from tests.unit.test_postgresql_harness import OS_USER

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 import psycopg.pq.abc
 
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Report
-from fabfile.database.judging import About
-from fabfile.database.thresholds import Threshold
 from tests.database import clusters
 from tests.database.status_ground import HEAD, Cluster, template, until
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory

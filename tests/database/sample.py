@@ -192,7 +192,7 @@ def main(words: list[str]) -> int:
 
     from markupsafe import escape
 
-    from fabfile.database import page
+    from fabfile.database.screen import page
 
     harmless = page.html(report()).replace(str(escape(texts.plain(HOSTILE))), "stock-correction")
     Path(words[0]).write_text(harmless, encoding="utf-8")

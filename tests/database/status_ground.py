@@ -17,10 +17,11 @@ import psycopg
 import pytest
 import yaml
 
-from fabfile.database import look, thresholds
+from fabfile.database import look
+from fabfile.database.checks import thresholds
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Finding, Level, Report
-from fabfile.database.judging import About
-from fabfile.database.thresholds import Threshold
 from tests.database import clusters
 from tests.database.toolbox_ground import wait_for
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fabfile.database import toolbox_screen
+from fabfile.database.toolbox import screen
 from fabfile.migration import history
 from fabfile.migration.records import runs
 from tests.database.toolbox_ground import Ground, ground, server
@@ -130,7 +130,7 @@ def test_the_newest_comes_first_and_no_more_than_are_asked_for(ground: Ground) -
 def test_it_is_printed_as_tables_and_as_json_without_what_acts_on_a_terminal(ground: Ground) -> None:
     said = found(ground)
     out = Console(file=io.StringIO(), width=240)
-    out.print(toolbox_screen.tables_of(history.as_reading(said), out))
+    out.print(screen.tables_of(history.as_reading(said), out))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     for part in (
         "aaaaaaaaaaa2",

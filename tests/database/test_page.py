@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fabfile.database import charts, page
 from fabfile.database.findings import Finding, Level, Section, Table
+from fabfile.database.screen import charts, page
 from fabfile.errors import RefusedError
 from tests.database import browser, sample
 

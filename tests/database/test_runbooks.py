@@ -51,7 +51,7 @@ def test_a_command_of_a_page_is_one_that_there_is(page: Path) -> None:
 
 
 def test_every_line_that_can_be_critical_has_its_page() -> None:
-    from fabfile.database.judging import RUNBOOKS
+    from fabfile.database.checks.judging import RUNBOOKS
 
     assert {f"db-{name}" for name in RUNBOOKS} <= {page.stem for page in PAGES}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from fabfile.database.checks.sections import starts
 from fabfile.database.findings import Level
-from fabfile.database.sections import starts
 from tests.database.status_ground import Cluster, found, running, until, wrong
 from tests.database.test_status_faults import with_standby
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from fabfile.database.checks.sections import drift
 from fabfile.database.findings import Finding, Level, Report
-from fabfile.database.sections import drift
 from tests.database.status_ground import SLIPWAY, Cluster, cluster, found, one_a_version, until, wrong
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fabfile.database import queries, refusals, thresholds
+from fabfile.database.asking import queries, refusals
+from fabfile.database.checks import thresholds
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Level
-from fabfile.database.judging import About
-from fabfile.database.thresholds import Threshold
-from fabfile.environment import AppHost
+from fabfile.hosts.environment import AppHost
 from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, running, until, wrong
 from tests.unit.test_postgresql_harness import owned_directory, run_as_owner
 

@@ -12,12 +12,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fabfile.database import encoding, host_facts, judging, queries, reserved, ssh, thresholds
+from fabfile.database.asking import host_facts, queries, reserved, ssh
+from fabfile.database.checks import judging, thresholds
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.sections import disks, service
 from fabfile.database.findings import Finding, Level, Table
-from fabfile.database.judging import About
-from fabfile.database.sections import disks, service
-from fabfile.environment import AppHost
+from fabfile.database.screen import encoding
 from fabfile.errors import RefusedError
+from fabfile.hosts.environment import AppHost
 from tests.database.status_ground import Cluster, cluster, found, one_a_version, wrong
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.sections import workload
 from fabfile.database.findings import Finding, Level
-from fabfile.database.judging import About
-from fabfile.database.sections import workload
 from tests.database.clusters import programs
 from tests.database.status_ground import Cluster, cluster, one_a_version, running, wrong
 from tests.unit.test_postgresql_harness import run_as_owner

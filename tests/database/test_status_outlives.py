@@ -11,12 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from fabfile.database import connection, look, queries
-from fabfile.database.connection import Tunnel
+from fabfile.database import look
+from fabfile.database.asking import connection, queries
+from fabfile.database.asking.connection import Tunnel
+from fabfile.database.asking.place import Database
 from fabfile.database.findings import Level
-from fabfile.database.place import Database
-from fabfile.environment import AppHost
-from fabfile.remote import UnreachableError
+from fabfile.hosts.connection import UnreachableError
+from fabfile.hosts.environment import AppHost
 from tests.database.status_ground import Cluster, running, wrong
 
 ENVIRONMENT: Any = SimpleNamespace(
@@ -58,7 +59,7 @@ def eye(server: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iter
 
     monkeypatch.setattr(connection, "tunnel", tunnel)
     monkeypatch.setattr(
-        "fabfile.database.counters.Memory.since", lambda _self, name, now: look_since(name, now)
+        "fabfile.database.checks.counters.Memory.since", lambda _self, name, now: look_since(name, now)
     )
     host = AppHost("db-1", "192.0.2.1", 22, "deploy", tmp_path, tmp_path)
     with look.Look(
@@ -68,7 +69,7 @@ def eye(server: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iter
 
 
 def look_since(name: str, now: Any) -> Any:
-    from fabfile.database.counters import from_the_beginning
+    from fabfile.database.checks.counters import from_the_beginning
 
     return from_the_beginning(name, now)
 
@@ -104,7 +105,7 @@ def test_a_lost_way_is_opened_anew_for_the_next_look(eye: look.Look) -> None:
 
 
 def test_one_section_of_a_server_that_is_down_is_not_right(server: Cluster, eye: look.Look) -> None:
-    from fabfile.database import terminal
+    from fabfile.database.screen import terminal
 
     server.stop("fast")
     report = eye.again(("tables",))

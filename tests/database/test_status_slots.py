@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Level
-from fabfile.database.judging import About
-from fabfile.database.thresholds import Threshold
 from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, until, wrong
 
 DROP = "SELECT pg_drop_replication_slot('dead');"

@@ -17,28 +17,19 @@ import psycopg
 import pytest
 
 from fabfile import accepted, schema
-from fabfile.database import (
-    acceptances,
-    counters,
-    down,
-    host_facts,
-    planned,
-    refusals,
-    releases,
-    reserved,
-    ssh,
-)
-from fabfile.database.connection import Tunnel, apart
-from fabfile.database.counters import Counters, Memory
+from fabfile.database.asking import down, host_facts, refusals, releases, reserved, ssh
+from fabfile.database.asking.connection import Tunnel, apart
+from fabfile.database.asking.place import Database
+from fabfile.database.checks import acceptances, counters, planned
+from fabfile.database.checks.counters import Counters, Memory
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.sections import bloat, disks, drift, replication, service, settings, tables
+from fabfile.database.checks.sections.replication import Replica
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Finding, Level, Report, Section, Server
-from fabfile.database.judging import About
-from fabfile.database.place import Database
-from fabfile.database.sections import bloat, disks, drift, replication, service, settings, tables
-from fabfile.database.sections.replication import Replica
-from fabfile.database.thresholds import Threshold
-from fabfile.environment import AppHost
 from fabfile.errors import RefusedError
-from fabfile.remote import UnreachableError
+from fabfile.hosts.connection import UnreachableError
+from fabfile.hosts.environment import AppHost
 from tests.database.clusters import programs
 from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, until, wrong
 from tests.unit.test_postgresql_harness import OS_USER
@@ -118,7 +109,7 @@ def test_a_tables_own_scale_factor_says_when_it_is_due(cluster: Cluster) -> None
 
 
 def _used(cluster: Cluster) -> list[tables.Used]:
-    from fabfile.database import queries
+    from fabfile.database.asking import queries
 
     with cluster.connect() as session:
         return queries.rows(session, tables.Used, "tables", None, queries.FOLDER, **tables.PARTS)

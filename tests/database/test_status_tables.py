@@ -7,9 +7,9 @@ import threading
 import psycopg
 import pytest
 
+from fabfile.database.checks.sections import bloat
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Level
-from fabfile.database.sections import bloat
-from fabfile.database.thresholds import Threshold
 from tests.database.status_ground import Cluster, cluster, found, one_a_version, until, wrong
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from fabfile.database import queries
+from fabfile.database.asking import queries
+from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Level
-from fabfile.database.thresholds import Threshold
 from tests.database.status_ground import Cluster, found, running, until, wrong
 
 OWN = "SQL, views and their columns are each server's own"

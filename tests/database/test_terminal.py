@@ -8,8 +8,8 @@ import unicodedata
 
 import pytest
 
-from fabfile.database import terminal
 from fabfile.database.findings import Finding, Level, Report, Section
+from fabfile.database.screen import terminal
 from tests.database import sample
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from fabfile.database import queries
+from fabfile.database.asking import queries
 from fabfile.database.findings import Table
 from fabfile.database.toolbox import activity, reading, readings
 from fabfile.errors import RefusedError

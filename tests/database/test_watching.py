@@ -16,7 +16,7 @@ from datetime import timedelta
 import pytest
 
 from fabfile.database.findings import Finding, Level
-from fabfile.database.watching import Standing, interval
+from fabfile.database.screen.watching import Standing, interval
 from fabfile.errors import RefusedError
 from tests.database import sample
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from fabfile.database import terminal
 from fabfile.database.findings import Finding, Level, Report, Section
-from fabfile.database.watching import Standing, Watch
+from fabfile.database.screen import terminal
+from fabfile.database.screen.watching import Standing, Watch
 from fabfile.errors import FabError
 from tests.database import sample
 

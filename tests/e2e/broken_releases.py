@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fabfile import bundle
+from fabfile.bundle import archive
 from tests.e2e.ansible_runs import ROOT
 from tests.e2e.fab_runs import BUNDLES, MOMENTS
 
@@ -127,7 +127,7 @@ def _built(about: str, scratch: Path, change: Callable[[Path], None]) -> Path:
     author = ("-c", "user.name=Tests", "-c", "user.email=tests@shop.example")
     _git(clone, "add", "--all")
     _git(clone, *author, "commit", "--quiet", "--no-verify", f"--message={about}")
-    built = bundle.build(
+    built = archive.build(
         service=clone / "service",
         output=BUNDLES,
         built_at=MOMENTS.next(),

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fabfile import signing
-from fabfile.bundle import Bundle
-from fabfile.environment import Signing
+from fabfile.bundle import signing
+from fabfile.bundle.archive import Bundle
+from fabfile.hosts.environment import Signing
 from tests.lab.host import Host
 
 

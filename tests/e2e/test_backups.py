@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fabfile import environment
 from fabfile.backups import backup_point
+from fabfile.hosts import environment
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.fab_runs import Fab

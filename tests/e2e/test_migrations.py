@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fabfile import environment, shipping, wheels
-from fabfile.remote import Remote
+from fabfile.bundle import wheels
+from fabfile.hosts import environment
+from fabfile.hosts.connection import Remote
+from fabfile.rollout import shipping
 from tests.e2e import hosts
 from tests.e2e.broken_releases import migrating
 from tests.e2e.fab_runs import Started, release_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fabfile import vault
+from fabfile.hosts import vault
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.e2e.conftest import AS_IS, KEPT, boot, site_of

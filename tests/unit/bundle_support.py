@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fabfile import bundle
-from fabfile.wheels import Target
+from fabfile.bundle import archive
+from fabfile.bundle.wheels import Target
 from tests.unit import slipway_support as support
 
 MOMENT = datetime(2026, 11, 22, 16, 5, 1, tzinfo=UTC)
@@ -99,12 +99,12 @@ class Project:
         self.git("commit", "--quiet", "--message", "service")
         return self.git("rev-parse", "HEAD")
 
-    def build(self, output: str = "bundles", **options: Any) -> bundle.Bundle:
+    def build(self, output: str = "bundles", **options: Any) -> archive.Bundle:
         settings = {"targets": TARGETS, "built_at": MOMENT, "cache": self.cache, **options}
-        return bundle.build(self.service, self.folder / output, **settings)
+        return archive.build(self.service, self.folder / output, **settings)
 
 
-def manifest(built: bundle.Bundle) -> dict[str, Any]:
+def manifest(built: archive.Bundle) -> dict[str, Any]:
     with tarfile.open(built.path) as archive:
         content = archive.extractfile("manifest.json")
         assert content is not None

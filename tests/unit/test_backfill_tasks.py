@@ -10,11 +10,11 @@ from fabric.testing.base import Command, MockRemote
 from invoke import Context, Exit
 from rich.console import Console
 
-from fabfile import backfill
-from fabfile.database import toolbox_screen
-from fabfile.environment import Environment
+from fabfile.database.toolbox import screen
 from fabfile.errors import FabError, UnfinishedError
-from fabfile.fleet import AnswerError
+from fabfile.hosts.environment import Environment
+from fabfile.hosts.fleet import AnswerError
+from fabfile.migration import backfill
 from fabfile.report import Report
 from fabfile.tasks import backfills, running
 from tests.unit.test_fab_hosts import NEW, answers, bad, environment, expect, good, mock
@@ -32,7 +32,7 @@ def standing(name: str, state: str, **more: Any) -> dict[str, Any]:
 def said(*rows: dict[str, Any], environment: Environment) -> str:
     reading = backfill.as_reading(environment, {"release": NEW, "backfills": list(rows)})
     out = Console(file=io.StringIO(), width=160)
-    out.print(toolbox_screen.tables_of(reading, out))
+    out.print(screen.tables_of(reading, out))
     return str(out.file.getvalue())  # type: ignore[attr-defined]
 
 

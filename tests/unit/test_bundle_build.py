@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from fabfile import bundle, wheels
+from fabfile.bundle import archive, wheels
+from fabfile.bundle.wheels import Target, requirements_for
 from fabfile.errors import BuildError
-from fabfile.wheels import Target, requirements_for
 from tests.unit import slipway_support as support
 from tests.unit.bundle_support import COMMITTED, MIGRATION, Project, manifest
 from tests.unit.conftest import Slipway
@@ -211,7 +211,7 @@ def test_a_directory_without_git_is_refused(tmp_path: Path) -> None:
     (tmp_path / "service").mkdir()
 
     with pytest.raises(BuildError, match="is not in a git repository"):
-        bundle.build(tmp_path / "service", tmp_path / "bundles")
+        archive.build(tmp_path / "service", tmp_path / "bundles")
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
 
     with pytest.raises(BuildError, match="has no commit yet"):
-        bundle.build(tmp_path / "service", tmp_path / "bundles")
+        archive.build(tmp_path / "service", tmp_path / "bundles")
 
 
 def test_an_unknown_commit_is_refused(project: Project) -> None:
@@ -250,7 +250,7 @@ def test_markers_of_the_lock_are_judged_for_the_target_not_the_controller() -> N
 
 def test_fab_build_refuses_in_a_sentence() -> None:
     command = [sys.executable, "-m", "fabric", "build", "--targets", "2.7:x86_64"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=bundle.PROJECT)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=archive.PROJECT)
 
     assert (done.returncode, "'2.7:x86_64' is not a target" in done.stderr) == (2, True), done.stderr
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fabfile import bundle
+from fabfile.bundle import archive
+from fabfile.bundle.wheels import Target
 from fabfile.errors import BuildError
-from fabfile.wheels import Target
 from tests.unit import slipway_support as support
 from tests.unit.bundle_support import BACKEND, PYPROJECT, Project, manifest
 from tests.unit.conftest import Slipway
@@ -38,7 +38,7 @@ def migrating(project: Project) -> Project:
     return project
 
 
-def member(built: bundle.Bundle, name: str) -> bytes:
+def member(built: archive.Bundle, name: str) -> bytes:
     with tarfile.open(built.path) as archive:
         content = archive.extractfile(name)
         assert content is not None
@@ -96,7 +96,7 @@ def test_a_service_in_a_repository_of_its_own_gets_slipways(
     other = Project(tmp_path / "other")
     other.write("pyproject.toml", SAYS)
     other.commit()
-    monkeypatch.setattr(bundle, "PROJECT", migrating.service.parent)
+    monkeypatch.setattr(archive, "PROJECT", migrating.service.parent)
     monkeypatch.setenv("PIP_INDEX_URL", other.index.as_uri())
 
     assert f"wheelhouse/{WHEEL}" in manifest(other.build())["files"]

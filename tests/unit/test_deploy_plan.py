@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from fabric.testing.base import MockRemote
 
-from fabfile import deploy, plan, preflight, state
-from fabfile.bundle import Bundle
-from fabfile.environment import Environment
+from fabfile.bundle.archive import Bundle, manifest_of
+from fabfile.hosts import state
+from fabfile.hosts.environment import Environment
 from fabfile.migration import source
+from fabfile.rollout import deploy, plan, preflight
 from tests.unit import slipway_support as support
 from tests.unit.bundle_support import Project
 from tests.unit.test_bundle_build import project
@@ -97,7 +98,7 @@ def test_the_name_of_the_plan_is_that_of_the_deploy_which_asks_for_no_locks(
     bundle = bundled(["1", "2"])
     planned = deploy.make_plan(environment, bundle)
     found = state.HostState("app-1", status(NEW)["result"], {NEW: row(NEW, state="live")})
-    deployed = plan.make(environment, plan.manifest_of(bundle.path), {"app-1": found})
+    deployed = plan.make(environment, manifest_of(bundle.path), {"app-1": found})
     assert planned.locks
     assert not deployed.locks
     assert planned.digest == deployed.digest

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from fabfile import agreement, schema, state
-from fabfile.diagnose import redacted
+from fabfile import schema
 from fabfile.errors import FabError, RefusedError
-from fabfile.fleet import AnswerError, HostsError, batches, is_its_own
+from fabfile.hosts import state
+from fabfile.hosts.connection import Answer, UnreachableError
+from fabfile.hosts.fleet import AnswerError, HostsError, batches, is_its_own
+from fabfile.hosts.state import HostState
 from fabfile.migration import choosing
 from fabfile.migration.choosing import Wish
-from fabfile.remote import Answer, UnreachableError
+from fabfile.rollout import agreement
 from fabfile.schema import Revision
-from fabfile.state import HostState
+from fabfile.upkeep.diagnose import redacted
 
 OLD, MIDDLE, NEW = "20261120T100000Z-aaaaaa1", "20261121T100000Z-bbbbbb2", "20261122T100000Z-cccccc3"
 

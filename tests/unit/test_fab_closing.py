@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from fabfile import closing, deploy, helper, overview, recover, rollback
-from fabfile.answers import Answer
 from fabfile.errors import LockedError, RefusedError
-from fabfile.fleet import refusal
+from fabfile.hosts.answers import Answer
+from fabfile.hosts.fleet import refusal
+from fabfile.programs import zipped
+from fabfile.rollout import deploy, recover, rollback
+from fabfile.upkeep import closing, overview
 from tests.unit.fake_fleet import R1, R2, R3, serving
 from tests.unit.test_fab_rollouts import World, world
 
@@ -70,7 +72,7 @@ def test_a_release_is_marked_bad_wherever_it_is(world: World) -> None:
 
 def test_a_host_with_another_slipway_is_named(world: World) -> None:
     states = overview.read(world.environment)[0]
-    states["app-1"].status["program"] = {"version": "1.0.0", "digest": helper.digest()}
+    states["app-1"].status["program"] = {"version": "1.0.0", "digest": zipped.digest()}
     states["app-2"].status["program"] = {"version": "1.0.0", "digest": "0123456789abcdef"}
     assert overview.busy(states["app-1"]) == []
     assert "app-2: its slipway is 0123456789abcdef" in overview.busy(states["app-2"])[0]

@@ -12,11 +12,11 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from fabfile import remote as module
-from fabfile.database import ssh
-from fabfile.environment import AppHost
+from fabfile.database.asking import ssh
 from fabfile.errors import RefusedError
-from fabfile.remote import Remote, UnreachableError
+from fabfile.hosts import connection as module
+from fabfile.hosts.connection import Remote, UnreachableError
+from fabfile.hosts.environment import AppHost
 from tests.unit.ssh_server import serving
 
 PROGRAM = """

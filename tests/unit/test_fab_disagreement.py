@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fabfile.agreement import choose
 from fabfile.errors import FabError, UntidyError
-from fabfile.remote import UnreachableError
-from fabfile.state import HostState
+from fabfile.hosts.connection import UnreachableError
+from fabfile.hosts.state import HostState
+from fabfile.rollout.agreement import choose
 from tests.unit.fake_fleet import R1, R2, R3, R4, R5, R6, FakeHost, KilledError, serving
 from tests.unit.test_fab_rollouts import World
 

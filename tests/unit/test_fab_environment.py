@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fabfile import environment
-from fabfile.environment import load
 from fabfile.errors import RefusedError
-from fabfile.variables import Variables
+from fabfile.hosts import environment
+from fabfile.hosts.environment import load
+from fabfile.hosts.variables import Variables
 
 PROJECT = Path(__file__).parents[2]
 

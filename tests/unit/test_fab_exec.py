@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from fabfile import environment, exit_codes, one_off
-from fabfile import remote as module
-from fabfile.environment import Environment
+from fabfile import exit_codes
 from fabfile.errors import RefusedError
-from fabfile.remote import UnreachableError
+from fabfile.hosts import connection as module
+from fabfile.hosts import environment
+from fabfile.hosts.connection import UnreachableError
+from fabfile.hosts.environment import Environment
+from fabfile.upkeep import one_off
 from tests.unit import fake_fleet
 from tests.unit.fake_fleet import R1
 from tests.unit.test_fab_connection import Connect, connect

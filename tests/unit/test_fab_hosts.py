@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 from fabric.testing.base import Command, MockRemote
 
-from fabfile import controller, overview, rollback
-from fabfile import lease as lease_module
-from fabfile.answers import MARKER
-from fabfile.environment import AppHost, Budget, Environment, Policy, Public
 from fabfile.errors import FabError, FencedError, LockedError, RefusedError, UnfinishedError
-from fabfile.fleet import AnswerError, Fleet, HostsError, performed
-from fabfile.lease import Claim, acquire
-from fabfile.probe import Probe
-from fabfile.remote import TELLING, UnreachableError
+from fabfile.hosts.answers import MARKER
+from fabfile.hosts.connection import TELLING, UnreachableError
+from fabfile.hosts.environment import AppHost, Budget, Environment, Policy, Public
+from fabfile.hosts.fleet import AnswerError, Fleet, HostsError, performed
 from fabfile.report import Report
-from fabfile.rollout import Rollout
+from fabfile.rollout import rollback
+from fabfile.rollout.path import Rollout
+from fabfile.traffic.probe import Probe
+from fabfile.turn import controller
+from fabfile.turn import lease as lease_module
+from fabfile.turn.lease import Claim, acquire
+from fabfile.upkeep import overview
 
 OLD, NEW = "20261121T100000Z-bbbbbb2", "20261122T100000Z-cccccc3"
 
@@ -212,9 +214,7 @@ def test_a_lease_that_is_still_renewed_is_not_broken_though_its_process_seems_go
 
 
 def test_two_processes_of_one_number_name_and_command_are_told_apart() -> None:
-    words = (
-        "from fabfile.lease import Claim; print(Claim('lab', holder='a', process='1@h', command='c').words())"
-    )
+    words = "from fabfile.turn.lease import Claim; print(Claim('lab', holder='a', process='1@h', command='c').words())"
     said = {
         subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
         for _ in range(2)

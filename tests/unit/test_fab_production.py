@@ -9,7 +9,8 @@ from io import StringIO
 import pytest
 from invoke.parser import ParserContext
 
-from fabfile import environment, exit_codes
+from fabfile import exit_codes
+from fabfile.hosts import environment
 from tests.unit.test_fab_rollouts import World, world
 from tests.unit.test_fab_usage import fab
 from tests.unit.test_fab_words import TASKS

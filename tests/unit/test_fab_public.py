@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fabfile import deploy, public, rollback, steps
-from fabfile.environment import Public
 from fabfile.errors import FailedError, UnfinishedError
-from fabfile.probe import Probe, Watched, ask_once
+from fabfile.hosts.environment import Public
+from fabfile.rollout import deploy, rollback
+from fabfile.traffic import public
+from fabfile.traffic.probe import Probe, Watched, ask_once
+from fabfile.turn import steps
 from tests.unit.fake_fleet import R1, R2, R3, FakeRemote
 from tests.unit.test_fab_rollouts import World, world
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fabfile import restart
 from fabfile.errors import RefusedError, UnfinishedError
-from fabfile.remote import UnreachableError
+from fabfile.hosts.connection import UnreachableError
 from fabfile.report import Report
+from fabfile.rollout import restart
 from tests.unit.fake_fleet import R1, R2, FakeHost, serving
 from tests.unit.test_fab_rollouts import World, world
 
@@ -19,7 +19,7 @@ __all__ = ["world"]
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr("fabfile.restart.time.sleep", slept.append)
+    monkeypatch.setattr("fabfile.rollout.restart.time.sleep", slept.append)
     return slept
 
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from fabfile import deploy, fleet, preflight, recover, rollback
-from fabfile.answers import Answer
-from fabfile.bundle import Bundle
+from fabfile.bundle.archive import Bundle
 from fabfile.errors import FabError, FailedError, FencedError, LockedError, UnfinishedError
+from fabfile.hosts import fleet
+from fabfile.hosts.answers import Answer
 from fabfile.migration import applying
 from fabfile.migration.choosing import Wish
 from fabfile.report import Report
+from fabfile.rollout import deploy, preflight, recover, rollback
 from tests.unit.fake_fleet import R1, R2, R3, R4, FakeHost, FakeRemote, environment_of, serving
 
 Rollout = Callable[[], Any]
@@ -154,9 +155,9 @@ def test_a_host_that_served_nothing_before_is_not_said_to_have_gone_back(world: 
 
 def rollout_without_convergence(world: World) -> None:
     """A deploy makes the hosts agree first; a rollback to a named release does not."""
-    from fabfile.lease import Claim, holding
-    from fabfile.probe import Probe
-    from fabfile.rollout import Rollout as Path_
+    from fabfile.rollout.path import Rollout as Path_
+    from fabfile.traffic.probe import Probe
+    from fabfile.turn.lease import Claim, holding
 
     for host in world.hosts.values():
         host.releases.setdefault(R3, {})

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from fabfile import rotation, vault
-from fabfile.database import connection, place
+from fabfile.database.asking import connection, place
 from fabfile.errors import RefusedError
+from fabfile.hosts import vault
+from fabfile.upkeep import rotation
 from tests.unit.fake_fleet import R1, R2
 from tests.unit.test_fab_rollouts import World, world
 

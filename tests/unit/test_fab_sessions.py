@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from paramiko.ssh_exception import ChannelException
 
-from fabfile import remote as module
-from fabfile.environment import AppHost
 from fabfile.errors import RefusedError
-from fabfile.remote import Remote, UnreachableError
+from fabfile.hosts import connection as module
+from fabfile.hosts.connection import Remote, UnreachableError
+from fabfile.hosts.environment import AppHost
 
 
 class Sshd:

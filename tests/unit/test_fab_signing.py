@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from invoke import Context, Exit
 
-from fabfile import deploy, environment, plan, signing, signing_keys, state
-from fabfile.bundle import Bundle
-from fabfile.environment import Environment, Signer, Signing
+from fabfile.bundle import signing, signing_keys
+from fabfile.bundle.archive import Bundle, manifest_of
 from fabfile.errors import RefusedError
+from fabfile.hosts import environment, state
+from fabfile.hosts.environment import Environment, Signer, Signing
+from fabfile.hosts.variables import Variables
+from fabfile.rollout import deploy, plan
 from fabfile.tasks import rollouts, running
-from fabfile.variables import Variables
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
 from tests.unit.signing_support import Engineer, engineer, let_sign
@@ -258,7 +260,7 @@ def test_the_role_signs_by_the_same_code(bundle: Bundle, tmp_path: Path) -> None
         "key": "",
         "signers": [{"name": "ada", "key": ada.public}],
     }
-    command = [sys.executable, "-m", "fabfile.signing"]
+    command = [sys.executable, "-m", "fabfile.bundle.signing"]
 
     refused = subprocess.run(command, input=json.dumps(words), capture_output=True, text=True)
     done = subprocess.run(
@@ -313,7 +315,7 @@ def planned(
 ) -> list[str]:
     said = {**status(NEW)["result"], **({"signatures": found} if found else {})}
     states = {"app-1": state.HostState("app-1", said, {NEW: row(NEW, state="live")})}
-    return plan.make(environment, plan.manifest_of(bundle.path), states, signed_with).problems
+    return plan.make(environment, manifest_of(bundle.path), states, signed_with).problems
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from invoke import Context, Exit
 
-from fabfile import rotation, state, token_rotation
 from fabfile.errors import RefusedError
-from fabfile.state import HostState
+from fabfile.hosts import state
+from fabfile.hosts.state import HostState
 from fabfile.tasks.rotating import rotate
+from fabfile.upkeep import rotation, token_rotation
 from tests.unit.contract.repository import ROOT
 from tests.unit.fake_fleet import R1, R2
 from tests.unit.test_fab_rollouts import world

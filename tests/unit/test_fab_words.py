@@ -11,10 +11,14 @@ import pytest
 from invoke import Exit
 from invoke.parser import ParserContext
 
-from fabfile import audit, exit_codes, namespace, overview, plan, preflight, probe, ssh_words
-from fabfile.environment import Environment
+from fabfile import exit_codes, namespace
 from fabfile.errors import FabError, RefusedError, UnfinishedError
+from fabfile.hosts import bastion
+from fabfile.hosts.environment import Environment
+from fabfile.rollout import plan, preflight
 from fabfile.tasks import flags, running
+from fabfile.traffic import probe
+from fabfile.upkeep import audit, overview
 from tests.unit.fake_fleet import R1, R2, R3
 from tests.unit.test_fab_choices import fleet, host, row
 from tests.unit.test_fab_rollouts import World, world
@@ -95,13 +99,13 @@ KNOWN = {"h": "192.0.2.7", "p": "2222", "r": "deploy", "n": "app-1"}
     ],
 )
 def test_the_way_through_a_bastion_is_the_inventorys(words: str, proxy: str) -> None:
-    assert ssh_words.proxy("app-1", words, KNOWN) == proxy
+    assert bastion.proxy("app-1", words, KNOWN) == proxy
 
 
 @pytest.mark.parametrize("words", ["-o 'ProxyJump", "-J -oProxyCommand=id", "-o ProxyJump=$(id)"])
 def test_words_that_lead_nowhere_are_refused(words: str) -> None:
     with pytest.raises(RefusedError):
-        ssh_words.proxy("app-1", words, KNOWN)
+        bastion.proxy("app-1", words, KNOWN)
 
 
 def entry(step: str, phase: str = "note", **more: Any) -> dict[str, Any]:
@@ -197,7 +201,7 @@ def test_status_asks_as_a_customer_does(world: World, public: probe.Answer | str
 
 
 def test_maintenance_closes_what_it_can_and_names_the_rest(world: World) -> None:
-    from fabfile import upkeep
+    from fabfile.upkeep import maintenance
 
     closed: list[str] = []
     world.hosts["app-2"].down = True
@@ -205,7 +209,7 @@ def test_maintenance_closes_what_it_can_and_names_the_rest(world: World) -> None
         each.before_command = lambda one, words: closed.append(one.name)
         each._maintenance = lambda *_: {}  # type: ignore[attr-defined]
     with pytest.raises(UnfinishedError, match="on app-1, app-3, and could not be set on app-2"):
-        upkeep.maintenance(world.environment, True, "")
+        maintenance.maintenance(world.environment, True, "")
     assert sorted(closed) == ["app-1", "app-3"]
 
 

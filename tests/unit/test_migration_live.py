@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from fabric.testing.base import Command, MockRemote
 
-from fabfile.environment import Environment
 from fabfile.errors import UnfinishedError
-from fabfile.fleet import AnswerError, Fleet
+from fabfile.hosts.connection import Remote
+from fabfile.hosts.environment import Environment
+from fabfile.hosts.fleet import AnswerError, Fleet
 from fabfile.migration import applying, events
 from fabfile.migration.choosing import Wish
 from fabfile.migration.following import following
-from fabfile.remote import Remote
 from fabfile.report import LiveReport, Report
 from tests.unit.test_fab_hosts import NEW, answers, bad, environment, expect, good, listed, mock, row, status
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from invoke import Context, Exit
 
-from fabfile import fleet
 from fabfile.errors import FabError
-from fabfile.fleet import HostsError
+from fabfile.hosts import fleet
+from fabfile.hosts.connection import UnreachableError
+from fabfile.hosts.fleet import HostsError
 from fabfile.migration import planning
-from fabfile.remote import UnreachableError
 from fabfile.tasks import migrations, running
 from tests.unit.fake_fleet import R2
 from tests.unit.test_fab_rollouts import World, pending, world

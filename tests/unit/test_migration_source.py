@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from invoke import Context, Exit
 
-from fabfile import environment
 from fabfile.errors import BuildError, FabError, RefusedError
+from fabfile.hosts import environment
 from fabfile.migration import source
 from fabfile.tasks import migrations
 from tests.unit import slipway_support as support

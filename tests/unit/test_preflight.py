@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from fabfile import deploy, plan, preflight, public
 from fabfile.database.toolbox.activity import Session
-from fabfile.environment import Environment, Public
 from fabfile.errors import FailedError, RefusedError
+from fabfile.hosts.environment import Environment, Public
+from fabfile.rollout import deploy, plan, preflight
+from fabfile.traffic import public
 from tests.unit.fake_fleet import R1, R2, R3
 from tests.unit.test_fab_choices import fleet, host, row
 from tests.unit.test_fab_public import edge

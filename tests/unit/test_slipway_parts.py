@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fabfile import shipping
+from fabfile.rollout import shipping
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Answer, Slipway
 from tests.unit.slipway_support import OTHER, RELEASE, Host

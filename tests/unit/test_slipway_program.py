@@ -17,7 +17,7 @@ import pytest
 from slipway.errors import RefusedError
 from slipway.host import check_release_id
 
-from fabfile.helper import build_helper
+from fabfile.programs.zipped import build_helper
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
 from tests.unit.slipway_support import OTHER, RELEASE, Host

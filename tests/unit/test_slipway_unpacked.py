@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fabfile import unpacked
-from fabfile.helper import build_helper
+from fabfile.programs import unpacked
+from fabfile.programs.zipped import build_helper
 from tests.unit import slipway_support as support
 
 DIGEST = "0123456789abcdef"

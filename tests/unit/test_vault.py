@@ -8,8 +8,8 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from fabfile import vault
 from fabfile.errors import BuildError
+from fabfile.hosts import vault
 
 PASSPHRASE = "correct horse battery staple"
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 
-from fabfile.database import planned, texts, units
+from fabfile.database import texts, units
+from fabfile.database.checks import planned
 from fabfile.database.findings import Table
 from fabfile.database.toolbox import reading
 

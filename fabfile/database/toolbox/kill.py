@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from fabfile.database import planned, texts, units
+from fabfile.database import texts, units
+from fabfile.database.checks import planned
 from fabfile.database.toolbox import reading
 from fabfile.errors import FabError, RefusedError
 

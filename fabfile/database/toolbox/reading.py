@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
-from fabfile.database import queries, texts
+from fabfile.database import texts
+from fabfile.database.asking import queries
 from fabfile.database.findings import Table
 from fabfile.errors import FabError
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from fabfile.database.connection import Tunnel
+from fabfile.database.asking.connection import Tunnel
 from fabfile.errors import RefusedError
 
 # Roles that the deploying user may be on the host; the first is the default.

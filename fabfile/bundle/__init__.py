@@ -1,0 +1,1 @@
+"""A commit becomes one signed file."""

@@ -1,0 +1,1 @@
+"""Reading a database and its host, over SSH."""

@@ -1,0 +1,58 @@
+"""Where an environment's database is, and what its inventory expects of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabfile.errors import RefusedError
+from fabfile.hosts import environment
+from fabfile.hosts.environment import AppHost, Environment
+
+
+@dataclass(frozen=True)
+class Database:
+    """app: the service's name, and its schema's. port: of the server's socket. replicas: how many standbys
+    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted.
+    """
+
+    host: AppHost
+    app: str
+    name: str
+    port: int
+    version: str
+    cluster: str
+    replicas: int = 0
+    backups_expected: bool = True
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Any = ()
+
+
+def of(found: Environment) -> Database:
+    """The database of an environment. Raises RefusedError for values that cannot be meant."""
+    variables = environment.variables_of(found.name)
+    host = environment.host_of(found.name, "db")
+    for what, text in (("address", host.address), ("user", host.user)):
+        if text.startswith("-") or not text:
+            raise RefusedError(
+                f"The inventory gives {host.name} the {what} {text!r}, which SSH would read as an option. "
+                "Nothing was changed."
+            )
+    overrides = variables.of(host.name, "db_status_thresholds", {})
+    if not isinstance(overrides, Mapping):
+        raise RefusedError(
+            "db_status_thresholds is not a mapping of a check to [warning, critical]. Nothing was read."
+        )
+    return Database(
+        host=host,
+        app=found.app,
+        name=str(variables.of(host.name, "postgresql_database", found.app)),
+        port=int(variables.of(host.name, "postgresql_port", 5432)),
+        version=str(variables.of(host.name, "postgresql_version", "14")),
+        cluster=str(variables.of(host.name, "postgresql_cluster", "main")),
+        replicas=int(variables.of(host.name, "db_status_replicas", 0)),
+        backups_expected=bool(variables.of(host.name, "db_status_backups_expected", True)),
+        overrides=overrides,
+        accepted=variables.of(host.name, "db_status_accepted", []) or [],
+    )

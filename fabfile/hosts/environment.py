@@ -1,0 +1,233 @@
+"""An environment as `fab` needs it: its app hosts, its public address, its policy; all from the inventory."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fabfile.errors import RefusedError
+from fabfile.hosts import bastion
+from fabfile.hosts.inventory import PROJECT, listed
+from fabfile.hosts.variables import Variables
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+# Names the key to sign with, before deploy_signing_key.
+VARIABLE = "SLIPWAY_SIGNING_KEY"
+
+
+@dataclass(frozen=True)
+class AppHost:
+    """A host, of the service or of its database, and how SSH reaches it as the user who deploys.
+
+    proxy: the command whose standard input and output lead there, through a bastion; "" for none.
+    """
+
+    name: str
+    address: str
+    port: int
+    user: str
+    key_file: Path | None
+    known_hosts: Path
+    proxy: str = ""
+
+
+@dataclass(frozen=True)
+class Public:
+    """Where clients come in. address: the edge's, asked directly, whatever DNS says. ca: None is the system's.
+
+    path: what is asked for while traffic moves, one to which every check of the service applies; "" for nothing.
+    """
+
+    name: str
+    address: str
+    port: int
+    ca: Path | None
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Connections: what one release may hold on one host, and what the server offers to all of them."""
+
+    workers: int
+    pool_size: int
+    max_overflow: int
+    max_connections: int
+
+    @property
+    def of_one_release(self) -> int:
+        return self.workers * (self.pool_size + self.max_overflow)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """gate, bake, warm: seconds. max_errors: percent of 5xx while baking. keep: releases kept on a host.
+
+    migrate: seconds that a migration is watched; it goes on by itself after them. backup_hours: how old the newest
+    backup may be when a deploy migrates; 0 is any age.
+    """
+
+    gate: float
+    bake: float
+    warm: float
+    max_errors: float
+    keep: int
+    migrate: float = 3600.0
+    backup_hours: float = 0.0
+
+
+@dataclass(frozen=True)
+class Signer:
+    """key: the public one, as it stands in a .pub file."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Signing:
+    """required: the hosts take signed bundles alone. key: what to sign with, None to look for it among the signers'."""
+
+    required: bool
+    key: Path | None = None
+    signers: tuple[Signer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Environment:
+    """kind: lab, staging or production. app: the service's name."""
+
+    name: str
+    kind: str
+    app: str
+    app_hosts: tuple[AppHost, ...]
+    public: Public
+    budget: Budget
+    policy: Policy
+    signing: Signing = Signing(required=False)
+
+
+def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
+    """The environment of inventory/NAME. Raises RefusedError when there is none, or it has no app host."""
+    inventory = _inventory(name, inventories)
+    found = listed(inventory)
+    names = found.get("app", {}).get("hosts", [])
+    if not names:
+        raise RefusedError(f"The environment {name} has no host in the group app; nothing can be deployed.")
+    variables = Variables(found, inventory)
+    app_hosts = tuple(_host(variables, host) for host in names)
+    return Environment(
+        name=name,
+        kind=str(variables.of(names[0], "slipway_environment")),
+        app=str(variables.of(names[0], "app_name")),
+        app_hosts=app_hosts,
+        public=_public(variables, found),
+        budget=_budget(variables, names[0]),
+        policy=_policy(variables, names[0]),
+        signing=_signing(variables, names[0]),
+    )
+
+
+def host_of(name: str, group: str, inventories: Path = PROJECT / "inventory") -> AppHost:
+    """The first host of another group of inventory/NAME, such as db. Raises RefusedError when there is none."""
+    inventory = _inventory(name, inventories)
+    found = listed(inventory)
+    for host in found.get(group, {}).get("hosts", []):
+        return _host(Variables(found, inventory), host)
+    raise RefusedError(f"The environment {name} has no host in the group {group}. Nothing was changed.")
+
+
+def variables_of(name: str, inventories: Path = PROJECT / "inventory") -> Variables:
+    """All values of inventory/NAME. Raises RefusedError when there is none."""
+    inventory = _inventory(name, inventories)
+    return Variables(listed(inventory), inventory)
+
+
+def _inventory(name: str, inventories: Path) -> Path:
+    if not NAME.fullmatch(name):
+        raise RefusedError(f"{name!r} is not the name of an environment. {_choices(inventories)}")
+    inventory = inventories / name
+    if not inventory.is_dir():
+        raise RefusedError(f"There is no environment {name!r}. {_choices(inventories)}")
+    return inventory
+
+
+def chosen(wanted: str) -> str:
+    """The environment's name: as asked, else SLIPWAY_ENV, else the lab."""
+    return wanted or os.environ.get("SLIPWAY_ENV") or "lab"
+
+
+def _choices(inventories: Path) -> str:
+    names = sorted(path.parent.name for path in inventories.glob("*/hosts.yml"))
+    return f"Choose one of {', '.join(names)} with --env NAME, or set SLIPWAY_ENV. Nothing was changed."
+
+
+def _host(variables: Variables, host: str) -> AppHost:
+    key = variables.of(host, "ansible_ssh_private_key_file", None)
+    known_hosts = variables.of(host, "ssh_known_hosts_file", "~/.ssh/known_hosts")
+    address, port = str(variables.of(host, "ansible_host", host)), int(variables.of(host, "ansible_port", 22))
+    user = str(variables.of(host, "deploy_user", "deploy"))
+    words = " ".join(str(variables.of(host, name, "") or "") for name in bastion.VARIABLES)
+    return AppHost(
+        name=host,
+        address=address,
+        port=port,
+        user=user,
+        key_file=_path(key) if key else None,
+        known_hosts=_path(known_hosts),
+        proxy=bastion.proxy(host, words, {"h": address, "p": str(port), "r": user, "n": host}),
+    )
+
+
+def _path(text: Any) -> Path:
+    return Path(os.path.normpath(Path(str(text)).expanduser()))
+
+
+def _public(variables: Variables, found: dict[str, Any]) -> Public:
+    edges = found.get("edge", {}).get("hosts", [])
+    if not edges:
+        raise RefusedError(
+            "The inventory has no host in the group edge, so there is no public path to watch."
+        )
+    edge = edges[0]
+    ca = variables.of(edge, "deploy_public_ca", None)
+    return Public(
+        name=str(variables.of(edge, "nginx_server_names")[0]),
+        address=str(variables.of(edge, "ansible_host", edge)),
+        port=int(variables.of(edge, "deploy_public_port", 443)),
+        ca=_path(ca) if ca else None,
+        path=str(variables.of(edge, "deploy_public_path", "/")),
+    )
+
+
+def _budget(variables: Variables, host: str) -> Budget:
+    return Budget(
+        workers=int(variables.of(host, "app_workers", 2)),
+        pool_size=int(variables.of(host, "app_database_pool_size", 5)),
+        max_overflow=int(variables.of(host, "app_database_max_overflow", 5)),
+        max_connections=int(variables.of(host, "app_database_max_connections", 100)),
+    )
+
+
+def _policy(variables: Variables, host: str) -> Policy:
+    return Policy(
+        gate=float(variables.of(host, "deploy_gate_seconds")),
+        bake=float(variables.of(host, "deploy_bake_seconds")),
+        warm=float(variables.of(host, "deploy_warm_seconds")),
+        max_errors=float(variables.of(host, "deploy_max_errors_percent")),
+        keep=int(variables.of(host, "deploy_keep_releases")),
+        migrate=float(variables.of(host, "deploy_migrate_seconds", 3600)),
+        backup_hours=float(variables.of(host, "deploy_backup_hours", 0)),
+    )
+
+
+def _signing(variables: Variables, host: str) -> Signing:
+    required = bool(variables.of(host, "release_signatures_required", True))
+    key = os.environ.get(VARIABLE) or variables.of(host, "deploy_signing_key", "")
+    # Where the key is named, nobody's has to be looked for.
+    signers = [] if key or not required else variables.of(host, "release_signers", [])
+    listed = tuple(Signer(str(each["name"]), str(each["key"])) for each in signers)
+    return Signing(required, _path(key) if key else None, listed)

@@ -1,0 +1,1 @@
+"""A release comes live on every app host, or none."""

@@ -1,0 +1,1 @@
+"""What customers get, asked as a customer asks."""
