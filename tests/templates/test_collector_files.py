@@ -61,11 +61,12 @@ try:
               and (folder / path).stat().st_size >= limit)
     before = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*.log")}
     kept = filed()
-    # As logrotate does with one that has grown.
-    for path in list(folder.rglob("*.log")):
-        path.rename(path.with_suffix(".log.1"))
-    rsyslog.send_signal(signal.SIGHUP)
     def goes_on():
+        # As logrotate does with one that has grown; what is left of a flood may fill the next one, too.
+        for path in list(folder.rglob("*.log")):
+            if path.stat().st_size >= limit:
+                path.rename(path.with_suffix(".log.1"))
+                rsyslog.send_signal(signal.SIGHUP)
         send("192.0.2.21", [["a", "shop", "anew", 1]])
         return "anew" in filed().get("production-app-1/shop.log", [])
     until(goes_on)
