@@ -111,7 +111,7 @@ rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kil
 	@pytest -m "long and not variants" tests/e2e
 
 .PHONY: variants
-variants: .venv/installed ## Hosts as strangers have them: each ends serving, or is left as it was (half an hour)
+variants: .venv/installed ## Hosts as strangers have them: each ends serving, or is left as it was (an hour)
 	@$(LAB) install
 	@pytest -m variants tests/e2e
 
