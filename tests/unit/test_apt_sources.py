@@ -22,7 +22,9 @@ def sources(folder: Path, **variables: Any) -> Outcome:
         {"name": "Write", "ansible.builtin.include_role": {**role, "tasks_from": "configure.yml"}},
     ]
     seen = {"distribution": "Ubuntu", "distribution_major_version": "22", "architecture": "x86_64"}
-    return play(folder, tasks, slipway_render_to=str(folder / "tree"), seen=seen, **variables)
+    return play(
+        folder, tasks, slipway_render_to=str(folder / "tree"), seen=seen, app_name="shop", **variables
+    )
 
 
 @pytest.mark.parametrize(("keep", "written"), [(False, True), (True, False)])
