@@ -25,8 +25,8 @@ COMMANDS = {
 }
 
 
-def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
-    """Of these commands."""
+def _parser(names: Iterable[str], migrators: Iterable[str] = ()) -> argparse.ArgumentParser:
+    """Of these commands. migrators: those of the migrator, named beside them."""
     parser = argparse.ArgumentParser(
         prog="shop", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,20 +40,24 @@ def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if arguments:
             getattr(found, arguments)(command)
+    for name in migrators:
+        commands.add_parser(name, help=f"slipway-migrator {name}: its own --help says more", add_help=False)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] not in COMMANDS and not given[0].startswith("-"):
+    if given and given[0] in COMMANDS:
+        parser = _parser(given[:1])
+    else:
         import slipway_migrator.cli as migrator
 
         # What units of hosts call by the service's name.
-        if given[0] in migrator.COMMANDS:
+        if given and given[0] in migrator.COMMANDS:
             return migrator.main(given)
-    names = given[:1] if given and given[0] in COMMANDS else COMMANDS
-    chosen = _parser(names).parse_args(given)
+        parser = _parser(COMMANDS, migrator.COMMANDS)
+    chosen = parser.parse_args(given)
     run: Command = chosen.run
     try:
         return run(chosen)
