@@ -94,4 +94,5 @@ def test_a_rotation_under_load_loses_nothing(ground: Ground, playbooks: Playbook
     # A restart, which no run may ever need, comes in by the new one too.
     for host in ground.app_hosts:
         hosts.output(host, f"systemctl restart shop@{new}")
+    hosts.until("it serves again", ground.site.ready, seconds=30)
     ground.is_whole(new)
