@@ -33,7 +33,7 @@ SERVERS_OWN = {
     "Description", "Documentation", "Wants", "After", "StartLimitBurst",
     "Environment", "ExecStart", "ExecStartPre", "KillMode", "LogRateLimitIntervalUSec", "LogRateLimitIntervalSec",
     "NotifyAccess", "OOMPolicy", "Restart", "RestartUSec", "RestartSec", "RuntimeDirectory", "RuntimeDirectoryMode",
-    "SyslogIdentifier", "TimeoutStopUSec", "TimeoutStopSec", "Type",
+    "SyslogIdentifier", "TimeoutStopUSec", "TimeoutStopSec", "Type", "WantedBy",
 }  # fmt: skip
 
 
