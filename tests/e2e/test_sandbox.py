@@ -50,7 +50,9 @@ def test_not_even_root_writes_where_the_service_lives(host: Host, process: int, 
 
 def inside(process: int, command: str) -> str:
     """Return a shell command that runs another as the service's user, with the service's view of the files."""
-    return f"nsenter --target={process} --mount setpriv --reuid=shop --regid=shop-http --clear-groups {command}"
+    return (
+        f"nsenter --target={process} --mount setpriv --reuid=shop --regid=shop-http --clear-groups {command}"
+    )
 
 
 def test_the_service_writes_nowhere_that_lasts(host: Host, process: int) -> None:
