@@ -63,7 +63,7 @@ lint-python:
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@lint-imports --no-logo
+	@PYTHONPATH=$(CURDIR)/roles/release/files lint-imports --no-logo
 lint-yaml:
 	@yamllint --strict .
 lint-roles:

@@ -31,7 +31,7 @@ TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def _modules(source: Path) -> dict[str, bytes]:
-    modules = {f"{source.name}/{path.name}": path.read_bytes() for path in source.glob("*.py")}
+    modules = {path.relative_to(source.parent).as_posix(): path.read_bytes() for path in source.rglob("*.py")}
     return {**modules, "unpacked.py": UNPACKED.read_bytes()}
 
 

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from slipway.database.migration_run import facts
 
 from fabfile.migration import events, source, statements
 from tests.database.toolbox_ground import Ground, ground, server
 from tests.unit import slipway_support
-
-from slipway.migration_run import facts  # isort: skip
 
 __all__ = ["ground", "server", "slipway_support"]
 # Of slipway_migrator.session: the same in every release.

@@ -6,13 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from slipway.releases import signatures, signers
 
 from tests.templates.conftest import Trees
 from tests.templates.rendering import SIGNERS
 from tests.unit import slipway_support as support
 from tests.unit.signing_support import NAMESPACE, engineer
-
-from slipway import signatures, signers  # isort: skip
 
 APP_HOSTS = [
     ("lab-Ubuntu-22", "shop-1"),

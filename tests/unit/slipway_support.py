@@ -32,9 +32,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import slipway_fake_server  # noqa: E402, F401  (a server is a fork of this process)
 import slipway_fakes  # noqa: E402
-from slipway import journal, processes, systemd  # noqa: E402
+from slipway import processes, systemd  # noqa: E402
 from slipway.host import Host as Host  # noqa: E402
-from slipway.journal import Journal  # noqa: E402
+from slipway.journal import writing  # noqa: E402
+from slipway.journal.writing import Journal  # noqa: E402
 
 FAKES = Path(__file__).with_name("slipway_fakes.py")
 RELEASE = "20261122T160501Z-3f2a9c1"
@@ -268,7 +269,7 @@ def _killed_after(count: int) -> Callable[..., None]:
 
 
 def _killed_within(count: int) -> Callable[[int, bytes], None]:
-    original, written = journal._write_all, 0
+    original, written = writing._write_all, 0
 
     def write(descriptor: int, data: bytes) -> None:
         nonlocal written
@@ -286,7 +287,7 @@ def be_killed(point: int) -> None:
     if point > 0:
         Journal.record = _killed_after(point)  # type: ignore[method-assign]
     elif point < 0:
-        journal._write_all = _killed_within(-point)  # type: ignore[assignment]
+        writing._write_all = _killed_within(-point)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from slipway import chain
-from slipway.arguments import Parser, parser
 from slipway.cli import main
+from slipway.command_line.arguments import Parser, parser
+from slipway.journal import chain
 
 from tests.unit import slipway_support as support
 from tests.unit.slipway_support import RELEASE, Host

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from slipway import handover, requirements
-from slipway.builder import PROPERTIES
 from slipway.cli import main
 from slipway.errors import RefusedError, StepError
+from slipway.releases import handover, requirements
+from slipway.releases.builder import PROPERTIES
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

@@ -9,12 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from slipway import chain, drain, migration_run, record, requirements, signers
-from slipway.bundle_archive import MEMBER
+from slipway.command_line.values import PROCESS, SSHSIG
+from slipway.database import migration_run
 from slipway.errors import SlipwayError
-from slipway.manifest import parse
-from slipway.record import KIND
-from slipway.values import PROCESS, SSHSIG
+from slipway.journal import chain
+from slipway.releases import requirements, signers
+from slipway.releases.bundle_archive import MEMBER
+from slipway.releases.manifest import parse
+from slipway.traffic import drain
+from slipway.upkeep import record
+from slipway.upkeep.record import KIND
 
 from tests.unit import slipway_support as support
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slipway.access_log import AccessLog
+from slipway.traffic.access_log import AccessLog
 
 
 class Nginx:

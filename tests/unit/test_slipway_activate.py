@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from slipway import gate
+from slipway.traffic import gate
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

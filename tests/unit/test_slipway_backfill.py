@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from slipway import backfill, lock
+from slipway.database import backfill
+from slipway.turns import lock
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway import environment, files, requirements
+from slipway import files
+from slipway.releases import environment, requirements
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Answer, Slipway

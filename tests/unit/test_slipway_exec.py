@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway import one_off
+from slipway.upkeep import one_off
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from slipway.journal import Journal
+from slipway.journal.writing import Journal
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Answer, Slipway

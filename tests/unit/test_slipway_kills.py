@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway import chain, gate, marks, releases
+from slipway.journal import chain
+from slipway.releases import kept, marks
 from slipway.systemd import Systemd
+from slipway.traffic import gate
 
 from tests.unit import slipway_support as support
 from tests.unit.slipway_fakes import alive
@@ -56,7 +58,7 @@ def serve(host: Host, release: str, before: str | None = None) -> None:
     units.start(host.unit(release))
     units.enable(host.unit(release))
     marks.put(host, release, marks.VERIFIED)
-    releases.point_to(host, release)
+    kept.point_to(host, release)
     if before is not None:
         units.disable(host.unit(before))
         units.stop(host.unit(before))

@@ -230,7 +230,7 @@ def test_a_deploy_that_was_frozen_wakes_up_to_a_closed_door(host: Host, slipway:
 
 def test_a_zombie_that_waited_for_the_lock_is_refused_when_it_gets_it(host: Host, slipway: Slipway) -> None:
     support.install_release(host, RELEASE)
-    from slipway.lock import held
+    from slipway.turns.lock import held
 
     with held(host.lock, "slipway stage", "bob"):
         zombie = subprocess.Popen(
@@ -245,7 +245,7 @@ def test_a_zombie_that_waited_for_the_lock_is_refused_when_it_gets_it(host: Host
 
 
 def test_the_heartbeat_does_not_wait_for_the_hosts_lock(host: Host, slipway: Slipway) -> None:
-    from slipway.lock import held
+    from slipway.turns.lock import held
 
     with held(host.lock, "slipway stage", "ada"):
         assert acquire(slipway, ADA).code == 0

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from slipway.migration_run import facts
+from slipway.database.migration_run import facts
 from slipway.systemd import Systemd
 
 from tests.unit import slipway_support as support

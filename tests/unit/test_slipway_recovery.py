@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from slipway import gate
 from slipway.errors import LockHeldError
-from slipway.journal import Journal
-from slipway.lock import held
+from slipway.journal.writing import Journal
+from slipway.traffic import gate
+from slipway.turns.lock import held
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

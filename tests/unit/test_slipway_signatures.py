@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway import bundle_archive, marks
 from slipway.cli import main
+from slipway.releases import bundle_archive, marks
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

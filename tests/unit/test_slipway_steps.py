@@ -7,7 +7,7 @@ import os
 import time
 
 import pytest
-from slipway import gate
+from slipway.traffic import gate
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway

@@ -8,10 +8,11 @@ import os
 import time
 
 import pytest
-from slipway import journal, lock
-from slipway.access_log import Counts, count
-from slipway.stage import stage_leftovers
+from slipway.journal import writing
+from slipway.releases.stage import stage_leftovers
 from slipway.systemd import Systemd
+from slipway.traffic.access_log import Counts, count
+from slipway.turns import lock
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
@@ -51,7 +52,7 @@ def test_a_full_disk_does_not_stop_a_rollback(
     host: Host, slipway: Slipway, live: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reserve = host.state / "reserve"
-    write, note = journal._write_all, lock._write
+    write, note = writing._write_all, lock._write
 
     def when_there_is_room(descriptor: int, data: bytes) -> None:
         if reserve.exists():
@@ -61,15 +62,15 @@ def test_a_full_disk_does_not_stop_a_rollback(
     def never(descriptor: int, data: bytes) -> None:
         raise NO_ROOM
 
-    monkeypatch.setattr(journal, "_write_all", when_there_is_room)
+    monkeypatch.setattr(writing, "_write_all", when_there_is_room)
     monkeypatch.setattr(lock, "_write", never)
     assert slipway("activate", RELEASE).code == 0, "it needs the reserve"
     assert not reserve.exists()
 
-    monkeypatch.setattr(journal, "_write_all", write)
+    monkeypatch.setattr(writing, "_write_all", write)
     monkeypatch.setattr(lock, "_write", note)
     slipway("prune")
-    assert reserve.stat().st_size == journal.RESERVE_BYTES
+    assert reserve.stat().st_size == writing.RESERVE_BYTES
 
 
 def test_without_the_reserve_a_full_disk_is_said_in_a_sentence(
@@ -78,7 +79,7 @@ def test_without_the_reserve_a_full_disk_is_said_in_a_sentence(
     def full(*_: object) -> None:
         raise NO_ROOM
 
-    monkeypatch.setattr(journal, "_write_all", full)
+    monkeypatch.setattr(writing, "_write_all", full)
     assert slipway("activate", RELEASE).error == "journal-write"
 
 
@@ -154,7 +155,7 @@ def test_a_waiting_stop_of_the_warm_release_does_not_end_it_when_it_is_used_agai
 def test_a_disk_without_inodes_is_refused_before_anything_is_written(
     host: Host, slipway: Slipway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway.space.free_inodes", lambda path: 12)
+    monkeypatch.setattr("slipway.releases.space.free_inodes", lambda path: 12)
     bundle = support.good_bundle(host.root.parent)
     before = support.snapshot(host.root)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -41,8 +42,8 @@ def test_the_copy_runs_the_same_program_from_bytecode_alone(archive: Path) -> No
     copy = prefer(archive)
 
     assert sys.path[0] == str(copy)
-    compiled = {path.name.split(".")[0] for path in copy.rglob("*.pyc")}
-    assert compiled == {path.stem for path in (support.FILES / "slipway").glob("*.py")}
+    compiled = {path.parent.parent / path.name.split(".")[0] for path in copy.rglob("*.pyc")}
+    assert compiled == {path.with_suffix("") for path in copy.rglob("*.py")}
     # What the bytecode says is what runs: an empty source beside it is never read.
     for path in copy.rglob("*.py"):
         path.write_text("")
@@ -123,9 +124,7 @@ def test_an_older_programs_copy_goes_when_nothing_can_run_from_it(archive: Path)
 
 def test_another_code_has_another_copy(tmp_path: Path) -> None:
     source = tmp_path / "slipway"
-    source.mkdir()
-    for path in (support.FILES / "slipway").glob("*.py"):
-        (source / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(support.FILES / "slipway", source)
     mains = []
     for line in ("", "# changed\n"):
         with (source / "cli.py").open("a") as file:

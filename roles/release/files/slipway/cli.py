@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from slipway import batch, commands, one_off, output
-from slipway.arguments import parser
+from slipway.command_line import batch, commands, output
+from slipway.command_line.arguments import parser
 from slipway.errors import RefusedError, SlipwayError
 from slipway.host import Host
-from slipway.session import check_root
+from slipway.turns.session import check_root
+from slipway.upkeep import one_off
 
 NO_VALUE = re.compile(r"--[a-z0-9-]+=--")
 # A batch has many commands, and to make the parser takes longer than most of them.

@@ -1,0 +1,1 @@
+"""What is typed: read, checked, called, and answered."""

@@ -1,0 +1,1 @@
+"""The units that change the database, and what came of them."""

@@ -1,0 +1,1 @@
+"""All that was done, in a chain of hashes."""

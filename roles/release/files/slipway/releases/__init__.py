@@ -1,0 +1,1 @@
+"""A bundle becomes a release; whose it is; what is kept."""

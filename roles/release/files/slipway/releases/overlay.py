@@ -1,0 +1,51 @@
+"""A release's own virtual environment: its own wheels over the environment that it shares with others.
+
+It is small and has everything at the paths of a whole one: Python, the service's commands, and those of the shared
+packages, started with the release's own Python. The shared packages follow its own on the path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway.releases import builder
+from slipway.releases.manifest import Manifest
+from slipway.turns.session import Session
+
+# Run by the new Python. argv: the release's venv, the shared one. A command is copied when its first line names the
+# shared Python, and then names the release's.
+LAYING = """\
+import os, sys, sysconfig
+own, shared = sys.argv[1:]
+folders = {os.path.relpath(sysconfig.get_path(name), sys.prefix) for name in ("purelib", "platlib")}
+with open(os.path.join(sysconfig.get_path("purelib"), "shared.pth"), "w") as paths:
+    for each in sorted(folders):
+        paths.write(f"import site; site.addsitedir({os.path.join(shared, each)!r})\\n")
+python = os.fsencode(f"{shared}/bin/python")
+for found in os.scandir(f"{shared}/bin"):
+    if found.is_symlink() or os.path.lexists(f"{own}/bin/{found.name}"):
+        continue
+    with open(found.path, "rb") as stream:
+        text = stream.read()
+    if text.startswith(b"#!") and python in text:
+        with open(os.open(f"{own}/bin/{found.name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755), "wb") as command:
+            command.write(text.replace(python, os.fsencode(f"{own}/bin/python")))
+"""
+# $0: the host's Python, $1: the release, $2: LAYING, $3: the shared venv, which has the pip; what follows is for that.
+PROGRAM = (
+    f'"$0" -I -m venv --without-pip "$1/venv" || exit {builder.NO_VENV}; '
+    '"$1/venv/bin/python" -I -c "$2" "$1/venv" "$3" || exit; exec "$1/venv/bin/python" -I -m pip "${@:4}"'
+)
+
+
+def build(session: Session, manifest: Manifest, environment: str, scratch: Path) -> None:
+    """Makes the release's venv at its final path of the wheels in scratch/bundle/app, over the named environment."""
+    host = session.host
+    release = host.release(manifest.release)
+    own = [
+        f"{release}/bundle/{path} --hash=sha256:{manifest.files[path][0]}\n" for path in manifest.own_wheels
+    ]
+    (scratch / "bundle/own.txt").write_text("".join(own), encoding="ascii")
+    words = [PROGRAM, host.python, str(release), LAYING, str(host.environments / environment / "venv")]
+    words += [*builder.INSTALL, "-r", f"{release}/bundle/own.txt"]
+    builder.build(session, manifest.release, scratch, release, words).rename(release / "venv")

@@ -1,0 +1,139 @@
+"""`slipway drain` and `undrain`: the edge sends this app host nothing more; what runs here ends in peace.
+
+nginx closes each connection of the edge after its present answer, because it finds a file in /run; the kernel refuses
+new ones on the private port, so that the edge asks the next app host. A reboot takes both away.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from slipway.clock import utc_now
+from slipway.errors import RefusedError, StepError
+from slipway.files import remove, write_atomically
+from slipway.host import Host
+from slipway.processes import Outcome, run
+from slipway.turns.session import Report, Session
+
+SECONDS = 10.0
+TABLE = "slipway"
+# Only the first packet of a connection: those that are there go on. The edge learns of it at once, by a reset.
+RULES = """table inet {table}
+delete table inet {table}
+table inet {table} {{
+    chain drain {{
+        type filter hook input priority -10; policy accept;
+        tcp dport {port} tcp flags & (fin | syn | rst | ack) == syn reject with tcp reset
+    }}
+}}
+"""
+LISTEN, ESTABLISHED = "0A", "01"
+SETTINGS_BYTES = 64 * 1024
+
+
+def read(host: Host) -> dict[str, Any] | None:
+    """{since, port, refusing}; None when this host takes traffic. refusing: whether the kernel's rule is there."""
+    try:
+        said = json.loads(host.drained.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        said = None
+    facts = said if isinstance(said, dict) else {}
+    return {"since": facts.get("since"), "port": facts.get("port"), "refusing": _nft(host, "list", TABLE).ok}
+
+
+def private_port(host: Host) -> int | None:
+    """The one by which the edge reaches this host, as nginx is told; None where there is no edge before it."""
+    try:
+        with host.private_server.open("rb") as stream:
+            text = stream.read(SETTINGS_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    for line in text.splitlines():
+        words = line.strip().removesuffix(";").split()
+        if words[:1] == ["listen"] and (port := words[1].rpartition(":")[2]).isdecimal():
+            return int(port)
+    return None
+
+
+def drain(session: Session, asked: int | None) -> Report:
+    """asked: the private port, if the caller says; no other port is ever closed, sshd's above all."""
+    host = session.host
+    port = private_port(host)
+    if port is None or asked not in (None, port):
+        told = (
+            f"nginx serves an edge on port {port}" if port else f"{host.private_server} names no private port"
+        )
+        raise RefusedError(
+            "not-listening",
+            f"This host has no edge before it on port {asked or 'of its own'}: {told}.",
+            "`slipway maintenance on` answers for the service.",
+        )
+    found = read(host)
+    as_asked = found is not None and found["refusing"] and found["port"] == port
+    if as_asked and not session.journal.broken_off("drain"):
+        return Report(
+            False, {"drained": True, **(found or {})}, "This host is drained already; nothing was changed."
+        )
+    if not Path(host.nft).exists():
+        raise RefusedError(
+            "no-nft", f"{host.nft} is not on this host.", "The package nftables brings it: site.yml."
+        )
+    if not _sockets(port, LISTEN):
+        raise RefusedError(
+            "not-listening",
+            f"Nothing listens on port {port} of this host: it has no edge before it that could go elsewhere.",
+            "`slipway maintenance on` answers for the service.",
+        )
+    with session.journal.step("drain", port=port):
+        content = json.dumps({"since": utc_now(), "port": port}) + "\n"
+        write_atomically(host.drained, content.encode())
+        said = run([host.nft, "-f", "-"], SECONDS, given=RULES.format(table=TABLE, port=port).encode())
+        if not said.ok:
+            remove(host.drained)
+            raise StepError(
+                "nft-failed", f"nft refused the rule; this host takes traffic as before: {said.tail(5)}"
+            )
+    return Report(
+        True, {"drained": True, **(read(host) or {})}, f"This host takes no new connections on {port}."
+    )
+
+
+def undrain(session: Session) -> Report:
+    host = session.host
+    table = _nft(host, "list", TABLE).ok
+    result = {"drained": False, "since": None, "port": None, "refusing": False}
+    if not table and read(host) is None and not session.journal.broken_off("undrain"):
+        return Report(False, result, "This host is not drained; nothing was changed.")
+    with session.journal.step("undrain"):
+        if table and not (said := _nft(host, "delete", TABLE)).ok:
+            raise StepError(
+                "nft-failed", f"This host is still drained; nft could not take the rule away: {said.tail(5)}"
+            )
+        remove(host.drained)
+    return Report(True, result, "This host takes traffic again.")
+
+
+def _nft(host: Host, verb: str, table: str) -> Outcome:
+    if not Path(host.nft).exists():
+        return Outcome(1, f"{host.nft} is not there")
+    return run([host.nft, verb, "table", "inet", table], SECONDS)
+
+
+def connections(port: int | None) -> int:
+    """How many TCP connections to port there are."""
+    return _sockets(port, ESTABLISHED)
+
+
+def _sockets(port: int | None, wanted: str) -> int:
+    """How many TCP sockets of this host have that port and are in that state."""
+    found = 0
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        path = Path(table)
+        for line in path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else ():
+            _, local, _, state = line.split()[:4]
+            found += state == wanted and int(local.rpartition(":")[2], 16) == port
+    return found

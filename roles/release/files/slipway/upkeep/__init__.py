@@ -1,0 +1,1 @@
+"""What is there, what was done, and what is made good."""
