@@ -35,6 +35,32 @@ def test_an_engineers_key_opens_the_deploy_account(host: Host) -> None:
     assert status["live"]["socket"]["ready"], status
 
 
+def test_the_journal_names_whose_key_it_was(host: Host) -> None:
+    def last(kind: str) -> str:
+        return str(
+            json.loads(hosts.output(host, f"slipway journal --step {kind} --json"))["result"]["entries"][-1][
+                "who"
+            ]
+        )
+
+    done = as_deploy(host, "SUDO_USER=root sudo -n /usr/local/sbin/slipway record key.used")
+    assert done.returncode == 0, done.stderr
+    assert last("key.used") == "slipway-lab-controller as deploy"
+
+    # Who leaves the session leaves its name behind, and takes nobody else's.
+    left = as_deploy(
+        host,
+        "setsid --fork sh -c 'sleep 1; exec sudo -n /usr/local/sbin/slipway record key.left' >&- 2>&- <&-",
+    )
+    assert left.returncode == 0, left.stderr
+    hosts.until(
+        "key.left is on record",
+        lambda: "key.left" in hosts.output(host, "slipway journal --lines 5 --json"),
+        seconds=20,
+    )
+    assert last("key.left") == "deploy"
+
+
 def test_the_deploy_account_may_run_slipway_two_looks_at_postgresql_backups_and_nothing_else(
     host: Host,
 ) -> None:

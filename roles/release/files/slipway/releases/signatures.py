@@ -16,9 +16,9 @@ from typing import Any
 
 from slipway.errors import RefusedError
 from slipway.host import Host
+from slipway.keys import fingerprint
 from slipway.processes import Outcome, run
 from slipway.releases import kept, marks, signers
-from slipway.releases.signers import fingerprint
 
 SECONDS = 20.0
 # In the manifest of a release on a host; a bundle's own manifest does not say who signed it.

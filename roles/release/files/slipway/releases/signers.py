@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import time
 from dataclasses import dataclass
 
 from slipway.host import Host
+from slipway.keys import fingerprint
 
 MAX_FILE_BYTES = 1 << 20
 # A name, what may be signed, from when and until when, the key.
@@ -57,8 +57,3 @@ def read(host: Host) -> tuple[list[Signer], list[int]]:
         else:
             wrong.append(number)
     return found, wrong
-
-
-def fingerprint(key: bytes) -> str:
-    """As ssh-keygen -l shows it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")

@@ -15,6 +15,7 @@ from slipway.host import Host
 from slipway.journal.writing import Journal
 from slipway.systemd import Systemd
 from slipway.turns import fence, lock
+from slipway.turns.caller import account, caller
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -38,21 +39,16 @@ class Report:
     message: str = ""
 
 
-def caller() -> str:
-    """Who typed the command, through sudo or not."""
-    return os.environ.get("SUDO_USER") or "root"
-
-
 def reading(host: Host, command: str) -> Session:
     check_root(host, command)
-    return Session(host, Journal(host.journal, caller()), Systemd(host))
+    return Session(host, Journal(host.journal, account()), Systemd(host))
 
 
 @contextmanager
 def changing(host: Host, command: str, wait: float, number: int | None = None) -> Iterator[Session]:
     """Holds the host's lock. number: the fence of the caller's lease, refused when a newer deploy was here."""
-    with _prepared(host, command), lock.held(host.lock, command, caller(), wait) as descriptor:
-        session = Session(host, Journal(host.journal, caller(), number), Systemd(host), descriptor)
+    with _prepared(host, command), lock.held(host.lock, command, caller(host), wait) as descriptor:
+        session = Session(host, Journal(host.journal, caller(host), number), Systemd(host), descriptor)
         fence.admit(host, session.journal, number)
         yield session
 
@@ -61,7 +57,7 @@ def changing(host: Host, command: str, wait: float, number: int | None = None) -
 def noting(host: Host, command: str, number: int | None = None) -> Iterator[Session]:
     """Without the host's lock: for what is said and watched while a release is being changed."""
     with _prepared(host, command):
-        session = Session(host, Journal(host.journal, caller(), number), Systemd(host))
+        session = Session(host, Journal(host.journal, caller(host), number), Systemd(host))
         fence.admit(host, session.journal, number)
         yield session
 
@@ -69,8 +65,8 @@ def noting(host: Host, command: str, number: int | None = None) -> Iterator[Sess
 @contextmanager
 def backfilling(host: Host, command: str, wait: float, number: int | None = None) -> Iterator[Session]:
     """With a lock of its own beside the host's, which a migration may hold for as long as a backfill is in its way."""
-    with _prepared(host, command), lock.held(host.backfill_lock, command, caller(), wait):
-        session = Session(host, Journal(host.journal, caller(), number), Systemd(host))
+    with _prepared(host, command), lock.held(host.backfill_lock, command, caller(host), wait):
+        session = Session(host, Journal(host.journal, caller(host), number), Systemd(host))
         fence.admit(host, session.journal, number)
         yield session
 
@@ -78,8 +74,8 @@ def backfilling(host: Host, command: str, wait: float, number: int | None = None
 @contextmanager
 def executing(host: Host, command: str, wait: float, number: int | None = None) -> Iterator[Session]:
     """With a lock of its own: one command of the service at a time, beside whatever is done to its releases."""
-    with _prepared(host, command), lock.held(host.exec_lock, command, caller(), wait):
-        session = Session(host, Journal(host.journal, caller(), number), Systemd(host))
+    with _prepared(host, command), lock.held(host.exec_lock, command, caller(host), wait):
+        session = Session(host, Journal(host.journal, caller(host), number), Systemd(host))
         fence.admit(host, session.journal, number)
         yield session
 
@@ -88,7 +84,7 @@ def executing(host: Host, command: str, wait: float, number: int | None = None) 
 def leasing(host: Host, command: str) -> Iterator[Session]:
     """For the lease, which compares fences by itself; the heartbeat comes while a step holds the host's lock."""
     with _prepared(host, command):
-        yield Session(host, Journal(host.journal, caller()), Systemd(host))
+        yield Session(host, Journal(host.journal, caller(host)), Systemd(host))
 
 
 @contextmanager
@@ -98,7 +94,7 @@ def _prepared(host: Host, command: str) -> Iterator[None]:
     # Readable by the app and writable by root alone, whatever the caller's umask.
     os.umask(0o022)
     host.ensure_layout()
-    Journal(host.journal, caller()).keep_reserve()
+    Journal(host.journal, account()).keep_reserve()
     handlers = {number: signal.signal(number, _interrupt) for number in ENDING}
     try:
         yield
