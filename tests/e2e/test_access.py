@@ -37,11 +37,8 @@ def test_an_engineers_key_opens_the_deploy_account(host: Host) -> None:
 
 def test_the_journal_names_whose_key_it_was(host: Host) -> None:
     def last(kind: str) -> str:
-        return str(
-            json.loads(hosts.output(host, f"slipway journal --step {kind} --json"))["result"]["entries"][-1][
-                "who"
-            ]
-        )
+        said = json.loads(hosts.output(host, f"slipway journal --step {kind} --json"))
+        return str(said["result"]["entries"][-1]["who"])
 
     done = as_deploy(host, "SUDO_USER=root sudo -n /usr/local/sbin/slipway record key.used")
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from slipway import __version__
-from slipway.command_line import backfill_arguments, exec_arguments, values
+from slipway.command_line import backfill_arguments, exec_arguments, lease_arguments, values
 from slipway.errors import RefusedError
 
 DESCRIPTION = "Owns the releases of this host: stages, starts, switches to and removes them. Run it as root."
@@ -58,7 +58,8 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _release_commands(commands, fenced)
     _host_commands(commands, fenced)
-    _lease_commands(commands, common, fenced)
+    leasing = commands.add_parser("lease", help="one deploy at a time in an environment")
+    lease_arguments.arguments(leasing, common)
     _reading_commands(commands, common)
     return top
 
@@ -195,44 +196,6 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     recording.add_argument("kind", metavar="KIND", help="words with dots between, such as deploy.begin")
     recording.add_argument("--release", metavar="ID")
     recording.add_argument("--details", default="{}", metavar="JSON", help="a JSON object")
-
-
-def _lease_commands(commands: Commands[Parser], common: Parser, fenced: Parser) -> None:
-    lease = commands.add_parser("lease", help="one deploy at a time in an environment")
-    actions = lease.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
-    acquiring = actions.add_parser(
-        "acquire", parents=[common], help="take it when it is free, expired or broken"
-    )
-    acquiring.add_argument("--holder", type=values.line, required=True, metavar="TEXT", help="who deploys")
-    acquiring.add_argument(
-        "--process", type=values.process, required=True, metavar="PID@HOST", help="of the controller"
-    )
-    acquiring.add_argument(
-        "--command", dest="typed", type=values.line, required=True, metavar="TEXT", help="what was typed"
-    )
-    acquiring.add_argument("--ticket", type=values.line, metavar="TEXT")
-    acquiring.add_argument("--nonce", type=values.HEX, metavar="HEX", help="of this process alone")
-    acquiring.add_argument(
-        "--machine", type=values.HEX, metavar="HEX", help="of the controller, as it names itself"
-    )
-    acquiring.add_argument("--reason", type=values.line, metavar="TEXT", help="why nobody is to deploy")
-    acquiring.add_argument(
-        "--ttl", type=values.some_seconds, default=60.0, metavar="SECONDS", help="default 60"
-    )
-    acquiring.add_argument(
-        "--above",
-        type=values.number(0, values.FENCES, "fence"),
-        default=0,
-        metavar="N",
-        help="a fence other hosts have seen",
-    )
-    for name, summary in (
-        ("renew", "the holder's heartbeat"),
-        ("release", "give it back"),
-        ("break", "take it from whoever holds the one with this fence"),
-    ):
-        action = actions.add_parser(name, parents=[common], help=summary)
-        action.add_argument("--fence", type=values.FENCE, required=True, metavar="N")
 
 
 def _reading_commands(commands: Commands[Parser], common: Parser) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from slipway.host import Host
@@ -109,7 +110,7 @@ def _names(host: Host, user: str) -> dict[str, str]:
     found = {}
     for words in (line.split() for line in lines if not line.startswith("#")):
         # Options may stand before the kind of the key; the key itself is known by how it begins.
-        for key, name in zip(words, words[1:]):
+        for key, name in pairwise(words):
             if key.startswith("AAAA") and NAME.fullmatch(name):
                 found[_fingerprint(key)] = name
     return found
