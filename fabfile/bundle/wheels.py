@@ -93,38 +93,42 @@ def third_party(lock: Path, targets: Iterable[Target], cache: Path) -> dict[str,
     """The wheels of lock for every target, by file name, each checked against the lock's hashes."""
     text, found = lock.read_text(encoding="utf-8"), {}
     for target in targets:
-        wanted = requirements_for(text, target)
-        kept = cache.with_name("picked") / f"{_digest(wanted, *target.pip_options())}.json"
-        names = _kept(kept, wanted, cache)
-        if names is None:
-            names = _picked(wanted, target, cache)
-            _keep(kept, names)
-        found.update({name: cache / name for name in names})
+        pins = requirements_for(text, target).splitlines()
+        records = {pin: cache.with_name("picked") / _digest(pin, *target.pip_options()) for pin in pins}
+        names = {pin: _kept(record, pin, cache) for pin, record in records.items()}
+        if lacking := [pin for pin, name in names.items() if not name]:
+            picked = _picked(lacking, target, cache)
+            for pin in lacking:
+                names[pin] = next(name for name, digest in picked.items() if f"--hash=sha256:{digest}" in pin)
+                _keep(records[pin], names[pin])
+        found.update({name: cache / name for name in names.values()})
     return found
 
 
-def _picked(wanted: str, target: Target, cache: Path) -> list[str]:
+def _picked(pins: Sequence[str], target: Target, cache: Path) -> dict[str, str]:
+    """What pip picks for these pins, by name, with its checksum."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "requirements.txt")
-        file.write_text(wanted, encoding="utf-8")
+        file.write_text("\n".join(pins), encoding="utf-8")
         options = ["--no-deps", "--require-hashes", *target.pip_options(), "-r", str(file)]
-        return _through_cache(cache, options, f"a wheel for {target}")
+        return {
+            name: sha256(cache / name) for name in _through_cache(cache, options, f"a wheel for {target}")
+        }
 
 
-def _kept(record: Path, wanted: str, cache: Path) -> list[str] | None:
-    """What pip picked before, when all of it is there and has the lock's hashes still; None otherwise."""
+def _kept(record: Path, pin: str, cache: Path) -> str:
+    """What pip picked for this pin before, when it is there and has one of its hashes still; empty otherwise."""
     try:
-        names = [str(name) for name in json.loads(record.read_bytes())]
-        good = all(f"--hash=sha256:{sha256(cache / name)}" in wanted for name in names)
-    except (OSError, ValueError, TypeError):
-        return None
-    return names if good else None
+        name = record.read_text(encoding="utf-8")
+        return name if f"--hash=sha256:{sha256(cache / name)}" in pin else ""
+    except (OSError, ValueError):
+        return ""
 
 
-def _keep(record: Path, names: list[str]) -> None:
+def _keep(record: Path, name: str) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     partial = record.with_name(f".{record.name}.{os.getpid()}")
-    partial.write_text(json.dumps(names))
+    partial.write_text(name, encoding="utf-8")
     os.replace(partial, record)
 
 

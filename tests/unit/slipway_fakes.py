@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import py_compile
 import signal
 import subprocess
 import sys
@@ -258,11 +259,16 @@ def builder(words: list[str]) -> int:
 
 
 def quick_python(words: list[str]) -> int:
-    """`python -I -m venv DIR` with the pip at hand on its path, which takes 0.1 s instead of 3."""
-    folder, pip = Path(words[-1]), Path(words[0])
-    subprocess.run([sys.executable, *words[1:], "--without-pip"], check=True)
-    library = folder / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    (library / "pip.pth").write_text(f"{pip.parent}\n")
+    """`python -I -m venv DIR` with the pip at hand, which takes 0.1 s instead of 3; all else is Python's own."""
+    pip, venv = Path(words[0]), words[1:]
+    if "venv" not in venv or "--without-pip" in venv:
+        return subprocess.run([sys.executable, *venv]).returncode
+    subprocess.run([sys.executable, *venv, "--without-pip"], check=True)
+    library = Path(venv[-1], f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pip")
+    library.mkdir()
+    shown = Path(pip.resolve(), "__init__.py").read_text()
+    (library / "__init__.py").write_text(f"{shown}\n__path__ = [{str(pip.resolve())!r}]\n")
+    py_compile.compile(str(library / "__init__.py"))
     return 0
 
 

@@ -286,11 +286,25 @@ def test_a_kept_wheel_that_was_changed_is_fetched_anew(project: Project) -> None
     assert project.build("two").sha256 == first.sha256
 
 
-def test_a_new_lock_is_picked_anew(project: Project) -> None:
+def test_of_a_new_lock_pip_is_asked_for_what_is_new(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.build("one")
-    name, wheel = support.tiny_wheel("tiny", version="2.0")
-    project.publish("tiny", name, wheel)
-    project.write("requirements.lock", f"tiny==2.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n")
+    name, wheel = support.tiny_wheel("little", version="2.0")
+    project.publish("little", name, wheel)
+    lock = (project.service / "requirements.lock").read_text()
+    project.write(
+        "requirements.lock", f"{lock}little==2.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n"
+    )
     project.commit()
+    asked: list[list[str]] = []
+    real = wheels._picked
+
+    def picked(pins: list[str], *rest: Any) -> Any:
+        asked.append([pin.partition(" ")[0] for pin in pins])
+        return real(pins, *rest)
+
+    monkeypatch.setattr(wheels, "_picked", picked)
 
     assert f"wheelhouse/{name}" in manifest(project.build("two"))["files"]
+    assert {tuple(pins) for pins in asked} == {("little==2.0",)}

@@ -44,7 +44,7 @@ def said_by(host: Host, release: str, *words: str) -> str:
 
 
 def shared(host: Host) -> list[Path]:
-    return sorted(host.environments.iterdir())
+    return sorted(path for path in host.environments.iterdir() if path.name != environment.name_of(host, ()))
 
 
 def library(host: Host) -> Path:
@@ -89,7 +89,30 @@ def test_commands_of_shared_packages_run_as_the_release(host: Host, slipway: Sli
     stage(slipway, tmp_path, locked=COMMAND)
 
     assert said_by(host, RELEASE, "tiny") == "shop tiny"
-    assert said_by(host, RELEASE, "python", "-m", "pip", "--version").startswith("pip ")
+
+
+def test_nothing_that_serves_has_a_pip(host: Host, slipway: Slipway, tmp_path: Path) -> None:
+    stage(slipway, tmp_path)
+
+    assert "No module named pip" in said_by(host, RELEASE, "python", "-m", "pip", "--version")
+
+
+def test_the_installer_is_made_once_for_all_locks_and_anew_when_it_was_changed(
+    host: Host, slipway: Slipway, tmp_path: Path
+) -> None:
+    stage(slipway, tmp_path)
+    own = host.environments / environment.name_of(host, ())
+    made = own.stat().st_ino
+    stage(slipway, tmp_path, OTHER, locked=MORE)
+    assert (own.stat().st_ino, len(shared(host))) == (made, 2)
+
+    (pip,) = own.glob("venv/lib/python3*/site-packages/pip/__init__.py")
+    pip.write_text("raise SystemExit('not the one of the host')\n")
+    stage(slipway, tmp_path, THIRD)
+
+    assert environment.complaint(host, own.name) == ""
+    slipway("prune", "--keep", "1")
+    assert own.is_dir()
 
 
 def test_a_release_may_have_several_wheels_of_its_own(host: Host, slipway: Slipway, tmp_path: Path) -> None:
@@ -154,12 +177,7 @@ def test_a_disk_that_fills_up_while_an_environment_is_built_leaves_none(
     answer = slipway(*support.staging(bundle), given=bundle, limit_bytes=1_000_000)
 
     assert (answer.code, answer.error) == (3, "install-failed"), answer.json
-    assert (
-        list(host.environments.iterdir())
-        == list(host.staging.iterdir())
-        == list(host.releases.iterdir())
-        == []
-    )
+    assert shared(host) == list(host.staging.iterdir()) == list(host.releases.iterdir()) == []
 
 
 def test_slipway_killed_while_an_environment_is_built_is_made_up_for(
@@ -174,7 +192,7 @@ def test_slipway_killed_while_an_environment_is_built_is_made_up_for(
     wait_for((host.staging / RELEASE / "venv/bin/python").exists)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    assert not list(host.environments.glob(f"*/{environment.RECORD}"))
+    assert not [path for path in shared(host) if (path / environment.RECORD).exists()]
     assert any("environments/" in left for left in slipway("status").result["leftovers"])
 
     assert slipway(*words, "--wait", "60", given=bundle).json["changed"] is True
@@ -191,7 +209,7 @@ def test_slipway_killed_between_two_releases_of_one_lock_builds_no_second_enviro
     with support.standard_input(bundle):
         # The end of stage.environment: after the begin of stage, and the two of unpacking.
         killed = support.run(host.root, *words, kill_after=5)
-    assert list(host.environments.glob(f"*/{environment.RECORD}"))
+    assert [path for path in shared(host) if (path / environment.RECORD).exists()]
     assert killed.returncode == -signal.SIGKILL
 
     assert stage(slipway, tmp_path, OTHER).result["environment_built"] == ""

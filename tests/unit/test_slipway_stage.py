@@ -61,10 +61,14 @@ def test_a_release_is_built_by_the_hosts_own_venv_and_pip(tmp_path: Path, host: 
         )
 
     assert done.returncode == 0, done.stdout
-    (environment,) = host.environments.iterdir()
-    for folder, name in ((host.release(RELEASE), "shop"), (environment, "tiny"), (environment, "pip")):
-        assert list(folder.glob(f"venv/lib/python3*/site-packages/{name}-*.dist-info")), name
-        assert list(folder.glob(f"venv/lib/python3*/site-packages/{name}/__pycache__/*.pyc")), name
+    for folder, name in (
+        (host.release(RELEASE), "shop"),
+        (host.environments, "tiny"),
+        (host.environments, "pip"),
+    ):
+        (library,) = (path.parent for path in folder.rglob(f"site-packages/{name}"))
+        assert list(library.glob(f"{name}-*.dist-info")), name
+        assert list(library.glob(f"{name}/__pycache__/*.pyc")), name
 
 
 def test_only_the_owner_can_write_to_a_release(host: Host, slipway: Slipway, tmp_path: Path) -> None:

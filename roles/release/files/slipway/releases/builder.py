@@ -19,6 +19,14 @@ SECONDS = 900.0
 PATIENCE_SECONDS = SECONDS + 30
 UNIT = "slipway-build.service"
 NO_VENV = 97
+# $0: the host's Python, $1: what is built, $2: PIP, $3: the folder that pip is in; what follows is pip's.
+VENV = f'"$0" -I -m venv --without-pip "$1/venv" || exit {NO_VENV}; '
+# Run by the new Python, which has no pip of its own. argv: the folder that pip is in, then what is pip's.
+PIP = """\
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
 PROPERTIES = (
     "DynamicUser=yes",
     "PrivateNetwork=yes",
@@ -44,7 +52,7 @@ INSTALL = (
     "--no-deps",
     "--require-hashes",
     "--only-binary=:all:",
-    "--compile",
+    "--ignore-installed",
 )
 
 

@@ -22,11 +22,16 @@ from slipway.turns.session import Session
 
 RECORD = "environment.json"
 CHUNK = 1 << 20
-# $0: the host's Python, $1: the environment; what follows is pip's. One pip run for all: code of a wheel just installed
-# never runs in a second one.
+# One pip run for all, and the host's Python compiles: code of a wheel just installed is run by neither.
 PROGRAM = (
-    f'"$0" -I -m venv "$1/venv" || exit {builder.NO_VENV}; exec "$1/venv/bin/python" -I -m pip "${{@:2}}"'
+    f'{builder.VENV}"$1/venv/bin/python" -I -c "$2" "$3" "${{@:5}}" || exit; exec "$0" -I -c "$4" "$1/venv"'
 )
+# On all cores, which pip does not. What is no Python of this version stays as it is, as with pip.
+COMPILING = """\
+import compileall, os, sys
+compileall.compile_dir(sys.argv[1], quiet=2, workers=min(8, os.cpu_count() or 1))
+"""
+INSTALLER = f'"$0" -I -m venv "$1/venv" || exit {builder.NO_VENV}'
 
 
 def name_of(host: Host, pins: Sequence[Pin]) -> str:
@@ -57,16 +62,37 @@ def complaint(host: Host, name: str) -> str:
     return f"is not as it was built: {', '.join(sorted(wrong)[:3])}" if wrong else ""
 
 
+def installer(session: Session, release: str, scratch: Path) -> Path:
+    """The folder that the host's pip is in: an environment without a pin, made once for each Python.
+
+    Making one takes as long as installing many services, so that what is built for releases has none.
+    """
+    name = name_of(session.host, ())
+    if complaint(session.host, name):
+        _make(session, release, name, (), scratch, [INSTALLER])
+    (library,) = (session.host.environments / name / "venv").glob("lib/python3*/site-packages")
+    return library
+
+
 def build(session: Session, release: str, name: str, pins: Sequence[Pin], scratch: Path) -> None:
     """Makes the environment of the wheels in scratch/bundle/wheelhouse, or makes it anew in the place of a damaged one.
 
     What runs in it meanwhile keeps the files it has open, and finds the same in the new one.
     """
-    place, new = session.host.environments / name, scratch / "environment"
-    place.mkdir(mode=0o755, exist_ok=True)
+    library, place = installer(session, release, scratch), session.host.environments / name
     (scratch / "bundle/pins.txt").write_text(requirements.render(pins), encoding="ascii")
     install = [f"--find-links={place}/bundle/wheelhouse", "-r", f"{place}/bundle/pins.txt"]
-    words = [PROGRAM, session.host.python, str(place), *builder.INSTALL, *install]
+    pip = [builder.PIP, str(library), COMPILING, *builder.INSTALL, "--no-compile"]
+    _make(session, release, name, pins, scratch, [PROGRAM, *pip, *install])
+
+
+def _make(
+    session: Session, release: str, name: str, pins: Sequence[Pin], scratch: Path, program: Sequence[str]
+) -> None:
+    """program: what bash is given, and what follows the host's Python and the environment's place."""
+    place, new = session.host.environments / name, scratch / "environment"
+    place.mkdir(mode=0o755, exist_ok=True)
+    words = [program[0], session.host.python, str(place), *program[1:]]
     built = builder.build(session, release, scratch, place, words)
     new.mkdir(mode=0o755)
     built.rename(new / "venv")
@@ -94,7 +120,7 @@ def half_built(host: Host) -> list[Path]:
 
 def unneeded(host: Host, manifests: Iterable[dict[str, Any]]) -> list[Path]:
     """The environments that none of the releases with these manifests has."""
-    needed = {manifest.get("environment") for manifest in manifests}
+    needed = {manifest.get("environment") for manifest in manifests} | {name_of(host, ())}
     return sorted(path for path in host.environments.glob("*") if path.name not in needed)
 
 

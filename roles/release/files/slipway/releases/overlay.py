@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.releases import builder
+from slipway.releases import builder, environment
 from slipway.releases.manifest import Manifest
 from slipway.turns.session import Session
 
@@ -31,21 +31,23 @@ for found in os.scandir(f"{shared}/bin"):
         with open(os.open(f"{own}/bin/{found.name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755), "wb") as command:
             command.write(text.replace(python, os.fsencode(f"{own}/bin/python")))
 """
-# $0: the host's Python, $1: the release, $2: LAYING, $3: the shared venv, which has the pip; what follows is for that.
+# $4: LAYING, $5: the shared venv.
 PROGRAM = (
-    f'"$0" -I -m venv --without-pip "$1/venv" || exit {builder.NO_VENV}; '
-    '"$1/venv/bin/python" -I -c "$2" "$1/venv" "$3" || exit; exec "$1/venv/bin/python" -I -m pip "${@:4}"'
+    f'{builder.VENV}"$1/venv/bin/python" -I -c "$4" "$1/venv" "$5" || exit; '
+    'exec "$1/venv/bin/python" -I -c "$2" "$3" "${@:6}"'
 )
 
 
-def build(session: Session, manifest: Manifest, environment: str, scratch: Path) -> None:
-    """Makes the release's venv at its final path of the wheels in scratch/bundle/app, over the named environment."""
+def build(session: Session, manifest: Manifest, name: str, scratch: Path) -> None:
+    """Makes the release's venv at its final path, of the wheels in scratch/bundle/app, over the environment name."""
     host = session.host
     release = host.release(manifest.release)
     own = [
         f"{release}/bundle/{path} --hash=sha256:{manifest.files[path][0]}\n" for path in manifest.own_wheels
     ]
     (scratch / "bundle/own.txt").write_text("".join(own), encoding="ascii")
-    words = [PROGRAM, host.python, str(release), LAYING, str(host.environments / environment / "venv")]
-    words += [*builder.INSTALL, "-r", f"{release}/bundle/own.txt"]
+    library = environment.installer(session, manifest.release, scratch)
+    words = [PROGRAM, host.python, str(release), builder.PIP, str(library)]
+    words += [LAYING, str(host.environments / name / "venv")]
+    words += [*builder.INSTALL, "--compile", "-r", f"{release}/bundle/own.txt"]
     builder.build(session, manifest.release, scratch, release, words).rename(release / "venv")
