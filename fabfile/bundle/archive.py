@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fabfile.bundle import own_wheels, source, wheels
+from fabfile.bundle import declaration, own_wheels, source, wheels
 from fabfile.bundle.wheels import Target
 from fabfile.errors import BuildError, RefusedError
 
@@ -73,8 +73,8 @@ def build(
             source.copy_changed(service, tree)
         else:
             source.export(service, commit, tree)
-        declared = source.declared(tree)
-        app, revisions = source.app_name(tree), source.schema_revisions(tree)
+        declared = declaration.declared(tree)
+        app, revisions = declaration.app_name(tree), source.schema_revisions(tree)
         files = _files(tree, Path(scratch), targets, cache, int(commit.committed_at.timestamp()))
         if "migrations" in declared:
             _add(files, own_wheels.migrator(service, commit.sha, dirty, PROJECT, cache, Path(scratch)))

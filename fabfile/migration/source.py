@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fabfile import schema
-from fabfile.bundle import archive, own_wheels, source, wheels
+from fabfile.bundle import archive, declaration, own_wheels, source, wheels
 from fabfile.bundle.wheels import Target
 from fabfile.errors import FabError, RefusedError
 from fabfile.migration import waivers
@@ -108,7 +108,7 @@ def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
 
 def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
     """The service's files, and beside them the migrator's, once a service says where its migrations are."""
-    if "migrations" not in source.declared(tree):
+    if "migrations" not in declaration.declared(tree):
         return [tree]
     own_wheels.files(service, ref, dirty, archive.PROJECT, tree.with_name(own_wheels.FOLDER))
     return [tree, tree.with_name(own_wheels.FOLDER)]
@@ -119,7 +119,7 @@ def _of_tree(name: str, code: list[Path], cache: Path) -> Candidate:
     chain = schema.of_manifest({"schema_revisions": source.schema_revisions(tree)})
     accepted = tree / "migrations/waivers.yml"
     known = waivers.load(accepted) if accepted.is_file() else []
-    return Candidate(name, chain, _sql(name, source.app_name(tree), code, tree / LOCK, cache), known)
+    return Candidate(name, chain, _sql(name, declaration.app_name(tree), code, tree / LOCK, cache), known)
 
 
 def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway.errors import RefusedError
 from slipway.host import RELEASE_ID, Host
-from slipway.releases import requirements
+from slipway.releases import declaration_rules, requirements
 
 SCHEMA = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -77,6 +77,8 @@ def parse(data: bytes, app: str) -> Manifest:
     schema_head, built_at = raw.get("schema_head"), raw.get("built_at")
     if not isinstance(schema_head, str) or not schema_head:
         raise _bad("it names no schema_head")
+    if wrong := declaration_rules.complaints(raw.get("service", {})):
+        raise _bad(f"of its service it says what cannot be used: {'; '.join(wrong)}")
     if not isinstance(built_at, str) or not isinstance(raw.get("dirty"), bool):
         raise _bad("it lacks built_at or dirty")
     return Manifest(release, schema_head, _targets(raw.get("targets")), _files(raw.get("files")), raw)
