@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomllib
 
+from fabfile.bundle.host_rules import declaration_rules as rules
 from fabfile.errors import BuildError
 
-sys.path.append(str(Path(__file__).parents[2] / "roles/release/files"))
-# One place for the rules: what is built here is staged there.
-from slipway.releases import declaration_rules as rules
-from slipway.releases.declaration import Declaration as Declaration
-from slipway.releases.declaration import Timer as Timer
-
 PYPROJECT = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Understood:
+    """app: what the service is called. declared: `[tool.slipway]`, checked."""
+
+    app: str
+    declared: dict[str, Any]
+
+
+def understood(service: Path) -> Understood:
+    """Raises BuildError where nothing says what is to be started; a service of before is known by its migrations/."""
+    said = declared(service)
+    if "application" not in said and not (service / "migrations/versions").is_dir():
+        raise BuildError(
+            f"{service.name}/{PYPROJECT} does not say what is to be started, and there is no migrations/versions/, by "
+            'which one of before is known. [tool.slipway] application = "package.module:attribute". Nothing was built.'
+        )
+    return Understood(app_name(service), said)
 
 
 def read(service: Path) -> dict[str, Any]:

@@ -26,6 +26,10 @@ class Commit:
     author: str
 
 
+def is_in_git(service: Path) -> bool:
+    return _run_git(service, "rev-parse", "--git-dir").returncode == 0
+
+
 def commit(service: Path, ref: str = "HEAD") -> Commit:
     """The commit that ref names in the repository of service."""
     found = _run_git(service, "rev-parse", "--git-dir")
@@ -107,9 +111,9 @@ def _run_git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[st
         raise BuildError("git is not installed, and a release is named after its commit.") from None
 
 
-def schema_revisions(service: Path) -> list[dict[str, str]]:
+def schema_revisions(migrations: Path) -> list[dict[str, str]]:
     """The alembic revisions, oldest first, each with its id, kind and title, read without running them."""
-    folder = service / "migrations" / "versions"
+    folder = migrations / "versions"
     parents: dict[str, set[str]] = {}
     facts: dict[str, dict[str, str]] = {}
     files: dict[str, Path] = {}
@@ -128,7 +132,7 @@ def schema_revisions(service: Path) -> list[dict[str, str]]:
                 )
             files[revision] = path
             parents[revision] = _texts(names.get("down_revision"), path)
-            kind = "".join(_texts(names.get("kind"), path)) or "contract"
+            kind = _kind(names, path) or "contract"
             facts[revision] = {"id": revision, "kind": kind, "title": title}
     ordered: list[str] = []
 
@@ -140,6 +144,19 @@ def schema_revisions(service: Path) -> list[dict[str, str]]:
 
     visit(_head(folder, parents))
     return [facts[revision] for revision in ordered]
+
+
+def without_kind(migrations: Path) -> list[str]:
+    """The names of the files whose revisions say no kind."""
+    return [
+        path.name
+        for path in sorted((migrations / "versions").glob("*.py"))
+        if "revision" in (names := _module_values(path)) and not _kind(names, path)
+    ]
+
+
+def _kind(names: dict[str, ast.expr], path: Path) -> str:
+    return "".join(_texts(names.get("kind"), path))
 
 
 def _head(folder: Path, parents: dict[str, set[str]]) -> str:

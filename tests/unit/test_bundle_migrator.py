@@ -108,6 +108,6 @@ def test_what_slipway_does_not_know_is_refused_with_what_it_knows(project: Proje
     project.commit()
 
     with pytest.raises(
-        BuildError, match=r"it has .migration., which Slipway does not know; it knows alive, "
+        BuildError, match=r"it has .migration., which Slipway does not know; it knows application, "
     ):
         project.build()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fabfile.bundle import declaration
-from fabfile.bundle.declaration import Declaration, Timer, rules
+from fabfile.bundle.host_rules import Declaration, Timer
+from fabfile.bundle.host_rules import declaration_rules as rules
 from fabfile.errors import BuildError
 
 FULL = """
@@ -19,7 +20,6 @@ name = "notes"
 application = "notes.main:create"
 factory = true
 health = "/health"
-alive = "/health/live"
 check = "notes check --quick"
 log_config = "share/notes/logging.json"
 websockets = true
@@ -50,7 +50,7 @@ def test_a_service_that_says_everything_is_understood(tmp_path: Path) -> None:
 
     assert found.application == "notes.main:create"
     assert (found.factory, found.websockets, found.sends_release) == (True, True, False)
-    assert (found.health, found.alive) == ("/health", "/health/live")
+    assert found.health == "/health"
     assert found.check == ("notes", "check", "--quick")
     assert found.processes == {"worker": ("notes", "work", "--queue", "by hand")}
     assert found.timers == {"tidy": Timer(("notes", "tidy"), "*-*-* 03:00:00")}
@@ -60,7 +60,7 @@ def test_a_service_that_says_its_application_alone_gets_defaults() -> None:
     found = Declaration.of("notes", {"application": "notes:app"})
 
     assert (found.factory, found.check, found.log_config, found.websockets) == (False, (), None, False)
-    assert (found.health, found.alive, found.sends_release) == ("/health/ready", "/health/ready", False)
+    assert (found.health, found.sends_release) == ("/health/ready", False)
     assert (found.migrations, found.processes, found.timers) == (None, {}, {})
 
 
@@ -74,7 +74,7 @@ def test_a_release_of_before_has_what_was_settled_then() -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"aplication": "a:b"}, "'aplication', which Slipway does not know; it knows alive, application, "),
+    ({"aplication": "a:b"}, "'aplication', which Slipway does not know; it knows application, "),
     ({"application": "notes.main"}, "its application is 'notes.main': it must be package.module:attribute"),
     ({"application": "a:b\n"}, "its application is 'a:b\\n'"),
     ({"application": 'a:b" --reload'}, "its application is"),

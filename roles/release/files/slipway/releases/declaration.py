@@ -27,14 +27,13 @@ class Timer:
 class Declaration:
     """application: "package.module:attribute". health: the path that says ready. check: words; none for no check.
 
-    health, alive: paths. log_config: a path below the venv, or None. sends_release: it sends X-Release by itself.
+    log_config: a path below the venv, or None. sends_release: it sends X-Release by itself.
     migrations: where they are in a release; None for a service without. environment: variable -> one of PARTS.
     """
 
     application: str
     factory: bool = False
     health: str = HEALTH
-    alive: str = HEALTH
     check: tuple[str, ...] = ()
     log_config: str | None = None
     websockets: bool = False
@@ -46,18 +45,21 @@ class Declaration:
     processes: Mapping[str, tuple[str, ...]] | None = None
     timers: Mapping[str, Timer] | None = None
 
+    @property
+    def has_migrations(self) -> bool:
+        """Whether it changes a database's schema; a release of before always did."""
+        return self.migrations is not None or self.sends_release
+
     @classmethod
     def of(cls, app: str, said: Mapping[str, Any] | None) -> Declaration:
         """Of a manifest's `service`, which complaints() found nothing wrong with. Without an application in it, the
         release is from before services said it: what it has to have was settled then."""
         said = said or {}
-        health = said.get("health", HEALTH)
         before = "application" not in said
         return cls(
             application=said.get("application", f"{app}.main:application"),
             factory=said.get("factory", before),
-            health=health,
-            alive=said.get("alive", health),
+            health=said.get("health", HEALTH),
             check=words(said.get("check", [app, "check-config"] if before else [])),
             log_config=said.get("log_config", f"share/{app}/logging.json" if before else None),
             websockets=said.get("websockets", False),

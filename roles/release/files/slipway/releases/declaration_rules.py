@@ -160,13 +160,11 @@ def _timer(value: object) -> str:
 
 
 _OBJECT = _text(OBJECT, "package.module:attribute")
-_PATH = _text(URL_PATH, "the path of a URL, such as /health/ready")
 KEYS: dict[str, Check] = {
     "name": _text(APP_NAME, "small letters, digits and _, 24 at most"),
     "application": _OBJECT,
     "factory": _one_of(True, False),
-    "health": _PATH,
-    "alive": _PATH,
+    "health": _text(URL_PATH, "the path of a URL, such as /health/ready"),
     "check": _command,
     "log_config": _text(
         FILE_PATH, "the path of a file below the release's venv, such as share/app/logging.json"
@@ -182,4 +180,4 @@ KEYS: dict[str, Check] = {
     "timers": _units(_timer),
 }
 # They say how it is started: without an application nothing new is said of that.
-NEED_APPLICATION = ("alive", "check", "factory", "log_config", "processes", "timers", "websockets")
+NEED_APPLICATION = ("check", "factory", "log_config", "processes", "timers", "websockets")
