@@ -4,6 +4,7 @@ from invoke import Collection
 
 from fabfile.tasks import backfills as _backfills
 from fabfile.tasks import backups as _backups
+from fabfile.tasks import checking as _checking
 from fabfile.tasks import closing as _closing
 from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
@@ -19,6 +20,7 @@ from fabfile.tasks import words as _words
 
 _GROUPS = {
     "Bring a release live, or go back": (
+        _checking.check_service,
         _rollouts.build,
         _rollouts.deploy,
         _rollouts.rollback,

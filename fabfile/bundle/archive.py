@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fabfile.bundle import own_wheels, source, wheels
+from fabfile.bundle import contents, declaration, locks, migrations, own_wheels, source, wheels
+from fabfile.bundle.declaration import Understood
 from fabfile.bundle.wheels import Target
 from fabfile.errors import BuildError, RefusedError
 
@@ -73,16 +74,18 @@ def build(
             source.copy_changed(service, tree)
         else:
             source.export(service, commit, tree)
-        declared = source.declared(tree)
-        app, revisions = source.app_name(tree), source.schema_revisions(tree)
-        files = _files(tree, Path(scratch), targets, cache, int(commit.committed_at.timestamp()))
-        if "migrations" in declared:
+        said = declaration.understood(tree)
+        place = migrations.folder(tree, said.declared)
+        revisions = source.schema_revisions(place) if place else []
+        epoch = int(commit.committed_at.timestamp())
+        files = _files(tree, said, place, Path(scratch), targets, cache, epoch)
+        if "migrations" in said.declared:
             _add(files, own_wheels.migrator(service, commit.sha, dirty, PROJECT, cache, Path(scratch)))
         release = f"{moment:%Y%m%dT%H%M%SZ}-{commit.sha[:7]}"
         manifest = {
             "schema": SCHEMA,
-            "app": app,
-            **({"service": declared} if declared else {}),
+            "app": said.app,
+            **({"service": migrations.released(said.app, said.declared)} if said.declared else {}),
             "release": release,
             "git_sha": commit.sha,
             "git_branch": commit.branch,
@@ -90,7 +93,7 @@ def build(
             "dirty": dirty,
             "built_at": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
             "targets": [asdict(target) for target in sorted(set(targets))],
-            "schema_head": revisions[-1]["id"],
+            "schema_head": revisions[-1]["id"] if revisions else None,
             "schema_revisions": revisions,
             "files": {
                 name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
@@ -98,9 +101,9 @@ def build(
             },
         }
         files["manifest.json"] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
-    path = file_of(output, app, release)
-    _write(path, files, int(commit.committed_at.timestamp()))
-    return Bundle(path, wheels.sha256(path), release, app)
+    path = file_of(output, said.app, release)
+    _write(path, files, epoch)
+    return Bundle(path, wheels.sha256(path), release, said.app)
 
 
 def file_of(folder: Path, app: str, release: str) -> Path:
@@ -123,8 +126,8 @@ def manifest_of(bundle: Path) -> dict[str, Any]:
 
 def has_changes(service: Path, ref: str | None, allow_dirty: bool) -> bool:
     """Whether the files as they are now, not as committed, are what is built."""
-    beside = service.parent / own_wheels.FOLDER
-    changed = [] if ref else source.changes(service) + (source.changes(beside) if beside.is_dir() else [])
+    beside = own_wheels.beside(service)
+    changed = [] if ref else source.changes(service) + (source.changes(beside) if beside else [])
     if changed and not allow_dirty:
         shown = "\n".join(f"  {name}" for name in changed[:10])
         raise BuildError(
@@ -135,17 +138,26 @@ def has_changes(service: Path, ref: str | None, allow_dirty: bool) -> bool:
     return bool(changed)
 
 
-def _files(tree: Path, scratch: Path, targets: Sequence[Target], cache: Path, epoch: int) -> dict[str, bytes]:
-    """The bundle's files but its manifest, by their path in it."""
-    lock = tree / "requirements.lock"
-    if not lock.is_file():
-        raise BuildError(
-            f"The service has no {lock.name}; it pins every wheel with its hashes. Lock it first."
-        )
+def _files(
+    tree: Path,
+    said: Understood,
+    place: Path | None,
+    scratch: Path,
+    targets: Sequence[Target],
+    cache: Path,
+    epoch: int,
+) -> dict[str, bytes]:
+    """The bundle's files but its manifest and the migrator, by their path in it. place: of migrations."""
+    lock = locks.read(tree, targets, cache)
     own = scratch / "wheel"
     own.mkdir()
     wheel = wheels.service_wheel(tree, cache.with_name("backend"), epoch, own)
-    found = {f"app/{wheel.name}": wheel.read_bytes(), "requirements.lock": lock.read_bytes()}
+    found = {f"app/{wheel.name}": wheel.read_bytes(), "requirements.lock": lock.encode()}
+    if "application" in said.declared:
+        contents.require(said.declared, found, lock)
+    if place and migrations.is_outside(said.declared):
+        name, data = migrations.wheel(said.app, place, epoch)
+        found[f"app/{name}"] = data
     for name, path in wheels.third_party(lock, targets, cache).items():
         found[f"wheelhouse/{name}"] = path.read_bytes()
     return found

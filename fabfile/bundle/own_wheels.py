@@ -14,7 +14,7 @@ from fabfile.bundle import source, wheels
 
 # 1980-01-01, the earliest that an archive can say.
 EPOCH = 315532800
-FOLDER = "migrator"
+FOLDER, PACKAGE = "migrator", "slipway_migrator"
 
 
 def migrator(service: Path, ref: str, dirty: bool, project: Path, cache: Path, destination: Path) -> Path:
@@ -39,6 +39,12 @@ def migrator(service: Path, ref: str, dirty: bool, project: Path, cache: Path, d
     return wheel
 
 
+def beside(service: Path) -> Path | None:
+    """The migrator beside a service that lives in Slipway's own repository."""
+    found = service.parent / FOLDER
+    return found if (found / PACKAGE).is_dir() else None
+
+
 def files(service: Path, ref: str, dirty: bool, project: Path, destination: Path) -> None:
     """The same as files, in destination, a new directory."""
     _write(*_place(service, ref, dirty, project), destination)
@@ -47,7 +53,9 @@ def files(service: Path, ref: str, dirty: bool, project: Path, destination: Path
 def _place(service: Path, ref: str, dirty: bool, project: Path) -> tuple[Path, str | None]:
     """The folder, and the id of its files in git; None where they are taken as they are."""
     own, tree = service.parent / FOLDER, source.tree(service.parent, f"{ref}:./{FOLDER}")
-    if tree is None and not own.is_dir():
+    # In another repository a folder of this name is something else.
+    is_ours = tree is not None and source.tree(service.parent, f"{ref}:./{FOLDER}/{PACKAGE}") is not None
+    if not is_ours and not beside(service):
         own, tree = project / FOLDER, source.tree(project, f"HEAD:./{FOLDER}")
     return own, None if dirty and source.changes(own) else tree
 

@@ -9,16 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import tomllib
 
 from fabfile.errors import BuildError
 
-# What a service may say of itself: migrator/README.md.
-DECLARED = {"name", "migrations", "backfills", "schema", "environment_prefix", "environment", "driver"}
-# Users, units, paths, database roles and variables of a shell are called by it.
-APP_NAME = re.compile(r"[a-z][a-z0-9_]{0,23}")
 # What Alembic takes, and its table's column holds.
 REVISION_ID = re.compile(r"[A-Za-z0-9_.]{1,32}")
 
@@ -31,6 +24,10 @@ class Commit:
     committed_at: datetime
     branch: str | None
     author: str
+
+
+def is_in_git(service: Path) -> bool:
+    return _run_git(service, "rev-parse", "--git-dir").returncode == 0
 
 
 def commit(service: Path, ref: str = "HEAD") -> Commit:
@@ -51,22 +48,6 @@ def commit(service: Path, ref: str = "HEAD") -> Commit:
     return Commit(
         sha, datetime.fromtimestamp(int(seconds), UTC), named if named not in ("", "HEAD") else None, author
     )
-
-
-def app_name(service: Path) -> str:
-    """What the service is called: the name of its project. Raises BuildError where it has none."""
-    try:
-        name = tomllib.loads((service / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-    except (OSError, ValueError, KeyError, TypeError) as failure:
-        raise BuildError(
-            f"{service}/pyproject.toml does not name its project ({failure}); a release is called after it."
-        ) from None
-    if not isinstance(name, str) or not APP_NAME.fullmatch(name):
-        raise BuildError(
-            f"The project of {service}/pyproject.toml is called {name!r}: a service's name is small letters, digits "
-            "and _, 24 at most, and begins with a letter."
-        )
-    return name
 
 
 def changes(service: Path) -> list[str]:
@@ -130,25 +111,9 @@ def _run_git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[st
         raise BuildError("git is not installed, and a release is named after its commit.") from None
 
 
-def declared(service: Path) -> dict[str, Any]:
-    """What the service says of itself: `[tool.slipway]` of its pyproject, which its release's manifest carries."""
-    path = service / "pyproject.toml"
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("slipway", {})
-    except (OSError, ValueError) as failure:
-        raise BuildError(f"{path} cannot be read: {failure}. Nothing was built.") from None
-    unknown = sorted(set(said) - DECLARED)
-    if unknown:
-        raise BuildError(
-            f"[tool.slipway] of {path} has {', '.join(unknown)}, which Slipway does not know; it knows "
-            f"{', '.join(sorted(DECLARED))}. Nothing was built."
-        )
-    return dict(said)
-
-
-def schema_revisions(service: Path) -> list[dict[str, str]]:
+def schema_revisions(migrations: Path) -> list[dict[str, str]]:
     """The alembic revisions, oldest first, each with its id, kind and title, read without running them."""
-    folder = service / "migrations" / "versions"
+    folder = migrations / "versions"
     parents: dict[str, set[str]] = {}
     facts: dict[str, dict[str, str]] = {}
     files: dict[str, Path] = {}
@@ -167,7 +132,7 @@ def schema_revisions(service: Path) -> list[dict[str, str]]:
                 )
             files[revision] = path
             parents[revision] = _texts(names.get("down_revision"), path)
-            kind = "".join(_texts(names.get("kind"), path)) or "contract"
+            kind = _kind(names, path) or "contract"
             facts[revision] = {"id": revision, "kind": kind, "title": title}
     ordered: list[str] = []
 
@@ -179,6 +144,19 @@ def schema_revisions(service: Path) -> list[dict[str, str]]:
 
     visit(_head(folder, parents))
     return [facts[revision] for revision in ordered]
+
+
+def without_kind(migrations: Path) -> list[str]:
+    """The names of the files whose revisions say no kind."""
+    return [
+        path.name
+        for path in sorted((migrations / "versions").glob("*.py"))
+        if "revision" in (names := _module_values(path)) and not _kind(names, path)
+    ]
+
+
+def _kind(names: dict[str, ast.expr], path: Path) -> str:
+    return "".join(_texts(names.get("kind"), path))
 
 
 def _head(folder: Path, parents: dict[str, set[str]]) -> str:

@@ -89,11 +89,11 @@ def requirements_for(lock: str, target: Target) -> str:
     return "\n".join(kept) + "\n"
 
 
-def third_party(lock: Path, targets: Iterable[Target], cache: Path) -> dict[str, Path]:
-    """The wheels of lock for every target, by file name, each checked against the lock's hashes."""
-    text, found = lock.read_text(encoding="utf-8"), {}
+def third_party(lock: str, targets: Iterable[Target], cache: Path) -> dict[str, Path]:
+    """The wheels of a lock for every target, by file name, each checked against the lock's hashes."""
+    found = {}
     for target in targets:
-        pins = requirements_for(text, target).splitlines()
+        pins = requirements_for(lock, target).splitlines()
         records = {pin: cache.with_name("picked") / _digest(pin, *target.pip_options()) for pin in pins}
         names = {pin: _kept(record, pin, cache) for pin, record in records.items()}
         if lacking := [pin for pin, name in names.items() if not name]:
@@ -105,12 +105,20 @@ def third_party(lock: Path, targets: Iterable[Target], cache: Path) -> dict[str,
     return found
 
 
-def _picked(pins: Sequence[str], target: Target, cache: Path) -> dict[str, str]:
+def unhashed(pins: str, target: Target, cache: Path) -> dict[str, str]:
+    """The wheels that the index has of pins without hashes, by name, with their checksums."""
+    wanted = requirements_for(pins, target).replace(" --hash=\n", "\n").splitlines()
+    return _picked(wanted, target, cache, hashes=())
+
+
+def _picked(
+    pins: Sequence[str], target: Target, cache: Path, hashes: Sequence[str] = ("--require-hashes",)
+) -> dict[str, str]:
     """What pip picks for these pins, by name, with its checksum."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "requirements.txt")
         file.write_text("\n".join(pins), encoding="utf-8")
-        options = ["--no-deps", "--require-hashes", *target.pip_options(), "-r", str(file)]
+        options = ["--no-deps", *hashes, *target.pip_options(), "-r", str(file)]
         return {
             name: sha256(cache / name) for name in _through_cache(cache, options, f"a wheel for {target}")
         }
@@ -155,7 +163,7 @@ def _download_error(said: str, what: str) -> BuildError:
     if missing:
         return BuildError(
             f"The package index has no {missing[1]} that is {what}. No bundle was written. "
-            "Pin a version that has one in service/requirements.in and lock again, or leave that target out."
+            "Pin a version that has one and lock again, or leave that target out."
         )
     tail = "\n".join(said.strip().splitlines()[-5:])
     return BuildError(f"pip could not fetch {what}. No bundle was written. It said:\n{tail}")

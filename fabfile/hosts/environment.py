@@ -97,8 +97,17 @@ class Signing:
 
 
 @dataclass(frozen=True)
+class Source:
+    """place: a folder or a git repository; "" is service/ of this one. ref, folder: of it; "" for its own choice."""
+
+    place: str = ""
+    ref: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
 class Environment:
-    """kind: lab, staging or production. app: the service's name."""
+    """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with."""
 
     name: str
     kind: str
@@ -108,6 +117,8 @@ class Environment:
     budget: Budget
     policy: Policy
     signing: Signing = Signing(required=False)
+    source: Source = Source()
+    prefix: str = ""
 
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
@@ -128,6 +139,10 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
         budget=_budget(variables, names[0]),
         policy=_policy(variables, names[0]),
         signing=_signing(variables, names[0]),
+        source=Source(
+            *(str(variables.of(names[0], f"app_source{part}", "")) for part in ("", "_ref", "_folder"))
+        ),
+        prefix=str(variables.of(names[0], "app_environment_prefix", "")),
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fabfile import schema
-from fabfile.bundle import archive, own_wheels, source, wheels
+from fabfile.bundle import archive, declaration, locks, migrations, own_wheels, source, wheels
 from fabfile.bundle.wheels import Target
 from fabfile.errors import FabError, RefusedError
 from fabfile.migration import waivers
@@ -81,45 +81,46 @@ def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
     """What a bundle's release would migrate. Raises RefusedError when it is not as its manifest says."""
     manifest = archive.manifest_of(path)
     with tempfile.TemporaryDirectory() as scratch:
-        code, lock = Path(scratch, "code"), Path(scratch, LOCK)
+        code = Path(scratch, "code")
         listed = manifest.get("files") or {}
         names = [
             name for name in listed if name == LOCK or name.startswith(("app/", f"wheelhouse/{MIGRATOR}-"))
         ]
         found = _members(path, manifest, names)
         own = [data for name, data in sorted(found.items()) if name.endswith(".whl")]
-        if LOCK not in found or len([name for name in found if name.startswith("app/")]) != 1:
-            raise RefusedError(f"{path} has no {LOCK}, or not one wheel of the service. Nothing was changed.")
+        if LOCK not in found or not any(name.startswith("app/") for name in found):
+            raise RefusedError(f"{path} has no {LOCK}, or no wheel of the service. Nothing was changed.")
         pins = found[LOCK].decode("utf-8", "replace").splitlines(keepends=True)
-        lock.write_text(
-            "".join(pin for pin in pins if not pin.startswith("slipway-migrator==")), encoding="utf-8"
-        )
+        lock = "".join(pin for pin in pins if not pin.startswith("slipway-migrator=="))
         packed = Path(scratch, "wheel")
         for data in own:
             packed.write_bytes(data)
             shutil.unpack_archive(packed, code, "zip")
         (code / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         name = str(manifest.get("release"))
-        app = str(manifest.get("app"))
-        return Candidate(
-            name, schema.of_manifest(manifest), _sql(name, app, [code], lock, cache), waivers.load()
-        )
+        chain, app = schema.of_manifest(manifest), str(manifest.get("app"))
+        return Candidate(name, chain, _sql(name, app, [code], lock, cache) if chain else {}, waivers.load())
 
 
 def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
     """The service's files, and beside them the migrator's, once a service says where its migrations are."""
-    if "migrations" not in source.declared(tree):
-        return [tree]
+    own = [folder for folder in (tree, tree / "src") if folder.is_dir()]
+    if "migrations" not in declaration.declared(tree):
+        return own
     own_wheels.files(service, ref, dirty, archive.PROJECT, tree.with_name(own_wheels.FOLDER))
-    return [tree, tree.with_name(own_wheels.FOLDER)]
+    return [*own, tree.with_name(own_wheels.FOLDER)]
 
 
 def _of_tree(name: str, code: list[Path], cache: Path) -> Candidate:
     tree = code[0]
-    chain = schema.of_manifest({"schema_revisions": source.schema_revisions(tree)})
-    accepted = tree / "migrations/waivers.yml"
+    place = migrations.folder(tree, declaration.declared(tree))
+    if place is None:
+        return Candidate(name, [], {}, [])
+    chain = schema.of_manifest({"schema_revisions": source.schema_revisions(place)})
+    accepted = place / "waivers.yml"
     known = waivers.load(accepted) if accepted.is_file() else []
-    return Candidate(name, chain, _sql(name, source.app_name(tree), code, tree / LOCK, cache), known)
+    lock = locks.read(tree, [_here()], cache)
+    return Candidate(name, chain, _sql(name, declaration.app_name(tree), code, lock, cache), known)
 
 
 def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:
@@ -139,9 +140,7 @@ def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str
     return found
 
 
-def _sql(name: str, app: str, code: Sequence[Path], lock: Path, cache: Path) -> dict[str, str]:
-    if not lock.is_file():
-        raise RefusedError(f"{name} has no {LOCK}, so its code cannot be run here. Nothing was changed.")
+def _sql(name: str, app: str, code: Sequence[Path], lock: str, cache: Path) -> dict[str, str]:
     paths = os.pathsep.join(map(str, [libraries(lock, cache), *code]))
     # One from before the migrator was a package of its own has it in its command line.
     module = MIGRATOR if any((folder / MIGRATOR).is_dir() for folder in code) else f"{app}.cli"
@@ -166,10 +165,14 @@ def _sql(name: str, app: str, code: Sequence[Path], lock: Path, cache: Path) -> 
         ) from None
 
 
-def libraries(lock: Path, cache: Path) -> Path:
+def _here() -> Target:
+    return Target(f"{sys.version_info.major}.{sys.version_info.minor}", os.uname().machine)
+
+
+def libraries(lock: str, cache: Path) -> Path:
     """The folder with what the lock pins for this Python; made once, and whole or not there."""
-    target = Target(f"{sys.version_info.major}.{sys.version_info.minor}", os.uname().machine)
-    wanted = wheels.requirements_for(lock.read_text(encoding="utf-8"), target)
+    target = _here()
+    wanted = wheels.requirements_for(lock, target)
     digest = hashlib.sha256(f"{target}\n{wanted}".encode()).hexdigest()[:16]
     folder = cache.with_name("libraries") / digest
     if folder.is_dir():

@@ -108,6 +108,7 @@ def make(environment: Environment, manifest: dict[str, Any], states: States, sig
         problems=[
             *_problems(manifest, states, held, chain, applied),
             *_connections(environment)[1],
+            *_prefix(environment, manifest),
             *_space(states, manifest),
             *signing.complaints(environment, signed_with, states),
             *memory.problems,
@@ -180,6 +181,17 @@ def _connections(environment: Environment) -> tuple[str, list[str]]:
     return said, [
         f"{short}: raise postgresql_max_connections or use smaller pools"
     ] if needed > offered else []
+
+
+def _prefix(environment: Environment, manifest: dict[str, Any]) -> list[str]:
+    """Settings that the service would not find."""
+    said = (manifest.get("service") or {}).get("environment_prefix")
+    if not said or not environment.prefix or said == environment.prefix:
+        return []
+    return [
+        f"the service's settings begin with {said}, and the hosts' with {environment.prefix}: "
+        f"app_environment_prefix: {said}, then ansible-playbook -i inventory/{environment.name} site.yml"
+    ]
 
 
 def _rollback(states: States) -> str:

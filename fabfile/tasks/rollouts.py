@@ -14,6 +14,7 @@ from fabfile.tasks import running
 
 if TYPE_CHECKING:
     from fabfile.bundle.archive import Bundle
+    from fabfile.hosts.environment import Source
     from fabfile.rollout.rollback import Moved
 
 ENV = "the environment: a folder of inventory/; without it SLIPWAY_ENV, else the lab"
@@ -29,7 +30,9 @@ YES = "go ahead in production, and do not ask"
         "ref": "the commit, tag or branch to build; without it HEAD, with nothing changed since",
         "targets": "what hosts it is for, e.g. 3.10:x86_64,3.11:x86_64",
         "allow_dirty": "build the files as they are, for the lab; the release is marked",
-        "env": "sign it for this environment, into a file beside it; without it nobody signs before a deploy",
+        "env": "of this environment's service (app_source), signed for it; without it nobody signs before a deploy",
+        "source": "a folder or a git repository with the service, instead of service/ or the environment's",
+        "folder": "where in --source the service is",
         "json": "one JSON object instead of sentences",
     },
 )
@@ -39,6 +42,8 @@ def build(
     targets: str = "",
     allow_dirty: bool = False,
     env: str = "",
+    source: str = "",
+    folder: str = "",
     json: bool = False,
 ) -> None:
     """Build the bundle of a release: wheels for every target, manifest, checksums; sign it."""
@@ -46,10 +51,12 @@ def build(
         from fabfile.bundle import signing, signing_keys
         from fabfile.hosts import environment
 
-        wanted = environment.load(env).signing if env else environment.Signing(required=False)
+        said = environment.load(env) if env else None
+        wanted = said.signing if said else environment.Signing(required=False)
         if wanted.required:
             signing_keys.chosen(wanted)
-        built = signing.signed(wanted, _built(ref, targets, allow_dirty))
+        place = said.source if said and not source else environment.Source(source, "", folder)
+        built = signing.signed(wanted, _built(place, ref, targets, allow_dirty))
         if built.signature:
             signing.put_beside(built)
         if json:
@@ -59,14 +66,15 @@ def build(
             print(f"signed   {built.signed_with or 'not yet: fab deploy signs it'}")
 
 
-def _built(ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
+def _built(source: Source, ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
     # Imported here: a rollback builds nothing, and has a second to be done in.
-    from fabfile.bundle import archive
+    from fabfile.bundle import archive, origin
     from fabfile.bundle.wheels import Target
 
     running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
     wanted = [Target.parse(text) for text in targets.split(",")] if targets else archive.DEFAULT_TARGETS
-    return archive.build(targets=wanted, ref=ref or None, allow_dirty=allow_dirty)
+    place = origin.find(source, ref)
+    return archive.build(place.folder, targets=wanted, ref=place.ref or None, allow_dirty=allow_dirty)
 
 
 def _given(path: str) -> Bundle:
@@ -130,7 +138,11 @@ def deploy(
         if not bundle and not plan and environment.signing.required:
             # Before a minute goes into a build for nothing.
             signing_keys.chosen(environment.signing)
-        release = _given(bundle) if bundle else _built(ref, allow_dirty=environment.kind == "lab" and not ref)
+        release = (
+            _given(bundle)
+            if bundle
+            else _built(environment.source, ref, allow_dirty=environment.kind == "lab" and not ref)
+        )
         if plan:
             print(deploying.make_plan(environment, release, apart).text())
             return

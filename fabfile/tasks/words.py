@@ -29,6 +29,8 @@ HEEDED = frozenset(
 )
 HELP = {"-h", "--help"}
 TAKES_THE_REST = "exec"
+# Its folder may stand behind it: `fab check-service ~/notes`.
+TAKES_A_FOLDER = "check-service"
 # What Fabric looks for before the tasks; behind one it would say nothing, and perform the task.
 AHEAD = frozenset({"version", "print-completion-script", "debug"})
 LISTS = ("flat", "nested", "json")
@@ -44,6 +46,9 @@ class Words(Fab):
         place = typed.index("--") if "--" in typed else 0
         if TAKES_THE_REST in typed[1:place]:
             typed[place:] = [f"--words={shlex.join(typed[place + 1 :])}"]
+        place = typed.index(TAKES_A_FOLDER) + 1 if TAKES_A_FOLDER in typed[1:] else len(typed)
+        if place < len(typed) and not typed[place].startswith("-"):
+            typed[place] = f"--path={typed[place]}"
         super().normalize_argv(typed)
 
     def core_args(self) -> list[Any]:

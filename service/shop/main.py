@@ -47,7 +47,7 @@ def middleware(settings: Settings) -> list[Middleware]:
         CrossOrigin, origins=settings.cors_origins, credentials=settings.cors_credentials
     )
     return [
-        Middleware(RequestMiddleware, release=settings.release),
+        Middleware(RequestMiddleware),
         Middleware(TrustedHosts, hosts=settings.allowed_hosts),
         *([cross_origin] if settings.cors_origins else []),
         Middleware(LastResort),

@@ -41,6 +41,7 @@ class Service:
             "--loop", "uvloop", "--http", "httptools", "--ws", "none",
             "--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "20",
             "--proxy-headers", "--forwarded-allow-ips", "*",
+            "--header", f"X-Release:{environ['SHOP_RELEASE']}",
             "--no-access-log", "--no-server-header", "--log-config", str(LOGGING),
         ]  # fmt: skip
         with self.output.open("wb") as output:

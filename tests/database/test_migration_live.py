@@ -43,7 +43,7 @@ def empty(ground: Ground) -> Iterator[psycopg.Connection[object]]:
 
 def migrate(ground: Ground, seen: Callable[[str], None]) -> list[str]:
     """All that the migrator says until it has ended well. seen: called with each line as it comes."""
-    libraries = source.libraries(source.SERVICE / source.LOCK, source.CACHE)
+    libraries = source.libraries((source.SERVICE / source.LOCK).read_text(), source.CACHE)
     settings = {
         "SHOP_ENVIRONMENT": "test",
         "SHOP_DATABASE_HOST": str(ground.directory),

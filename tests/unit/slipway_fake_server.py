@@ -2,7 +2,7 @@
 
 BEHAVIOUR: ready, nameless (ready, and refuses whoever asks by the name shop.test), broken (ready, and answers 500 to
 customers), never (503), wrong (answers for another release), schemaless (does not say with
-which schema), crash (ends at once); others are ready.
+which schema), elsewhere (says that it is ready at /healthz), crash (ends at once); others are ready.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ class Ready(http.server.BaseHTTPRequestHandler):
     behaviour = ""
 
     def do_GET(self) -> None:
-        if self.path != "/health/ready" and self.behaviour != "never":
+        health = "/healthz" if self.behaviour == "elsewhere" else "/health/ready"
+        if self.path != health and self.behaviour != "never":
             self._customer()
             return
-        ready = self.behaviour != "never" and self.path == "/health/ready"
+        ready = self.behaviour != "never" and self.path == health
         said = {"status": "ready" if ready else "database is not reachable"}
         schema = {} if self.behaviour == "schemaless" else {"schema_applied": "0001"}
         body = json.dumps(said | schema).encode()
@@ -35,6 +36,9 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _customer(self) -> None:
+        if self.behaviour == "elsewhere":
+            self.send_error(404)
+            return
         refused = self.behaviour == "nameless" and self.headers["Host"] == "shop.test"
         body = b'{"code": "host_not_served"}' if refused else b"[]"
         self.send_response(421 if refused else 500 if self.behaviour == "broken" else 200)

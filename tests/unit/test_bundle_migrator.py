@@ -107,5 +107,7 @@ def test_what_slipway_does_not_know_is_refused_with_what_it_knows(project: Proje
     project.write("pyproject.toml", SAYS + 'migration = "shop:migrations"\n')
     project.commit()
 
-    with pytest.raises(BuildError, match=r"has migration, which Slipway does not know; it knows backfills, "):
+    with pytest.raises(
+        BuildError, match=r"it has .migration., which Slipway does not know; it knows application, "
+    ):
         project.build()

@@ -139,7 +139,7 @@ def test_a_release_that_does_not_run_does_not_pass_the_gate(two: Host, slipway: 
     assert state(slipway, OTHER) == "staged"
 
 
-@pytest.mark.parametrize("behaviour", ["never", "crash", "wrong", "schemaless"])
+@pytest.mark.parametrize("behaviour", ["never", "crash", "wrong"])
 def test_a_release_that_fails_its_gate_is_stopped_and_marked_bad(
     two: Host, slipway: Slipway, behaviour: str
 ) -> None:

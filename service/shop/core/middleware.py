@@ -86,11 +86,10 @@ class LastResort:
 
 
 class RequestMiddleware:
-    """Gives every response `X-Request-ID` and `X-Release`, every request one access line and its metrics."""
+    """Gives every response `X-Request-ID`, every request one access line and its metrics."""
 
-    def __init__(self, app: ASGIApp, release: str) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.release = (b"x-release", release.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,8 +106,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                ours = ((b"x-request-id", request_id.encode()), self.release)
-                message["headers"] = [*message.get("headers", ()), *ours]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             return send(message)
 
         instruments = metrics()

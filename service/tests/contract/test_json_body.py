@@ -54,7 +54,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
     app.add_middleware(BodyLimit, largest=LIMIT)
     app.add_middleware(LastResort)
-    app.add_middleware(RequestMiddleware, release="test")
+    app.add_middleware(RequestMiddleware)
     register_error_handlers(app, {"uq_known": (409, "known_taken", "It is taken.")})
     app.include_router(router)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

@@ -186,6 +186,10 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     backfill_arguments.arguments(backfilling)
     executing = commands.add_parser("exec", parents=[fenced], help="one command of the service's own program")
     exec_arguments.arguments(executing)
+    refitting = commands.add_parser(
+        "refit", parents=[fenced], help="give releases of another slipway what this one starts them by"
+    )
+    refitting.add_argument("--dry-run", action="store_true", help="only say which")
     recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
     recovering.add_argument(
         "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"

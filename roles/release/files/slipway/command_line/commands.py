@@ -20,7 +20,7 @@ from slipway.traffic.settle import settle
 from slipway.traffic.switch import switch, verify
 from slipway.turns import lease
 from slipway.turns.session import Report, Session, backfilling, changing, executing, leasing, noting, reading
-from slipway.upkeep import audit, one_off
+from slipway.upkeep import audit, one_off, refit
 from slipway.upkeep.prune import prune
 from slipway.upkeep.record import record
 from slipway.upkeep.recover import recover
@@ -53,6 +53,7 @@ CHANGES: dict[str, Command] = {
     "drain": lambda session, given: drain(session, given.port),
     "undrain": lambda session, given: undrain(session),
     "recover": lambda session, given: recover(session, given.timeout),
+    "refit": lambda session, given: refit.refit(session),
 }
 # Without it, but with the fence.
 NOTES: dict[str, Command] = {
@@ -123,5 +124,10 @@ def perform(given: argparse.Namespace, host: Host, typed: str) -> Report:
     if name in NOTES:
         with noting(host, typed, given.fence) as session:
             return NOTES[name](session, given)
+    if name == "refit":
+        found = refit.look(reading(host, typed))
+        # Nobody who is at work is waited for when there is nothing to do.
+        if given.dry_run or not found.changed:
+            return found
     with changing(host, typed, given.wait, given.fence) as session:
         return CHANGES[name](session, given)

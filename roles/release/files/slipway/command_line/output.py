@@ -98,7 +98,7 @@ def _status(result: dict[str, Any]) -> str:
             f"live      {live['release']}  commit {(live['git_sha'] or '-')[:7]}  built {live['built_at']}",
             f"unit      {unit['active']} ({unit['sub']}), {boot}",
             f"socket    {_socket(live['socket'])}",
-            f"schema    needs {live['schema_head']}, the database has {live['schema_applied'] or 'not said'}",
+            f"schema    needs {live['schema_head'] or 'none'}, the database has {live['schema_applied'] or 'not said'}",
         ]
     lines.append(f"previous  {result['previous'] or 'none'}")
     lines.append(f"running   {', '.join(result['running']) or 'none'}")

@@ -16,6 +16,7 @@ from slipway.errors import RefusedError, StepError
 from slipway.journal.reading import Reading
 from slipway.processes import Outcome
 from slipway.releases import kept, marks, signatures
+from slipway.releases.declaration import Declaration
 from slipway.traffic import gate
 from slipway.turns import lease
 from slipway.turns.session import Report, Session
@@ -72,6 +73,10 @@ def migrate(
         ran = _watched(session, left, seconds) if left else _ended(done)
         return _report(release, ran, changed=left is not None and ran["from"] != ran["to"])
     manifest = signatures.require_good(session.host, release)
+    if not Declaration.of(session.host.app, manifest.get("service")).has_migrations:
+        return Report(
+            False, {"release": release}, f"Release {release} has no migrations; nothing was changed."
+        )
     if contract:
         _require_nobody_behind(session, release, manifest)
     earlier = _earlier(session, left, seconds) if left else None
@@ -98,7 +103,7 @@ def migrate(
 def _is_at(session: Session, head: str) -> bool:
     """Whether the live release has just found that revision in the database: nothing is to be applied then."""
     live = kept.live(session.host)
-    answer = gate.probe(session.host.current / "http.sock")
+    answer = gate.of_traffic(session.host, live)
     return live is not None and answer.ready(live) and answer.schema == head
 
 

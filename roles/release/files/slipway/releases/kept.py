@@ -11,6 +11,7 @@ from typing import Any
 from slipway.errors import RefusedError, StepError
 from slipway.files import replace_symlink
 from slipway.host import RELEASE_ID, Host
+from slipway.releases.declaration import Declaration
 
 MANIFEST = "manifest.json"
 
@@ -83,6 +84,11 @@ def require_staged(host: Host, release: str) -> dict[str, Any]:
             "`slipway list` shows what is here.",
         )
     return found
+
+
+def declaration(host: Host, release: str) -> Declaration:
+    """What a release says of its service; where it cannot be read, what one of before would say."""
+    return Declaration.of(host.app, (find(host, release).manifest or {}).get("service"))
 
 
 def manifests(host: Host) -> list[dict[str, Any]] | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from slipway.errors import RefusedError
 from slipway.host import RELEASE_ID, Host
-from slipway.releases import requirements
+from slipway.releases import declaration_rules, requirements
+from slipway.releases.declaration import Declaration
 
 SCHEMA = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -21,10 +22,13 @@ GIT_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 @dataclass(frozen=True)
 class Manifest:
-    """A checked manifest. files: path -> (sha256, size in bytes). targets: (python X.Y, machine) pairs."""
+    """A checked manifest. files: path -> (sha256, size in bytes). targets: (python X.Y, machine) pairs.
+
+    schema_head: None for a service that has no migrations.
+    """
 
     release: str
-    schema_head: str
+    schema_head: str | None
     targets: list[tuple[str, str]]
     files: dict[str, tuple[str, int]]
     raw: dict[str, Any]
@@ -75,8 +79,13 @@ def parse(data: bytes, app: str) -> Manifest:
     if not git_sha.startswith(release.rpartition("-")[2]):
         raise _bad(f"its release {release} does not end in the first seven digits of its commit {git_sha}")
     schema_head, built_at = raw.get("schema_head"), raw.get("built_at")
-    if not isinstance(schema_head, str) or not schema_head:
-        raise _bad("it names no schema_head")
+    if wrong := declaration_rules.complaints(raw.get("service", {})):
+        raise _bad(f"of its service it says what cannot be used: {'; '.join(wrong)}")
+    if Declaration.of(app, raw.get("service")).has_migrations:
+        if not isinstance(schema_head, str) or not schema_head:
+            raise _bad("it names no schema_head")
+    elif schema_head is not None:
+        raise _bad(f"its schema_head is {declaration_rules.shown(schema_head)}, and it has no migrations")
     if not isinstance(built_at, str) or not isinstance(raw.get("dirty"), bool):
         raise _bad("it lacks built_at or dirty")
     return Manifest(release, schema_head, _targets(raw.get("targets")), _files(raw.get("files")), raw)

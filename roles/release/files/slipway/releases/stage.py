@@ -13,7 +13,16 @@ from slipway.clock import utc_now
 from slipway.errors import RefusedError, StepError
 from slipway.files import fsync_directory, remove, sync_disk_of, tree_size, write_atomically
 from slipway.host import Host
-from slipway.releases import bundle_archive, environment, kept, overlay, signatures, space, wheel_store
+from slipway.releases import (
+    bundle_archive,
+    environment,
+    kept,
+    overlay,
+    signatures,
+    space,
+    starting,
+    wheel_store,
+)
 from slipway.releases.manifest import SHA256, Manifest
 from slipway.releases.requirements import Pin
 from slipway.releases.signatures import Signed
@@ -158,6 +167,7 @@ def _build(session: Session, bundle: Bundle, name: str, wrong: str) -> None:
             wheel_store.keep(host, manifest, scratch / "bundle")
             for socket in SOCKETS:
                 (directory / socket).symlink_to(host.runtime_socket(release, socket))
+            starting.write(host, release, manifest.raw)
             # All files of the environment must be on the disk before the one that says they are.
             sync_disk_of(host.releases)
             facts = {

@@ -27,7 +27,7 @@ def activate(session: Session, release: str, seconds: float, warm_seconds: float
 
 
 def _serves(session: Session, release: str) -> bool:
-    ready = gate.probe(session.host.release(release) / "http.sock").ready(release)
+    ready = gate.of(session.host, release).ready(release)
     return ready and settle.is_settled(session, release)
 
 

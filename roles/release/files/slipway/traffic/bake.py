@@ -114,7 +114,7 @@ def _watch(
 
 
 def _probe(session: Session, release: str, watch: Watch) -> None:
-    watch.last = gate.probe(session.host.release(release) / "http.sock", INTERVAL_SECONDS)
+    watch.last = gate.of(session.host, release, INTERVAL_SECONDS)
     watch.probes += 1
     ready = watch.last.ready(release)
     watch.not_ready += not ready

@@ -9,9 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from slipway.host import Host
+from slipway.releases import kept
+from slipway.releases.declaration import HEALTH
 from slipway.systemd import Systemd, UnitState
 
-READY = "/health/ready"
 # Nobody's request: the access log's readers leave it out.
 AGENT = "slipway-probe"
 PROBE_SECONDS = 5.0
@@ -34,12 +36,12 @@ class Probe:
     error: str = ""
 
     def ready(self, release: str) -> bool:
-        """Whether it is the release's own answer, that it can work, and with which schema."""
-        return self.status == 200 and self.release == release and self.schema is not None
+        """Whether it is the release's own answer, and that it can work."""
+        return self.status == 200 and self.release == release
 
     @property
     def schema(self) -> str | None:
-        """The schema's revision that the release found in the database and accepted."""
+        """The schema's revision that the release found in the database and accepted; None where it does not say."""
         try:
             said = json.loads(self.body)["schema_applied"]
         except (ValueError, KeyError, TypeError):
@@ -79,11 +81,22 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def probe(path: Path, seconds: float = PROBE_SECONDS) -> Probe:
-    """One GET /health/ready over the unix socket at path."""
+def of(host: Host, release: str, seconds: float = PROBE_SECONDS) -> Probe:
+    """What a release says on its own socket, of whether it is ready."""
+    return probe(host.release(release) / "http.sock", kept.declaration(host, release).health, seconds)
+
+
+def of_traffic(host: Host, release: str | None) -> Probe:
+    """What whoever has the traffic says of whether it is ready, asked as this release, the live one, is."""
+    health = kept.declaration(host, release).health if release else HEALTH
+    return probe(host.current / "http.sock", health)
+
+
+def probe(path: Path, health: str = HEALTH, seconds: float = PROBE_SECONDS) -> Probe:
+    """One GET of the path health over the unix socket at path."""
     connection = _UnixConnection(path, seconds)
     try:
-        connection.request("GET", READY, headers={"User-Agent": AGENT, "Accept": "application/json"})
+        connection.request("GET", health, headers={"User-Agent": AGENT, "Accept": "application/json"})
         answer = connection.getresponse()
         body = answer.read(BODY_BYTES).decode("utf-8", "replace")
         return Probe(answer.status, answer.getheader("X-Release"), body)
@@ -96,7 +109,7 @@ def probe(path: Path, seconds: float = PROBE_SECONDS) -> Probe:
 def complaint(path: Path, public: str, asked: str) -> str:
     """What is wrong with the answer that a customer gets, who asks by the public name; empty when nothing is.
 
-    /health/ready is exempt from what a customer's request has to pass, so it alone proves too little.
+    The path of health may be exempt from what a customer's request has to pass, so it alone proves too little.
     """
     connection = _UnixConnection(path, PROBE_SECONDS)
     name = f"[{public}]" if ":" in public else public
@@ -117,7 +130,7 @@ def complaint(path: Path, public: str, asked: str) -> str:
 
 def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float) -> Verdict:
     """Waits until release is ready CONSECUTIVE times in a row, its unit breaks, or seconds have passed."""
-    unit_name = systemd.host.unit(release)
+    unit_name, health = systemd.host.unit(release), kept.declaration(systemd.host, release).health
     began, deadline = time.time(), time.monotonic() + seconds
     restarts = systemd.state(unit_name).restarts
     passed = 0
@@ -141,7 +154,7 @@ def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float)
                 unit,
                 began,
             )
-        last = probe(path, min(PROBE_SECONDS, remaining))
+        last = probe(path, health, min(PROBE_SECONDS, remaining))
         passed = passed + 1 if last.ready(release) else 0
         if passed == CONSECUTIVE:
             return Verdict(True, "", last, unit, began)

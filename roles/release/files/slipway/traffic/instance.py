@@ -101,7 +101,7 @@ def _gate_failed(session: Session, release: str, verdict: gate.Verdict) -> StepE
     started = session.journal.read(step="start").began("start", release)
     lines = session.systemd.journal(unit, min(started or verdict.began, verdict.began))
     live = kept.live(session.host)
-    blamed = live != release and (live is None or gate.probe(session.host.current / "http.sock").ready(live))
+    blamed = live != release and (live is None or gate.of_traffic(session.host, live).ready(live))
     after = "It stays the live release and its unit is left to systemd" if live == release else _untouched()
     if blamed:
         after += "; it is marked bad"

@@ -41,7 +41,7 @@ def switch(session: Session, release: str, expect: str | None) -> Report:
 def _move(session: Session, release: str, live: str | None, result: dict[str, Any]) -> None:
     """On failure `current` is what it was, and what it points to starts at boot."""
     unit = session.host.unit(release)
-    own = gate.probe(session.host.release(release) / "http.sock")
+    own = gate.of(session.host, release)
     if not own.ready(release):
         raise _failed(release, live, "its own socket does not answer for it", own)
     # Enabled before the rename: whatever `current` says after a power cut, that release starts.
@@ -52,7 +52,7 @@ def _move(session: Session, release: str, live: str | None, result: dict[str, An
         began = time.monotonic()
         kept.point_to(session.host, release)
         result.update(switched_at=utc_now(), took_us=round((time.monotonic() - began) * 1e6))
-        answer = gate.probe(session.host.current / "http.sock")
+        answer = gate.of_traffic(session.host, release)
         if not answer.ready(release):
             raise _failed(
                 release, live, f"after the rename {session.host.current} did not answer for it", answer
@@ -114,7 +114,7 @@ def _complaint(session: Session, release: str, count: int) -> tuple[str, gate.Pr
     if (live := kept.live(session.host)) != release:
         return f"{live or 'nothing'} is live", last
     for number in range(1, count + 1):
-        last = gate.probe(session.host.current / "http.sock")
+        last = gate.of_traffic(session.host, release)
         if not last.ready(release):
             return f"answer {number} of {count} was not ready or not from it", last
     state = session.systemd.state(session.host.unit(release))

@@ -27,7 +27,7 @@ def recover(session: Session, seconds: float) -> Report:
         "drained": drain.read(session.host),
     }
     if not torn and not closing and not session.journal.broken_off("recover") and _is_whole(session, live):
-        ready = live is not None and gate.probe(session.host.current / "http.sock").ready(live)
+        ready = live is not None and gate.of_traffic(session.host, live).ready(live)
         result = {**facts, "ready": ready if live else None, "removed": [], "closed": [], "torn": False}
         return Report(False, result, "Nothing to recover; nothing was changed.")
     with session.journal.step("recover", live) as outcome:
@@ -91,7 +91,7 @@ def _bring_back(session: Session, live: str | None, seconds: float, facts: dict[
         session.systemd.start(unit)
     path = session.host.current / "http.sock"
     answer = gate.wait_until_ready(session.systemd, live, path, seconds).passed if facts["started"] else None
-    facts["ready"] = gate.probe(path).ready(live) if answer is None else answer
+    facts["ready"] = gate.of_traffic(session.host, live).ready(live) if answer is None else answer
 
 
 def _clear(session: Session, live: str | None, facts: dict[str, Any]) -> None:

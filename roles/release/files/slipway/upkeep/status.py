@@ -79,12 +79,12 @@ def status(session: Session) -> Report:
 def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str, Any]:
     found = kept.find(session.host, live)
     facts = found.manifest or {}
-    answer = gate.probe(session.host.current / "http.sock")
+    answer = gate.of_traffic(session.host, live)
     return {
         "release": live,
         **{name: facts.get(name) for name in FACTS},
         "packages": packages(facts.get("files") or {}),
-        "schema_applied": answer.schema,
+        "schema_applied": answer.schema or last_applied(session.journal.read(step="migrate")),
         "problem": found.problem or None,
         "settings_newer": settings_newer(session.host, live),
         "unit": asdict(states[live]) if live in states else None,
@@ -96,6 +96,13 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
             "error": answer.error,
         },
     }
+
+
+def last_applied(migrations: Reading) -> str | None:
+    """The revision that the newest migration which said its end brought the database to, for a service that does not
+    say it itself; None where none was made from this host."""
+    ends = ((entry.get("details") or {}).get("to") for entry in reversed(migrations.entries))
+    return next((str(end) for end in ends if end), None)
 
 
 def settings_newer(host: Host, live: str) -> list[str]:

@@ -1,0 +1,14 @@
+"""What a host takes of a bundle, by the code with which it decides: what is built here is staged there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "roles/release/files"))
+from slipway.errors import SlipwayError as SlipwayError
+from slipway.releases import declaration_rules as declaration_rules
+from slipway.releases import requirements as requirements
+from slipway.releases import starting as starting
+from slipway.releases.declaration import Declaration as Declaration
+from slipway.releases.declaration import Timer as Timer
