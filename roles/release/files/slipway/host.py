@@ -149,6 +149,10 @@ class Host:
         return self.state / "exec.lock"
 
     @property
+    def build_unit(self) -> str:
+        return f"{self.app}-build.service"
+
+    @property
     def service_unit(self) -> Path:
         """The unit of every instance, as the role app wrote it."""
         return self.path(f"/etc/systemd/system/{self.app}@.service")
