@@ -11,7 +11,7 @@ from fabfile.hosts import environment
 from fabfile.hosts.connection import UNREACHABLE, Remote, UnreachableError
 from fabfile.hosts.environment import Environment
 
-PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json"
+PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json --app={app}"
 ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}
 
 
@@ -52,7 +52,7 @@ def listed(found: Environment) -> dict[str, Any]:
 
 def _ask(found: Environment, words: list[str]) -> dict[str, Any]:
     host = environment.host_of(found.name, "db")
-    status, output, errors = _run(Remote(host), f"{PROGRAM} {shlex.join(words)}")
+    status, output, errors = _run(Remote(host), f"{PROGRAM.format(app=found.app)} {shlex.join(words)}")
     try:
         answer = dict(json.loads(output))
     except ValueError:

@@ -12,6 +12,8 @@ from fabfile.errors import FabError
 MARKER = "slipway-answers-below"
 # What a shell adds to the number of the signal that ended a command.
 KILLED = 128
+# What an earlier slipway, which knew one service a host, does not know.
+WHICH = "--app="
 
 
 class UnreachableError(FabError):
@@ -67,6 +69,11 @@ def _answer(said: dict[str, Any], status: int) -> Answer:
     error = said.get("error")
     if error is None:
         return Answer(said["command"], 0, bool(said["changed"]), said["result"])
+    if error["code"] == "usage" and f"unrecognized arguments: {WHICH}" in error["message"]:
+        error["message"] = (
+            "Its slipway is of an earlier Slipway, which knew one service a host. Nothing was changed. To bring them "
+            "together: ansible-playbook -i inventory/ENV site.yml"
+        )
     return Answer(
         said.get("command") or "",
         int(said.get("exit", status)),

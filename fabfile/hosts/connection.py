@@ -22,7 +22,6 @@ from fabfile.hosts.environment import AppHost
 
 PROGRAM = "sudo -n /usr/local/sbin/slipway"
 MARKING = f"echo {MARKER}; exec "
-TELLING = f"{MARKING}{PROGRAM} run"
 CONNECT_SECONDS = 10
 # At a time on one connection: the work, and the lease's heartbeat.
 SESSIONS = 2
@@ -61,6 +60,16 @@ class Remote:
     def name(self) -> str:
         return self.host.name
 
+    @property
+    def program(self) -> str:
+        """slipway there, told which service is meant."""
+        return f"{PROGRAM} --app={self.host.app}"
+
+    @property
+    def telling(self) -> str:
+        """What starts it to wait for its commands."""
+        return f"{MARKING}{self.program} run"
+
     def open(self) -> None:
         """Connect. Raises UnreachableError, or RefusedError for a host whose key nobody vouches for."""
         client = self.connection.client
@@ -89,7 +98,7 @@ class Remote:
         self._to_follow = times - 1
         try:
             channel = self.connection.transport.open_session(timeout=CONNECT_SECONDS)
-            channel.exec_command(TELLING)
+            channel.exec_command(self.telling)
         except UNREACHABLE:
             return
         self._waiting.append(channel)
@@ -101,7 +110,7 @@ class Remote:
             channel = self._taken()
             if channel is None:
                 channel = self.session()
-                channel.exec_command(TELLING)
+                channel.exec_command(self.telling)
             channel.settimeout(seconds)
             channel.sendall(words.encode())
             channel.shutdown_write()
@@ -185,7 +194,7 @@ class Remote:
         try:
             channel = self.session()
             channel.settimeout(seconds)
-            channel.exec_command(f"{MARKING}{PROGRAM} {command}")
+            channel.exec_command(f"{MARKING}{self.program} {command}")
             self._send(channel, pieces)
             channel.settimeout(max(1.0, deadline - time.monotonic()))
             heard = _heard(channel)

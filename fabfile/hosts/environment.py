@@ -22,7 +22,8 @@ VARIABLE = "SLIPWAY_SIGNING_KEY"
 class AppHost:
     """A host, of the service or of its database, and how SSH reaches it as the user who deploys.
 
-    proxy: the command whose standard input and output lead there, through a bastion; "" for none.
+    proxy: the command whose standard input and output lead there, through a bastion; "" for none. app: the service's
+    name.
     """
 
     name: str
@@ -32,6 +33,7 @@ class AppHost:
     key_file: Path | None
     known_hosts: Path
     proxy: str = ""
+    app: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def _host(variables: Variables, host: str) -> AppHost:
         key_file=_path(key) if key else None,
         known_hosts=_path(known_hosts),
         proxy=bastion.proxy(host, words, {"h": address, "p": str(port), "r": user, "n": host}),
+        app=str(variables.of(host, "app_name")),
     )
 
 

@@ -51,7 +51,7 @@ def follow(remote: Remote, command: Sequence[str], seconds: float, given: bytes 
     channel = remote.session()
     try:
         channel.settimeout(seconds)
-        channel.exec_command(f"{connection.MARKING}{connection.PROGRAM} {shlex.join(command)}")
+        channel.exec_command(f"{connection.MARKING}{remote.program} {shlex.join(command)}")
         if given is not None:
             channel.sendall(given)
             channel.shutdown_write()

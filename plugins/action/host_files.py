@@ -14,6 +14,7 @@ host does not get. The host's side is plugins/modules/host_files.py.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -31,7 +32,11 @@ HEADER = re.compile(
     r"\A\{# owner=(?P<owner>\S+) group=(?P<group>\S+) mode=(?P<mode>0[0-7]{3,4})(?P<secret> secret)? #\}\n"
 )
 ARGUMENTS = frozenset(
-    {"name", "trees", "directories", "files", "links", "checks", "watch", "has_handler", "in_force"}
+    {"name", "trees", "directories", "files", "links", "checks", "watch", "claims", "has_handler", "in_force"}
+)
+# What an inventory says in a template: a role's own private names are not said there.
+VARIABLE = re.compile(
+    r"\b(?:inventory_hostname|(?:app|apt_sources|backups|base|locale|nginx|postgresql|rsyslog)_[a-z_]+)\b"
 )
 CONTENTS = ("content", "source", "program")
 BUILDER = Path(__file__).parent.parent.parent / "fabfile/programs/zipped.py"
@@ -49,9 +54,10 @@ NOT_RENDERED = "(a secret: written on the host alone)\n"
 
 
 class ActionModule(ActionBase):
-    """Arguments: name (whose files), trees (paths on the host, without the first slash, whose templates these are),
-    directories, files (each with `content`, or for bytes `source`, or `program`: the folder of a Python package that
-    runs as one file), links, checks, watch (foreign files whose change counts), has_handler, in_force."""
+    """Arguments: name (which of the service's sets), trees (paths on the host, without the first slash, whose templates
+    these are), directories, files (each with `content`, or for bytes `source`, or `program`: the folder of a Python
+    package that runs as one file), links, checks, watch (foreign files whose change counts), claims (what only one
+    service of a host can have, to the variable that says it), has_handler, in_force."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -67,12 +73,14 @@ class ActionModule(ActionBase):
         if not name or not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
             raise AnsibleActionFail("host_files needs a name (lower case): whose files these are.")
         payload = {
+            "app": str(self._templar.template(trust_as_template("{{ app_name }}"))),
             "name": str(name),
             "files": self._rendered(variables) + [self._literal(entry) for entry in self._entries("files")],
             "directories": [dict(entry) for entry in self._entries("directories")],
             "links": [dict(entry) for entry in self._entries("links")],
             "checks": [dict(entry) for entry in self._entries("checks")],
             "watch": [str(path) for path in self._entries("watch")],
+            "claims": {str(what): str(name) for what, name in (self._task.args.get("claims") or {}).items()},
             "has_handler": boolean(self._task.args.get("has_handler", False)),
             "in_force": boolean(self._task.args.get("in_force", False)),
         }
@@ -165,9 +173,11 @@ class ActionModule(ActionBase):
         if not content.strip():
             return None
         group = str(templar.template(trust_as_template(header["group"])))
-        return self._file(
+        written = self._file(
             "/" + path, content.encode(), header["owner"], group, header["mode"], bool(header["secret"])
         )
+        made_of = hashlib.sha256(text.encode()).hexdigest()
+        return {**written, "made_of": made_of, "variables": sorted(set(VARIABLE.findall(text)))}
 
     def _literal(self, entry: dict[str, Any]) -> dict[str, Any]:
         missing = {"path", "owner", "group", "mode"} - set(entry)
@@ -177,10 +187,12 @@ class ActionModule(ActionBase):
                 f"host_files: a file needs path, owner, group, mode, and one of {', '.join(CONTENTS)}: {sorted(entry)}."
             )
         content = self._content(given[0], str(entry[given[0]]))
-        return self._file(
+        written = self._file(
             str(entry["path"]), content, entry["owner"], entry["group"], entry["mode"],
             bool(entry.get("secret", False)),
         )  # fmt: skip
+        # Slipway's own bytes differ between its versions, not between inventories.
+        return {**written, "made_of": "" if given[0] == "content" else hashlib.sha256(content).hexdigest()}
 
     def _content(self, kind: str, value: str) -> bytes:
         if kind == "program":

@@ -18,14 +18,15 @@ EVERYWHERE = ("0.0.0.0", "*", "::")  # noqa: S104  (compared with, not listened 
 
 
 def neighbours(facts: Facts, wanted: dict[str, Any]) -> list[str]:
-    """The sentences about one host, none when nothing is in the way.
+    """The sentences about one host; facts are host_facts'.
 
-    facts are host_facts'. wanted is what the host is to be: address, hosts (how many the inventory has), check (whether
+    wanted is what the host is to be: address, hosts (how many the inventory has), check (whether
     nothing is to be changed), ports (each with port, address or "" for all, program, purpose, variable), cluster
-    (14/main) and cluster_port or None, serves (whether nginx runs), runs_app, takeover (part to true or false), and
-    journal (disk and retention, as the variables have them).
+    (14/main) and cluster_port or None, serves (whether nginx runs), runs_app, takeover (part to true or false),
+    journal (disk and retention, as the variables have them), name (the service's), and claims (what only one service of
+    a host can have, to the variable that says it).
     """
-    parts = (packages, view, address, ports, sites, clusters, logs, accounts)
+    parts = (packages, view, address, services, ports, sites, clusters, logs, accounts)
     return [sentence for part in parts for sentence in part(facts, wanted)]
 
 
@@ -63,6 +64,17 @@ def address(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
             "nothing could listen there. Set slipway_address to the address by which the other hosts reach it; "
             "ansible_host may be another."
         )
+
+
+def services(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:
+    """What another service of this host has, and only one can."""
+    before = facts["configured_before"]
+    if before and before != wanted["name"]:
+        first = f"run site.yml with the inventory of {before} first"
+        yield f"An earlier Slipway, which knew one service a host, configured this one for {before}: {first}."
+    for other, had in facts["services"].items():
+        for what in sorted(wanted["claims"].keys() & had):
+            yield f"{what} is {other}'s, another service of this host: set {had[what]} to something else here."
 
 
 def ports(facts: Facts, wanted: dict[str, Any]) -> Iterator[str]:

@@ -59,7 +59,9 @@ ansible_facts:
     default_ipv6: {description: 'address: with which it goes by its default route', type: dict, returned: always}
     has_ipv6: {description: whether a program may listen on the address of all, type: bool, returned: always}
     listeners: {description: 'each one''s port, program, pid, unit; null without ss', type: list, returned: always}
-    recorded: {description: sets of files that Slipway ever wrote, type: list, returned: always}
+    recorded: {description: sets of files that Slipway ever wrote for the service, type: list, returned: always}
+    services: {description: other services of the host to what only they can have, type: dict, returned: always}
+    configured_before: {description: whose the host was when it had one service, type: str, returned: always}
     nginx_foreign: {description: sites and settings in the way of Slipway's nginx.conf, type: list, returned: always}
     nginx_blocks: {description: stream and mail where a foreign nginx.conf has them, type: list, returned: always}
     rsyslog_foreign: {description: file to lines that receive or send, type: dict, returned: always}
@@ -77,7 +79,7 @@ def main() -> None:
     facts = {
         **system.facts(),
         **network.facts(),
-        **neighbours.facts(),
+        **neighbours.facts(module.params["app"]),
         "packages": installed,
         "packages_unfinished": unfinished,
         "dpkg_works": programs.dpkg_works(),
@@ -89,7 +91,7 @@ def main() -> None:
         "users": users.users(),
         "groups": users.groups(),
         **reach.facts(module.params["app"]),
-        "standing": manifest.standing(),
+        "standing": manifest.standing(module.params["app"]),
     }
     module.exit_json(changed=False, ansible_facts=facts)
 

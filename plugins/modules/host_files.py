@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway_files import checks, compare, errors, manifest, standing, write
+from ansible.module_utils.slipway_files import checks, compare, errors, manifest, owners, standing, write
 
 DOCUMENTATION = r"""
 ---
@@ -22,7 +22,9 @@ description:
     new set in place, and only then written, each file by a rename. A failing check leaves the host as it was.
   - A set that C(has_handler) stays pending, and so changed, until the handler confirms it with C(in_force); a run
     that dies between the two is made up for by the next.
-  - A file the set wrote earlier and no longer holds is removed. Nothing else is ever removed.
+  - A file the set wrote earlier and no longer holds is removed, unless another service of the host has it too.
+    Nothing else is ever removed.
+  - What another service of the host has, a file with other lines or something that only one can have, is refused.
   - What a file held before Slipway first wrote it is kept once below C(/var/lib/slipway/originals).
 options:
   payload:
@@ -60,9 +62,12 @@ def main() -> None:
     os.umask(0o022)
     try:
         with manifest.lock(module.check_mode):
-            known = manifest.read(wanted["name"])
+            if not module.check_mode:
+                manifest.take_over(wanted["app"])
+            owners.refuse_another(wanted["app"])
+            known = manifest.read(wanted["app"], wanted["name"])
             if wanted["in_force"]:
-                result = confirm(wanted["name"], known, module.check_mode)
+                result = confirm(wanted, known, module.check_mode)
             else:
                 result = state(wanted, known, module.check_mode)
         module.exit_json(**result)
@@ -75,16 +80,20 @@ def main() -> None:
         )
 
 
-def confirm(name: str, known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:
+def confirm(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:
     """Record that the daemon now runs with what was written."""
     if known.pending and not check_mode:
-        manifest.write(name, dataclasses.replace(known, pending=False))
+        manifest.write(wanted["app"], wanted["name"], dataclasses.replace(known, pending=False))
     return {"changed": known.pending}
 
 
 def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:
     """Compare, check and write the set; the result says what changed and what could not be checked yet."""
-    difference = compare.difference(wanted, known.files, check_mode)
+    theirs = owners.others(wanted["app"])
+    owners.refuse(wanted, theirs)
+    # What another service of this host has in its record stays when this one wants it no more.
+    alone = {path: digest for path, digest in known.files.items() if path not in theirs}
+    difference = compare.difference(wanted, alone, check_mode)
     seen = manifest.watched(wanted["watch"])
     renewed = [path for path in wanted["watch"] if path in seen and known.watched.get(path) != seen[path]]
     unchecked = checks.run(wanted["checks"], difference) if difference.changed or renewed else []
@@ -93,18 +102,22 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
             f"{' '.join(unchecked)} Nothing was changed on this host: files that nothing has checked do not go live. "
             "Run the playbooks that come before this one (site.yml runs all, in order)."
         )
-    after = manifest.Manifest(manifest.digests(wanted["files"]), seen, False, standing.beside(wanted))
+    made_of = {entry["path"]: entry["made_of"] for entry in wanted["files"] if entry.get("made_of")}
+    after = manifest.Manifest(
+        manifest.digests(wanted["files"]), seen, False, standing.beside(wanted), made_of
+    )
     after.pending = wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
     kept: dict[str, str] = {}
     if not check_mode and (difference.changed or after != known):
         # Recorded before they are written, so that a run that dies in between leaves nothing unknown behind.
-        during = manifest.Manifest({**after.files, **known.files}, known.watched, after.pending, after.beside)
+        during = dataclasses.replace(after, files={**after.files, **known.files}, watched=known.watched)
         linked = [change.path for change in difference.changes if change.kind == "link"]
-        write.keep_originals([path for path in [*after.files, *linked] if path not in known.files])
-        kept = write.keep_edited(known.files, difference)
-        manifest.write(wanted["name"], during)
+        ours = {*known.files, *theirs}
+        write.keep_originals([path for path in [*after.files, *linked] if path not in ours])
+        kept = write.keep_edited(owners.left(known.files, theirs), difference)
+        manifest.write(wanted["app"], wanted["name"], during)
         write.apply(difference)
-        manifest.write(wanted["name"], after)
+        manifest.write(wanted["app"], wanted["name"], after)
         write.forget_originals(difference.removed)
     diff = difference.as_diff()
     diff += [

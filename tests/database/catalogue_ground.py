@@ -25,7 +25,7 @@ from tests.database.status_ground import HEAD, Cluster, template, until
 from tests.unit.test_postgresql_harness import OS_USER, owned_directory
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "templates/usr/local/lib/slipway/look-at-postgresql-files.j2"
+PROGRAM = ROOT / "templates/usr/local/lib/slipway/{{ app_name }}/look-at-postgresql-files.j2"
 TABLES, PARTITIONS, HOLDERS, WAITERS = 5_000, 500, 120, 400
 CONF = """
 max_connections = 460

@@ -24,7 +24,7 @@ from tests.database.status_ground import Cluster, cluster, found, one_a_version,
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-PROGRAM = ROOT / "templates/usr/local/lib/slipway/look-at-postgresql.j2"
+PROGRAM = ROOT / "templates/usr/local/lib/slipway/{{ app_name }}/look-at-postgresql.j2"
 
 
 def about(**facts: Any) -> About:
@@ -115,7 +115,7 @@ def test_a_host_asks_its_kernel_about_the_clock_and_a_container_does_not(
     contained: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os.path, "exists", lambda path: contained and path == "/run/systemd/container")
-    found = host_facts.collect(*[str(tmp_path)] * 7)["synchronised"]
+    found = host_facts.collect(*[str(tmp_path)] * 9)["synchronised"]
     assert found is None if contained else isinstance(found, bool)
 
 

@@ -64,8 +64,8 @@ def test_the_deploy_account_may_run_slipway_two_looks_at_postgresql_backups_and_
     allowed = as_deploy(host, "sudo -n -l").stdout.partition("may run the following commands")[2]
     assert [line.strip() for line in allowed.splitlines()[1:]] == [
         "(root) NOPASSWD: /usr/local/sbin/slipway",
-        '(postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql ""',
-        '(postgres) NOPASSWD: /usr/local/lib/slipway/look-at-postgresql-files ""',
+        '(postgres) NOPASSWD: /usr/local/lib/slipway/shop/look-at-postgresql ""',
+        '(postgres) NOPASSWD: /usr/local/lib/slipway/shop/look-at-postgresql-files ""',
         "(slipway_backup) NOPASSWD: /usr/local/lib/slipway/database-backup",
     ]
     for command in (
@@ -73,8 +73,8 @@ def test_the_deploy_account_may_run_slipway_two_looks_at_postgresql_backups_and_
         "/bin/sh -c id",
         "-u shop id",
         "-u postgres psql",
-        "-u postgres /usr/local/lib/slipway/look-at-postgresql --help",
-        "-u postgres /usr/local/lib/slipway/look-at-postgresql-files --help",
+        "-u postgres /usr/local/lib/slipway/shop/look-at-postgresql --help",
+        "-u postgres /usr/local/lib/slipway/shop/look-at-postgresql-files --help",
         "/usr/local/sbin/slipwayx",
         "systemctl restart nginx",
     ):

@@ -120,8 +120,8 @@ def test_the_deploy_users_key_alone_brings_no_code(host: Host) -> None:
     assert json.loads(unsigned.stdout)["error"]["code"] == "signature-missing"
     assert json.loads(of_another.stdout)["error"]["code"] == "signature-wrong"
     for command in (
-        "echo x >> /etc/slipway/allowed_signers",
-        "rm /etc/slipway/release.conf",
+        "echo x >> /etc/slipway/shop/allowed_signers",
+        "rm /etc/slipway/shop/release.conf",
         "mv /etc/slipway /tmp/x",
     ):
         assert as_deploy(host, command).returncode != 0, command

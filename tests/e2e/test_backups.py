@@ -16,7 +16,7 @@ from tests.lab.lab import Lab
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 FOLDER = "/var/backups/slipway/shop"
-UNITS = ("slipway-backup", "slipway-restore-test")
+UNITS = ("slipway-backup-shop", "slipway-restore-test-shop")
 DATABASES = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE NOT datistemplate"
 
 

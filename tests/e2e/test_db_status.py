@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 SERVER = "postgresql@14-main.service"
 UNIT = "slipway-test-sessions"
-LOOK = "runuser --user=postgres -- /usr/local/lib/slipway/look-at-postgresql"
+LOOK = "runuser --user=postgres -- /usr/local/lib/slipway/shop/look-at-postgresql"
 PATIENCE = 120
 IDLE = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
 # A session that sleeps does not notice that its client is gone.

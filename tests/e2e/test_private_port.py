@@ -19,7 +19,7 @@ RELOADS_OF_THE_EDGE = 2
 # As Slipway left them before: no certificate is shown, and none is asked for.
 EDGE_BEFORE = """file=/etc/nginx/conf.d/shop.conf
 sed --in-place '/proxy_ssl_certificate/d' $file && systemctl reload nginx"""
-APP_BEFORE = r"""file=/etc/nginx/conf.d/app.conf
+APP_BEFORE = r"""file=/etc/nginx/conf.d/shop-private.conf
 sed --in-place '/ssl_verify_client\|ssl_client_certificate/d; s/"1 SUCCESS"/"~^1 "/' $file && systemctl reload nginx"""
 
 

@@ -12,7 +12,7 @@ from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
-RECORD = "cat /var/lib/slipway/files/*.json"
+RECORD = "cat /var/lib/slipway/files/shop/*.json"
 OURS = "grep --recursive --files-with-matches 'Written by Slipway' /etc /usr/local; true"
 DATA = "ls -d /srv/shop /var/lib/slipway /var/backups/slipway 2>/dev/null; true"
 USERS = (

@@ -153,13 +153,14 @@ class HostTree:
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
 
 
-def render(case: Case, folder: Path) -> None:
-    """Write every host's tree to folder/<host>; fails with what Ansible printed."""
+def render(case: Case, folder: Path, **changed: Any) -> None:
+    """Write every host's tree to folder/<host>; fails with what Ansible printed. changed: variables."""
     variables: dict[str, Any] = {
         "render_platform": case.platform,
         "slipway_render_to": f"{folder}/{{{{ inventory_hostname }}}}",
         "release_signers": SIGNERS,
         **(EVERYTHING if case.everything else {}),
+        **changed,
     }
     done = subprocess.run(
         [

@@ -33,7 +33,7 @@ UNITS = (
     "/etc/systemd/system/shop-purge.timer",
 )
 BACKUPS = tuple(
-    f"/etc/systemd/system/slipway-{name}.{kind}"
+    f"/etc/systemd/system/slipway-{name}-shop.{kind}"
     for name in ("backup", "restore-test")
     for kind in ("service", "timer")
 )
@@ -94,12 +94,12 @@ def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, 
     assert done.returncode == 0, done.stdout
     assert "/etc/sudoers.d/slipway: parsed OK" in done.stdout
     names = ("look-at-postgresql", "look-at-postgresql-files")
-    looks = [f'    (postgres) NOPASSWD: /usr/local/lib/slipway/{name} ""' for name in names]
+    looks = [f'    (postgres) NOPASSWD: /usr/local/lib/slipway/shop/{name} ""' for name in names]
     by_hand = ["    (slipway_backup) NOPASSWD: /usr/local/lib/slipway/database-backup"]
     # Older ones show the empty argument with backslashes.
     assert re.findall(r"^ +\(.*", listed.stdout.replace("\\", ""), re.MULTILINE) == [
         "    (root) NOPASSWD: /usr/local/sbin/slipway",
-        *([*looks, *by_hand] if tree.has("usr/local/lib/slipway/look-at-postgresql") else []),
+        *([*looks, *by_hand] if tree.has("usr/local/lib/slipway/shop/look-at-postgresql") else []),
     ], listed.stdout
 
 
@@ -117,7 +117,7 @@ def test_systemd_takes_the_units_word_for_word(trees: Trees, release: Path, case
 @every_host
 def test_systemd_takes_the_backups_units(trees: Trees, release: Path, case: str, host: str) -> None:
     tree = trees[case, host]
-    if not tree.has("etc/systemd/system/slipway-backup.timer"):
+    if not tree.has("etc/systemd/system/slipway-backup-shop.timer"):
         assert not re.search("db|shop-1", host), f"{host} has the database and gets no backup"
         return
     done = check(tree.case.suite, [tree.root, release], "systemd-analyze", "verify", "--man=no", *BACKUPS)
@@ -186,7 +186,7 @@ def test_every_script_is_a_script(trees: Trees, case: str, host: str) -> None:
         assert done.returncode == 0, f"/{path}: {done.stdout}"
         assert (tree.root / path).stat().st_mode & 0o111, f"/{path} is not executable"
     programs = ["look-at-postgresql"] if has_database(tree) else []
-    assert scripts == [f"usr/local/lib/slipway/{program}" for program in programs]
+    assert scripts == [f"usr/local/lib/slipway/shop/{program}" for program in programs]
 
 
 def has_database(tree: HostTree) -> bool:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks the
 
 SERVER = Path(support.__file__).with_name("slipway_fake_server.py")
 # The site of a host that is edge and app at once, and that of an app host behind an edge.
-SITES = {"by socket": ("lab", "shop.conf"), "behind the edge": ("fleet", "app.conf")}
+SITES = {"by socket": ("lab", "shop.conf"), "behind the edge": ("fleet", "shop-private.conf")}
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class Site:
 
 def moved(text: str, tree: Path, folder: Path) -> str:
     """A rendered file, with the host's paths below folder and one plain socket in place of its ports."""
-    for path in ("/srv/shop", "/run/slipway"):
+    for path in ("/srv/shop", "/run/slipway/shop"):
         text = text.replace(path, f"{folder}/host{path}")
     text = text.replace("/etc/nginx/conf.d/*.conf", str(folder / "site.conf"))
     text = text.replace("/etc/nginx/", f"{tree}/etc/nginx/").replace("/var/log/nginx", str(folder))
     text = text.replace("/run/nginx.pid", str(folder / "pid")).replace("user www-data;", "user root;")
     # A release that does not answer is given up after a second.
-    proxy = (tree / "etc/nginx/snippets/slipway-proxy.conf").read_text()
+    proxy = (tree / "etc/nginx/snippets/shop-proxy.conf").read_text()
     proxy = re.sub(r"proxy_read_timeout \d+s", "proxy_read_timeout 1s", proxy)
-    text = text.replace("include snippets/slipway-proxy.conf;", proxy)
+    text = text.replace("include snippets/shop-proxy.conf;", proxy)
     text = re.sub(r"include (snippets/\S+);", rf"include {tree}/etc/nginx/\1;", text)
     return re.sub(r"^ *(ssl_\S+ .*|include \S*slipway-tls.conf|set_real_ip_from .*);\n", "", text, flags=re.M)
 

@@ -28,7 +28,7 @@ http {{
   {zones}
   server {{
     listen 80; listen [::]:80;
-    limit_req zone=requests;
+    limit_req zone=shop_requests;
     {trusted}
     root {folder};
     location / {{ try_files /none =404; }}
@@ -69,10 +69,12 @@ finally:
 
 def answers(trees: Trees, platform: str) -> list[list[int]]:
     """What an nginx with the rendered zones, and the rendered trust in balancers, answers to each in turn."""
+    of_all = trees[f"lab-{platform}", "shop-1"].text("etc/nginx/nginx.conf")
     found = {case: tree.text("etc/nginx/conf.d/shop.conf") for (case, _), tree in trees.items() if platform in case
              and case.startswith("lab-")}  # fmt: skip
     rendered, everything = found[f"lab-{platform}"], found[f"lab-{platform}-everything"]
-    zones = rendered[rendered.index("map $binary_remote_addr") : rendered.index("limit_conn_zone")]
+    (networks,) = re.findall(r"^ *map \$binary_remote_addr .*?^ *\}$", of_all, re.MULTILINE | re.DOTALL)
+    zones = networks + rendered[rendered.index("limit_req_zone") : rendered.index("limit_conn_zone")]
     # One request a minute: no second one fits, however slow this machine is.
     zones = re.sub(r"rate=\d+r/s", "rate=1r/m", zones) + "limit_req_status 429;"
     first = everything[: everything.index("real_ip_recursive on;")]

@@ -34,8 +34,8 @@ class Pair:
         return f"{self.path}: {self.text[:40]}".replace("\n", " ")
 
 
-SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/app.conf"
-HEADERS, UNIT = "etc/nginx/snippets/slipway-headers.conf", "etc/systemd/system/shop@.service"
+SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/shop-private.conf"
+HEADERS, UNIT = "etc/nginx/snippets/shop-headers.conf", "etc/systemd/system/shop@.service"
 MIGRATION = "etc/systemd/system/shop-migrate@.service"
 BACKFILL, ASK = (f"etc/systemd/system/shop-backfill{kind}@.service" for kind in ("", "-ask"))
 PURGE = "etc/systemd/system/shop-purge.service"
@@ -47,7 +47,7 @@ SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.co
 FORWARD = "etc/rsyslog.d/30-forward.conf"
 UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 
-SIGNERS = "etc/slipway/allowed_signers"
+SIGNERS = "etc/slipway/shop/allowed_signers"
 
 PAIRS = [
     # Who may sign bundles, for how long, is known where they are staged.
@@ -98,7 +98,7 @@ PAIRS = [
     Pair(APP_CONF, "    192.0.2.10 1;", on=APP, off=EDGE),
     Pair(APP_CONF, UPSTREAM, on=APP, off=EDGE),
     Pair(HEADERS, "Strict-Transport-Security", on=SINGLE, off=EVERYTHING),
-    Pair("etc/nginx/nginx.conf", "client_max_body_size 5m;", on=EVERYTHING, off=SINGLE),
+    Pair(SHOP_CONF, "client_max_body_size 5m;", on=EVERYTHING, off=SINGLE),
     Pair("etc/nginx/nginx.conf", "worker_processes auto;", on=APP, off=DATABASE),
     # The service beside its database needs no network and no password; elsewhere it has its own credential only.
     Pair(UNIT, "PrivateNetwork=yes", on=SINGLE, off=APP),
@@ -125,17 +125,25 @@ PAIRS = [
     Pair("etc/shop/shop.env", "SHOP_DATABASE_CONNECTION_BUDGET=43\n", on=SINGLE, off=APP),
     Pair(BACKFILL, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(BACKFILL, "PrivateNetwork=yes", on=SINGLE, off=APP),
-    Pair(BACKFILL, "EnvironmentFile=/run/slipway/backfill-%i.env", on=SINGLE, off=DATABASE),
-    Pair(ASK, "EnvironmentFile=/run/slipway/backfill-ask-%i.env", on=SINGLE, off=DATABASE),
+    Pair(BACKFILL, "EnvironmentFile=/run/slipway/shop/backfill-%i.env", on=SINGLE, off=DATABASE),
+    Pair(ASK, "EnvironmentFile=/run/slipway/shop/backfill-ask-%i.env", on=SINGLE, off=DATABASE),
     Pair(ASK, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(PURGE, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(PURGE, "PrivateNetwork=yes", on=SINGLE, off=APP),
     Pair("etc/systemd/system/shop-purge.timer", "OnCalendar=hourly", on=APP, off=DATABASE),
-    Pair("etc/systemd/system/slipway-backup.timer", "OnCalendar=*-*-* 02:30:00", on=DATABASE, off=EVERYTHING),
     Pair(
-        "etc/systemd/system/slipway-restore-test.timer", "OnCalendar=Sun *-*-* 04:30:00", on=SINGLE, off=APP
+        "etc/systemd/system/slipway-backup-shop.timer",
+        "OnCalendar=*-*-* 02:30:00",
+        on=DATABASE,
+        off=EVERYTHING,
     ),
-    Pair("etc/slipway/database-backup.conf", "keep = 30\n", on=EVERYTHING, off=SINGLE),
+    Pair(
+        "etc/systemd/system/slipway-restore-test-shop.timer",
+        "OnCalendar=Sun *-*-* 04:30:00",
+        on=SINGLE,
+        off=APP,
+    ),
+    Pair("etc/slipway/shop/database-backup.conf", "keep = 30\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_DATABASE_HOST=/var/run/postgresql", on=SINGLE, off=APP),
     Pair("etc/shop/shop.env", "SHOP_DATABASE_CA=/etc/ssl/slipway/ca.pem", on=APP, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_LOG_LEVEL=debug", on=EVERYTHING, off=SINGLE),
@@ -155,8 +163,8 @@ PAIRS = [
     Pair("etc/shop/shop.env", "SHOP_REGISTRATION=admin\n", on=EVERYTHING, off=SINGLE),
     Pair("etc/shop/shop.env", "SHOP_REDIS_URL=redis://192.0.2.51:6379/0\n", on=EVERYTHING, off=SINGLE),
     # Metrics are for the host itself, and only where the service runs.
-    Pair("etc/nginx/conf.d/metrics.conf", "listen 127.0.0.1:9145;", on=SINGLE, off=EVERYTHING),
-    Pair("etc/nginx/conf.d/metrics.conf", "listen 127.0.0.1:9145;", on=APP, off=EDGE),
+    Pair("etc/nginx/conf.d/shop-metrics.conf", "listen 127.0.0.1:9145;", on=SINGLE, off=EVERYTHING),
+    Pair("etc/nginx/conf.d/shop-metrics.conf", "listen 127.0.0.1:9145;", on=APP, off=EDGE),
     Pair(UNIT, "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", on=EVERYTHING, off=SINGLE),
     # Only a database with clients elsewhere listens, and to them alone.
     Pair(

@@ -34,7 +34,7 @@ def test_slipway_reads_who_may_sign(trees: Trees, case: str, name: str) -> None:
 @pytest.mark.parametrize(("case", "name"), APP_HOSTS)
 def test_ssh_keygen_takes_the_same_lines(trees: Trees, case: str, name: str, tmp_path: Path) -> None:
     """With the key of somebody who is here in place of the one that nobody has."""
-    ada, written = engineer(tmp_path, "ada"), trees[case, name].text("etc/slipway/allowed_signers")
+    ada, written = engineer(tmp_path, "ada"), trees[case, name].text("etc/slipway/shop/allowed_signers")
     file, bundle = tmp_path / "allowed_signers", support.good_bundle(tmp_path)
     ours, theirs = (key.split()[1] for key in (ada.public, SIGNERS[0]["key"]))
     file.write_text(written.replace(theirs, ours))

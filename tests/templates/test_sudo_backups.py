@@ -24,7 +24,7 @@ def host(suite: str, folder: Path, sudoers: str) -> Path:
     files = {
         "etc/hosts": "127.0.0.1 localhost\n",
         "etc/pam.d/sudo": PERMIT,
-        "etc/sudoers.d/slipway": sudoers,
+        "etc/sudoers.d/slipway-shop": sudoers,
         PROGRAM[1:]: SAYS,
     }
     for name, line in (("passwd", "2009:2009::/nonexistent:/usr/sbin/nologin"), ("group", "2009:")):
@@ -32,7 +32,7 @@ def host(suite: str, folder: Path, sudoers: str) -> Path:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    (folder / "etc/sudoers.d/slipway").chmod(0o440)
+    (folder / "etc/sudoers.d/slipway-shop").chmod(0o440)
     (folder / PROGRAM[1:]).chmod(0o755)
     return folder
 
@@ -44,7 +44,7 @@ def test_who_deploys_runs_the_program_as_its_user_and_tells_it_nothing_but_its_w
     suite = SUITES[platform]
     if reason := checkers.unavailable(suite):
         pytest.skip(reason)
-    layer = host(suite, tmp_path, trees[f"lab-{platform}", "shop-1"].text("etc/sudoers.d/slipway"))
+    layer = host(suite, tmp_path, trees[f"lab-{platform}", "shop-1"].text("etc/sudoers.d/slipway-shop"))
 
     def typed(words: str) -> str:
         done = check(suite, [layer], "chroot", "--userspec=deploy:deploy", "/", *words.split())

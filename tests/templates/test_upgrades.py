@@ -11,8 +11,10 @@ from tests.templates.conftest import Trees
 from tests.templates.rendering import SUITES, HostTree
 
 UPGRADES = "etc/apt/apt.conf.d/52slipway-unattended-upgrades"
-RESTARTS = "etc/needrestart/conf.d/slipway.conf"
-EVALUATE = 'our %nrconf; do "./$ARGV[0]" // die $@; print "$_\\n" for keys %{$nrconf{override_rc}}'
+RESTARTS = ("etc/needrestart/conf.d/slipway.conf", "etc/needrestart/conf.d/slipway-shop.conf")
+EVALUATE = (
+    'our %nrconf; for my $f (@ARGV) { do "./$f" // die $@ }; print "$_\\n" for keys %{$nrconf{override_rc}}'
+)
 every_platform = pytest.mark.parametrize("platform", sorted(SUITES))
 
 
@@ -57,7 +59,7 @@ def test_ubuntu_pros_updates_stay_and_debians_are_debians(trees: Trees) -> None:
 @every_platform
 def test_needrestart_restarts_nothing_that_serves(trees: Trees, platform: str) -> None:
     done = subprocess.run(
-        ["perl", "-e", EVALUATE, RESTARTS],
+        ["perl", "-e", EVALUATE, *RESTARTS],
         cwd=tree_of(trees, platform).root,
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -56,6 +56,7 @@ def play(
     folder: Path, tasks: list[dict[str, Any]], *options: str, hosts: str = "localhost", **variables: Any
 ) -> Outcome:
     """Run the tasks on this machine, once for each name in `hosts` (a,b), and collect what they gave back."""
+    variables = {"app_name": "shop", **variables}
     content = [{"name": "Test", "hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}]
     playbook, record = folder / "play.yml", folder / "record.jsonl"
     playbook.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

@@ -102,7 +102,7 @@ class Units:
 
     def backfill(self, unit: str, log: Path) -> int:
         asked = "-ask" if unit.startswith("shop-backfill-ask@") else ""
-        told = self.root / f"run/slipway/backfill{asked}-{self.release(unit)}.env"
+        told = self.root / f"run/slipway/shop/backfill{asked}-{self.release(unit)}.env"
         do, *name = told.read_text().partition("=")[2].split()
         behaviour = self.behaviour(unit, "backfill")
         if behaviour == "undeclared":

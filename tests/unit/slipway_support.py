@@ -64,7 +64,9 @@ def make_host(folder: Path) -> Host:
     host.ensure_layout()
     Journal(host.journal, "test").keep_reserve()
     host.private_server.parent.mkdir(parents=True)
-    host.private_server.write_text("server {\n    listen 127.0.0.1:8443 ssl default_server;\n}\n")
+    host.private_server.write_text(
+        f"server {{\n    listen 127.0.0.1:8443 ssl default_server;\n    # {host.drained}\n}}\n"
+    )
     host.settings.parent.mkdir(parents=True)
     host.settings.write_text("[release]\nsignatures_required = false\n")
     return host

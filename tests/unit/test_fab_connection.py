@@ -46,7 +46,9 @@ def connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
             known = tmp_path / "known_hosts"
             known.write_text(f"[127.0.0.1]:{port} {own.get_name()} {own.get_base64()}\n")
             said = f"printf %s {banner!r}; " if banner else ""
-            monkeypatch.setattr(module, "TELLING", f"{said}{module.MARKING}{sys.executable} {program} run")
+            monkeypatch.setattr(
+                module.Remote, "telling", f"{said}{module.MARKING}{sys.executable} {program} run"
+            )
             way = proxy.format(python=sys.executable, port=port)
             made = Remote(AppHost("app-1", "127.0.0.1", port, "deploy", tmp_path / "key", known, way))
             made.open()

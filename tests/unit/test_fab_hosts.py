@@ -14,7 +14,7 @@ from fabric.testing.base import Command, MockRemote
 
 from fabfile.errors import FabError, FencedError, LockedError, RefusedError, UnfinishedError
 from fabfile.hosts.answers import MARKER
-from fabfile.hosts.connection import TELLING, UnreachableError
+from fabfile.hosts.connection import MARKING, UnreachableError
 from fabfile.hosts.environment import AppHost, Budget, Environment, Policy, Public
 from fabfile.hosts.fleet import AnswerError, Fleet, HostsError, performed
 from fabfile.report import Report
@@ -29,6 +29,9 @@ from fabfile.upkeep import overview
 OLD, NEW = "20261121T100000Z-bbbbbb2", "20261122T100000Z-cccccc3"
 
 
+TOLD = f"{MARKING}sudo -n /usr/local/sbin/slipway --app=shop run"
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
     known_hosts = tmp_path / "known_hosts"
@@ -37,7 +40,7 @@ def environment(tmp_path: Path) -> Environment:
         name="lab",
         kind="lab",
         app="shop",
-        app_hosts=(AppHost("app-1", "192.0.2.1", 22, "deploy", None, known_hosts),),
+        app_hosts=(AppHost("app-1", "192.0.2.1", 22, "deploy", None, known_hosts, app="shop"),),
         # A port where nobody listens: these tests move no traffic.
         public=Public("shop.test", "127.0.0.1", 1, None),
         budget=Budget(2, 5, 5, 100),
@@ -108,7 +111,7 @@ def row(release: str, **more: Any) -> dict[str, Any]:
 def test_status_is_one_round_trip(mock: MockRemote, environment: Environment) -> None:
     reading = answers(status(NEW), listed(row(NEW, state="live")))
     channel = mock.expect(
-        host="192.0.2.1", user="deploy", port=22, commands=[Command(cmd=TELLING, out=reading.out)]
+        host="192.0.2.1", user="deploy", port=22, commands=[Command(cmd=TOLD, out=reading.out)]
     )
     states, unreachable = overview.read(environment)
     assert (states["app-1"].live, unreachable) == (NEW, {})
@@ -304,7 +307,7 @@ def test_a_slipway_that_was_started_ahead_is_told_what_to_do(
     channel = mock.expect(commands=[answers(good("status"), ahead=True)])
     with Fleet(environment) as fleet:
         fleet.prepare(1)
-        channel.exec_command.assert_called_once_with(TELLING)
+        channel.exec_command.assert_called_once_with(TOLD)
         (answer,) = performed(fleet.first, ["status"])
     assert (answer.command, channel._stdin.getvalue()) == ("status", b'[["status"]]')
     channel.shutdown_write.assert_called_once_with()

@@ -120,7 +120,7 @@ def test_the_set_arrives_on_the_host_and_a_second_run_changes_nothing(tmp_path: 
         port=82,
     )
 
-    memory = Path(f"/var/lib/slipway/files/{name}.json")
+    memory = Path(f"/var/lib/slipway/files/shop/{name}.json")
     memory.unlink()
     for folder in (memory.parent, memory.parent.parent):
         if not list(folder.iterdir()):

@@ -39,7 +39,8 @@ class FilesHost:
     def wanted(self, *files: dict[str, Any], **changed: Any) -> dict[str, Any]:
         lists: dict[str, Any] = {part: [] for part in ("directories", "links", "checks", "watch")}
         handler = {"has_handler": False, "in_force": False}
-        return {"name": "web", "files": list(files), **lists, **handler, **changed}
+        named = {"app": "shop", "name": "web", "claims": {}}
+        return {**named, "files": list(files), **lists, **handler, **changed}
 
     def answer(self, *files: dict[str, Any], check: bool = False, **changed: Any) -> dict[str, Any]:
         payload = zlib.compress(json.dumps(self.wanted(*files, **changed)).encode())
@@ -63,7 +64,7 @@ class FilesHost:
         if child == 0:
             die_at_a_call(calls)
             try:
-                self.module.state(self.wanted(*files, **changed), manifest.read("web"), False)
+                self.module.state(self.wanted(*files, **changed), manifest.read("shop", "web"), False)
             except BaseException:
                 os._exit(1)
             os._exit(0)

@@ -100,7 +100,7 @@ def test_the_longest_of_these_runs_ended_by_itself(files_host: FilesHost) -> Non
 def test_the_record_names_every_path_with_its_checksum(files_host: FilesHost) -> None:
     files_host.state(files_host.file("site.conf", "text\n"))
 
-    record = json.loads(files_host.path("state/files/web.json").read_text())
+    record = json.loads(files_host.path("state/files/shop/web.json").read_text())
 
     assert record["files"] == {str(files_host.path("site.conf")): hashlib.sha256(b"text\n").hexdigest()}
     assert record["pending"] is False

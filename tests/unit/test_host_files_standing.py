@@ -35,7 +35,7 @@ def whole(files_host: FilesHost) -> dict[str, Any]:
 
 def stated(files_host: FilesHost) -> dict[str, Any]:
     wanted = whole(files_host)
-    answer = files_host.module.state(wanted, manifest.read("web"), False)
+    answer = files_host.module.state(wanted, manifest.read("shop", "web"), False)
     assert answer["changed"]
     return wanted
 
@@ -43,7 +43,7 @@ def stated(files_host: FilesHost) -> dict[str, Any]:
 def test_what_was_stated_stands(files_host: FilesHost) -> None:
     wanted = stated(files_host)
 
-    assert manifest.standing() == {"web": standing.digest_of_wanted(wanted)}
+    assert manifest.standing("shop") == {"web": standing.digest_of_wanted(wanted)}
 
 
 def edited(files_host: FilesHost) -> None:
@@ -114,7 +114,7 @@ def test_a_set_that_drifted_does_not_stand(files_host: FilesHost, fault: Callabl
 
     fault(files_host)
 
-    assert manifest.standing().get("web") != standing.digest_of_wanted(wanted)
+    assert manifest.standing("shop").get("web") != standing.digest_of_wanted(wanted)
 
 
 @pytest.mark.parametrize(
@@ -130,32 +130,32 @@ def test_a_set_that_drifted_does_not_stand(files_host: FilesHost, fault: Callabl
 def test_another_set_is_not_the_one_that_stands(files_host: FilesHost, other: dict[str, Any]) -> None:
     wanted = stated(files_host)
 
-    assert manifest.standing()["web"] != standing.digest_of_wanted({**wanted, **other})
+    assert manifest.standing("shop")["web"] != standing.digest_of_wanted({**wanted, **other})
 
 
 def test_a_set_that_waits_for_its_handler_does_not_stand(files_host: FilesHost) -> None:
     wanted = {**whole(files_host), "has_handler": True}
 
-    files_host.module.state(wanted, manifest.read("web"), False)
-    assert manifest.standing() == {}
+    files_host.module.state(wanted, manifest.read("shop", "web"), False)
+    assert manifest.standing("shop") == {}
 
-    files_host.module.confirm("web", manifest.read("web"), False)
-    assert manifest.standing() == {"web": standing.digest_of_wanted(wanted)}
+    files_host.module.confirm({"app": "shop", "name": "web"}, manifest.read("shop", "web"), False)
+    assert manifest.standing("shop") == {"web": standing.digest_of_wanted(wanted)}
 
 
 def test_the_record_of_an_earlier_slipway_says_nothing_until_the_set_is_stated_again(
     files_host: FilesHost,
 ) -> None:
     wanted = stated(files_host)
-    record = Path(manifest._path("web"))
+    record = Path(manifest._path("shop", "web"))
     earlier = json.loads(record.read_text())
     del earlier["beside"]
     record.write_text(json.dumps(earlier))
 
-    assert manifest.standing() == {}
+    assert manifest.standing("shop") == {}
 
-    assert not files_host.module.state(wanted, manifest.read("web"), False)["changed"]
-    assert manifest.standing() == {"web": standing.digest_of_wanted(wanted)}
+    assert not files_host.module.state(wanted, manifest.read("shop", "web"), False)["changed"]
+    assert manifest.standing("shop") == {"web": standing.digest_of_wanted(wanted)}
 
 
 def test_a_set_that_stands_costs_no_round_trip_and_one_that_does_not_is_sent(tmp_path: Path) -> None:

@@ -156,13 +156,13 @@ def test_an_app_host_asks_for_a_certificate_once_every_edge_shows_one(tmp_path: 
 
 
 def test_what_stands_at_the_private_port_is_seen(tmp_path: Path) -> None:
-    edge, app_host = str(tmp_path / "shop.conf"), str(tmp_path / "app.conf")
+    edge, app_host = str(tmp_path / "shop.conf"), str(tmp_path / "shop-private.conf")
     assert reach.private_port(edge, app_host) == {"serves": False, "shows": False, "asks": False}
     (tmp_path / "shop.conf").write_text("    listen 443 ssl;\n    proxy_ssl_certificate_key /key;\n")
-    (tmp_path / "app.conf").write_text("server {\n    listen 192.0.2.21:8443 ssl;\n}\n")
+    (tmp_path / "shop-private.conf").write_text("server {\n    listen 192.0.2.21:8443 ssl;\n}\n")
     assert reach.private_port(edge, app_host) == {"serves": True, "shows": False, "asks": False}
     (tmp_path / "shop.conf").write_text("    listen 443 ssl;\n    proxy_ssl_certificate /pem;\n")
-    (tmp_path / "app.conf").write_text("    listen 1:8443 ssl;\n    ssl_verify_client optional;\n")
+    (tmp_path / "shop-private.conf").write_text("    listen 1:8443 ssl;\n    ssl_verify_client optional;\n")
     assert reach.private_port(edge, app_host) == {"serves": True, "shows": True, "asks": True}
 
 

@@ -77,7 +77,7 @@ def test_what_others_need_is_taken_away_only_when_that_is_said(
     tmp_path: Path, inventory: str, sentences: list[str]
 ) -> None:
     hosts, book = tmp_path / "hosts", tmp_path / "book.yml"
-    hosts.write_text(inventory)
+    hosts.write_text(f"{inventory}app_name=shop\n")
     # Each host for itself, in one run.
     play = {
         "name": "Ask",

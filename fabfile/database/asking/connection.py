@@ -202,6 +202,8 @@ def _arguments(database: Database) -> str:
             "live": f"/srv/{database.app}/current/manifest.json",
             "releases": f"/srv/{database.app}/releases",
             "server": f"/usr/lib/postgresql/{database.version}",
+            "look": f"/usr/local/lib/slipway/{database.app}/look-at-postgresql-files",
+            "certificate": f"{database.certificates}/host.pem",
         }
     )
 

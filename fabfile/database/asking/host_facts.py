@@ -17,7 +17,6 @@ from typing import Any
 TIME_ERROR = 5
 # What an answer's line begins with: a login shell may print lines of its own.
 MARK = "slipway-facts "
-LOOK = "/usr/local/lib/slipway/look-at-postgresql-files"
 ON_DISKS = (
     "ext2",
     "ext3",
@@ -38,13 +37,22 @@ SECONDS = 5
 
 
 def collect(
-    data: str, unit: str, lock: str, markers: str, live: str, releases: str, server: str
+    data: str,
+    unit: str,
+    lock: str,
+    markers: str,
+    live: str,
+    releases: str,
+    server: str,
+    look: str,
+    certificate: str,
 ) -> dict[str, Any]:
     """data: the data directory, as long as no server names its own; lock: the server's lock file; markers: the
-    backups' folder; live: a manifest; releases: where the others are; server: the server's programs and libraries.
+    backups' folder; live: a manifest; releases: where the others are; server: the server's programs and libraries;
+    look: the program for the server's files; certificate: the one that the server shows.
     """
     # Asked as the server's own user meanwhile; the answer is awaited last.
-    asked = _begun("sudo", "-n", "-u", "postgres", LOOK)
+    asked = _begun("sudo", "-n", "-u", "postgres", look)
     facts: dict[str, Any] = {
         "clock": time.time(),
         "synchronised": _synchronised(),
@@ -55,7 +63,7 @@ def collect(
         "restore_test": _object(os.path.join(markers, "restore-test.json")),
         "manifest": _object(live, nested=("schema_revisions",)),
         "chains": _chains(releases),
-        "certificate": _text("/etc/ssl/slipway/host.pem"),
+        "certificate": _text(certificate),
         "libraries": _libraries(server),
         "huge_pages": _huge_pages(),
     }
@@ -63,7 +71,7 @@ def collect(
         facts["log"] = _output(
             "journalctl", "--no-pager", "--lines=12", "--output=short-iso", f"--unit={unit}"
         )
-    facts["server"] = _answered(asked)
+    facts["server"] = _answered(asked, look)
     return facts
 
 
@@ -181,7 +189,7 @@ def _begun(*command: str) -> "subprocess.Popen[bytes] | None":
         return None
 
 
-def _answered(process: "subprocess.Popen[bytes] | None") -> "dict[str, Any]":
+def _answered(process: "subprocess.Popen[bytes] | None", look: str) -> "dict[str, Any]":
     """What the program for the server's files printed; {"problem": why} when it did not."""
     if process is None:
         return {"problem": "there is no sudo"}
@@ -191,10 +199,10 @@ def _answered(process: "subprocess.Popen[bytes] | None") -> "dict[str, Any]":
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return {"problem": f"{LOOK} did not answer in {SECONDS} s"}
+        return {"problem": f"{look} did not answer in {SECONDS} s"}
     except ValueError:
         lines = wrong.decode("utf-8", "replace").strip().splitlines()
-        return {"problem": lines[-1] if lines else f"{LOOK} ended with status {process.returncode}"}
+        return {"problem": lines[-1] if lines else f"{look} ended with status {process.returncode}"}
 
 
 def _output(*command: str) -> str:

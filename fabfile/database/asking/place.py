@@ -14,7 +14,7 @@ from fabfile.hosts.environment import AppHost, Environment
 @dataclass(frozen=True)
 class Database:
     """app: the service's name, and its schema's. port: of the server's socket. replicas: how many standbys
-    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted.
+    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted. certificates: their folder there.
     """
 
     host: AppHost
@@ -27,6 +27,7 @@ class Database:
     backups_expected: bool = True
     overrides: Mapping[str, Any] = field(default_factory=dict)
     accepted: Any = ()
+    certificates: str = "/etc/ssl/slipway"
 
 
 def of(found: Environment) -> Database:
@@ -55,4 +56,5 @@ def of(found: Environment) -> Database:
         backups_expected=bool(variables.of(host.name, "db_status_backups_expected", True)),
         overrides=overrides,
         accepted=variables.of(host.name, "db_status_accepted", []) or [],
+        certificates=str(variables.of(host.name, "certificates_folder", "/etc/ssl/slipway")),
     )

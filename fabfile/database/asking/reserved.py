@@ -1,6 +1,6 @@
 """When all ordinary connections are taken: the database host's own program looks with one that is kept for superusers.
 
-It is fixed and takes no argument (see templates/usr/local/lib/slipway/look-at-postgresql.j2); its rows are judged as
+It is fixed and takes no argument (see templates/usr/local/lib/slipway/); its rows are judged as
 any others.
 """
 
@@ -22,7 +22,7 @@ from fabfile.database.checks.sections.limits import Limit, Limits, Usage
 from fabfile.database.checks.sections.sessions import Prepared, Session
 from fabfile.database.findings import Finding, Level, Section, Server, Table
 
-PROGRAM = "sudo -n -u postgres /usr/local/lib/slipway/look-at-postgresql"
+PROGRAM = "sudo -n -u postgres /usr/local/lib/slipway/{app}/look-at-postgresql"
 SECONDS = 15
 NOTE = "this was read over a connection that is kept for superusers"
 
@@ -77,7 +77,7 @@ def _section(name: str, said: list[Finding | Table]) -> Section:
 
 def _ask(database: Database) -> dict[str, Any]:
     done = subprocess.run(
-        ssh.command(database.host, PROGRAM),
+        ssh.command(database.host, PROGRAM.format(app=database.app)),
         stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     if done.returncode != 0:

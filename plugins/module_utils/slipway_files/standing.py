@@ -18,18 +18,20 @@ from typing import Any
 Rows = list[tuple[str, ...]]
 
 
-def beside(wanted: dict[str, Any]) -> dict[str, list[str]]:
-    """The paths of a wanted set that are no files of its own; a manifest keeps them for the next look."""
+def beside(wanted: dict[str, Any]) -> dict[str, list[Any]]:
+    """What a wanted set has beside its files; a manifest keeps it for the next look."""
     return {
         "directories": [entry["path"] for entry in wanted["directories"]],
         "links": [entry["path"] for entry in wanted["links"]],
         "watch": list(wanted["watch"]),
+        "claims": [list(claim) for claim in sorted(wanted["claims"].items())],
     }
 
 
 def digest_of_wanted(wanted: dict[str, Any]) -> str:
     """The digest a host shows that has this set, whole and in force."""
     rows: Rows = [("watch", path) for path in wanted["watch"]]
+    rows += [("claim", *claim) for claim in wanted["claims"].items()]
     rows += [("link", entry["path"], entry["target"]) for entry in wanted["links"]]
     for kind in ("directories", "files"):
         for entry in wanted[kind]:
@@ -39,10 +41,12 @@ def digest_of_wanted(wanted: dict[str, Any]) -> str:
     return _digest(rows)
 
 
-def digest_of_host(files: list[str], others: dict[str, list[str]]) -> str | None:
+def digest_of_host(files: list[str], others: dict[str, list[Any]]) -> str | None:
     """The digest of what stands at a set's paths now; None when one is missing or is something else."""
     try:
         rows: Rows = [("watch", path) for path in others["watch"]]
+        # A record of an earlier version has none: its set is stated anew.
+        rows += [("claim", *claim) for claim in others["claims"]]
         rows += [("link", path, os.readlink(path)) for path in others["links"]]
         rows += [_row("directories", path) for path in others["directories"]]
         rows += [_row("files", path) for path in files]

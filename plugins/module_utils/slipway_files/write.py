@@ -25,15 +25,15 @@ def keep_originals(paths: list[str]) -> None:
             ) from error
 
 
-def keep_edited(known: dict[str, str], difference: Difference) -> dict[str, str]:
-    """Copy what is about to go and is not as this set's record has it, {path: copy}: somebody edited it.
+def keep_edited(known: dict[str, set[str]], difference: Difference) -> dict[str, str]:
+    """Copy what is about to go and is not as any record of its path has it, {path: copy}: somebody edited it.
 
     A copy is named by what is in it, so the same edit made again takes no more room.
     """
     going = [change.path for change in difference.changes if change.kind == "file" and change.content_differs]
     kept = {}
     for path, digest in watched([path for path in [*going, *difference.removed] if path in known]).items():
-        if digest != known[path]:
+        if digest not in known[path]:
             kept[path] = os.path.join(STATE, "replaced", f"{path.lstrip('/')}.{digest[:12]}")
             try:
                 _keep(path, kept[path])

@@ -33,12 +33,13 @@ def clusters() -> list[dict[str, Any]]:
     if not os.path.exists(LIST):
         return []
     said = subprocess.run([LIST, "--no-header"], capture_output=True, text=True, check=False).stdout
-    written = manifest.read("postgresql").files
+    services = {*manifest.services(), manifest.configured_before() or ""}
+    written = {path for app in services for path in manifest.read(app, "postgresql").files}
     return [_cluster(written, *line.split()[:6]) for line in said.splitlines() if len(line.split()) >= 6]
 
 
 def _cluster(
-    written: dict[str, str], version: str, name: str, port: str, status: str, owner: str, data: str
+    written: set[str], version: str, name: str, port: str, status: str, owner: str, data: str
 ) -> dict[str, Any]:
     running = status.startswith("online")
     answer = _ask(port, owner) if running else None

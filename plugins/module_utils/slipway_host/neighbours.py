@@ -12,7 +12,7 @@ import tempfile
 import time
 from typing import Any
 
-from ansible.module_utils.slipway_files import manifest
+from ansible.module_utils.slipway_files import manifest, owners
 from ansible.module_utils.slipway_host.programs import said
 
 NGINX = "/etc/nginx"
@@ -24,20 +24,27 @@ RECEIVES = re.compile(r"""\bim(tcp|udp|ptcp|relp|gssapi)\b|^\$(InputTCP|InputREL
 SENDS = re.compile(r"""\bom(fwd|relp)\b|\s@@?[\[\w(]""")
 
 
-def facts() -> dict[str, Any]:
-    """recorded (names of sets ever written), nginx_foreign (paths), nginx_blocks, rsyslog_foreign (path to lines),
-    private_view (why the files of a role could not be checked here; empty when they can), journal (bytes, and days that
-    it reaches back; none once Slipway said how much it may be)."""
-    sets = {name: manifest.read(name).files for name in manifest.names()}
-    written = {path for files in sets.values() for path in files}
+def facts(app: str) -> dict[str, Any]:
+    """recorded (names of the service's sets ever written), services (each other one of this host, to what it alone can
+    have), configured_before (the service that an earlier Slipway configured this host for; None for none),
+    nginx_foreign (paths), nginx_blocks, rsyslog_foreign (path to lines), private_view (why the files of a role could
+    not be checked here; empty when they can), journal (bytes, and days that it reaches back; none once Slipway said how
+    much it may be).
+    """
+    before = manifest.configured_before()
+    services = sorted({*manifest.services(), *([before] if before else []), app})
+    sets = {(name, each): manifest.read(name, each) for name in services for each in manifest.names(name)}
+    written = {path for record in sets.values() for path in record.files}
     return {
-        "recorded": sorted(sets),
+        "recorded": manifest.names(app),
+        "services": owners.claims(app),
+        "configured_before": before,
         "nginx_foreign": [] if f"{NGINX}/nginx.conf" in written else nginx(written),
         "nginx_blocks": [] if f"{NGINX}/nginx.conf" in written else nginx_blocks(),
         "rsyslog_foreign": {path: rsyslog(path) for path in RSYSLOG if path not in written and rsyslog(path)},
         # A set that was written was checked.
         "private_view": "" if sets else private_view(),
-        "journal": {"bytes": 0, "days": 0} if "rsyslog" in sets else journal(),
+        "journal": {"bytes": 0, "days": 0} if any(name == "rsyslog" for _, name in sets) else journal(),
     }
 
 

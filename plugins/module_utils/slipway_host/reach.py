@@ -24,12 +24,15 @@ def facts(
     return {
         "nginx_groups": nginx_groups(proc, f"{run}/nginx.pid"),
         "instance_groups": instance_groups(f"{run}/{app}"),
-        "private_port": private_port(f"{sites}/{app}.conf", f"{sites}/app.conf"),
+        # An earlier Slipway called it app.conf.
+        "private_port": private_port(
+            f"{sites}/{app}.conf", *(f"{sites}/{name}.conf" for name in (f"{app}-private", "app"))
+        ),
     }
 
 
-def private_port(edge: str, app_host: str) -> dict[str, bool]:
-    site, port = _text(edge), _text(app_host)
+def private_port(edge: str, *app_host: str) -> dict[str, bool]:
+    site, port = _text(edge), next(filter(None, map(_text, app_host)), "")
     return {"serves": "listen " in site, "shows": SHOWS in site, "asks": ASKS in port}
 
 

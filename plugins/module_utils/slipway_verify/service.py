@@ -16,7 +16,7 @@ RUNBOOK = "docs/runbooks/host-does-not-serve.md"
 
 def release(app: str) -> tuple[list[str], str | None]:
     """Complaints about what is live of a service, and its id."""
-    answer = run(PROGRAM, "status", "--json")
+    answer = run(PROGRAM, f"--app={app}", "status", "--json")
     try:
         live = json.loads(answer.stdout)["result"]["live"]
     except (ValueError, KeyError, TypeError):

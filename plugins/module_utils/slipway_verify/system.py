@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 
 from ansible.module_utils.slipway_verify.running import run
 
 FULL, ENDS_WITHIN_DAYS = 90, 21
-CERTIFICATES = ("/etc/ssl/slipway/host.pem", "/etc/ssl/slipway/public.pem")
+# Of each service of the host.
+CERTIFICATES = [f"/etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
 # What Slipway states, and what keeps a host patched and reachable; any other failed unit is somebody else's.
 OWN = ("slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
        "systemd-timesyncd*", "chrony*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
@@ -76,7 +78,7 @@ def mount_of(path: str) -> str:
 def certificates() -> list[str]:
     """Complaints about certificates that end soon or cannot be read."""
     said = []
-    for path in filter(os.path.exists, CERTIFICATES):
+    for path in (path for pattern in CERTIFICATES for path in sorted(glob.glob(pattern))):
         answer = run("openssl", "x509", "-noout", "-checkend", str(ENDS_WITHIN_DAYS * 86400), "-in", path)
         if answer.returncode != 0 and "will expire" in answer.stdout:
             said.append(f"{path} ends within {ENDS_WITHIN_DAYS} days: renew it and run site.yml")

@@ -18,6 +18,7 @@ KEPT = range(1, 1001)
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="database-backup", description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--app", help="the service whose database is meant, where this host has several")
     commands = parser.add_subparsers(dest="command", required=True)
     backup = commands.add_parser("backup", help="dump the database")
     backup.add_argument("--kind", choices=["routine", "hand", "point"], default="routine")
@@ -38,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
 def perform(options: argparse.Namespace) -> tuple[str, Any]:
     """(sentences, result) of a command."""
     # By the environment, which sudo empties: whoever may run this as its user must not say which programs it starts.
-    own = settings.read(Path(os.environ.get("SLIPWAY_BACKUP_CONFIG", settings.PATH)))
+    said = os.environ.get("SLIPWAY_BACKUP_CONFIG")
+    own = settings.read(Path(said) if said else settings.path_of(options.app))
     if options.command == "backup":
         keep = own.keep if options.keep is None else options.keep
         _refuse_to_push_out(options.kind, options.keep)

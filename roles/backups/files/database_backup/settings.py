@@ -8,7 +8,8 @@ from pathlib import Path
 
 from database_backup.errors import RefusedError
 
-PATH = Path("/etc/slipway/database-backup.conf")
+FOLDER = Path("/etc/slipway")
+NAME = "database-backup.conf"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,24 @@ class Settings:
     live: Path
 
 
-def read(path: Path = PATH) -> Settings:
+def path_of(app: str | None) -> Path:
+    """Where the settings of a service are; of the only one here, where it is not said which. Raises RefusedError."""
+    found = sorted(path.parent.name for path in FOLDER.glob(f"*/{NAME}"))
+    # Of what is found alone is a path made: whoever comes by sudo must not name another folder.
+    if app is not None and app not in found:
+        raise RefusedError(
+            f"{app!r} is no service with backups here; there is {', '.join(found) or 'none'}. Nothing was changed. "
+            "It is written by: ansible-playbook -i inventory/ENV playbooks/database.yml"
+        )
+    if app is None and len(found) > 1:
+        raise RefusedError(
+            f"This host has the databases of several services, {' and '.join(found)}. "
+            f"Say which is meant: database-backup --app={found[0]} …"
+        )
+    return FOLDER / (app or (found[0] if found else "SERVICE")) / NAME
+
+
+def read(path: Path) -> Settings:
     """The settings. Raises RefusedError when the file is missing or not whole."""
     parser = configparser.ConfigParser(interpolation=None)
     try:

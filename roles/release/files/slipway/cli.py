@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from slipway import services
 from slipway.command_line import batch, commands, output
 from slipway.command_line.arguments import parser
 from slipway.errors import RefusedError, SlipwayError
 from slipway.host import Host
+from slipway.traffic import before
 from slipway.turns.session import check_root
 from slipway.upkeep import one_off
 
@@ -28,6 +30,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
             "usage", "-- is no value of an argument.", "`slipway --help` shows how it is used."
         )
     arguments = _parser().parse_args(words)
+    if arguments.app is not None:
+        raise RefusedError("usage", "--app stands once, ahead of the command.", "slipway --app=NAME status")
     commands.check(arguments)
     return arguments
 
@@ -66,18 +70,17 @@ def _run(host: Host) -> int:
     return int(answers[-1]["exit"])
 
 
-def _here(command: str) -> Host:
-    try:
-        return Host.of_this_machine()
-    except SlipwayError:
-        # Whoever is not root is told that first.
-        check_root(Host(""), command)
-        raise
+def _here(asked: str | None, words: Sequence[str], command: str) -> Host:
+    # Whoever is not root is told that first.
+    check_root(Host(""), command)
+    here = Host.of_this_machine(services.chosen(asked, words))
+    before.take_over(here)
+    return here
 
 
 def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
     """Runs one command and returns its exit code. host: another host layout than `/`, for tests."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    asked, words = services.split(list(sys.argv[1:] if argv is None else argv))
     # Standard output is the command's own there, and so are the words behind --.
     alone = words[:1] == ["exec"]
     as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
@@ -86,7 +89,7 @@ def main(argv: Sequence[str] | None = None, host: Host | None = None) -> int:
     try:
         arguments = _parse(words)
         command = _name(arguments)
-        here = host or _here(" ".join(["slipway", *words]))
+        here = host or _here(asked, words, " ".join(["slipway", *words]))
         if command == "run":
             return _run(here)
         report = commands.perform(arguments, here, " ".join(["slipway", *words]))

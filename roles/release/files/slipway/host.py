@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import shutil
@@ -11,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.errors import RefusedError, StepError
+from slipway.errors import RefusedError
 
-SETTINGS = "/etc/slipway/release.conf"
+PROGRAM = "/usr/local/sbin/slipway"
 # [0-9], because \d also matches digits of other scripts.
 RELEASE_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}")
 
@@ -46,23 +45,14 @@ class Host:
     nft: str = "/usr/sbin/nft"
     ssh_keygen: str = "/usr/bin/ssh-keygen"
     # How a timer calls slipway again.
-    program: tuple[str, ...] = ("/usr/local/sbin/slipway",)
+    program: tuple[str, ...] = (PROGRAM,)
     python: str = sys.executable
     free_bytes: Callable[[Path], int] = _free_bytes
 
     @classmethod
-    def of_this_machine(cls) -> Host:
-        """Raises StepError where the role release has not said which service this host runs."""
-        said = configparser.ConfigParser(interpolation=None)
-        try:
-            with open(SETTINGS, encoding="utf-8") as stream:
-                said.read_file(stream)
-            return cls(said.get("release", "app"))
-        except (OSError, ValueError, configparser.Error) as failure:
-            raise StepError(
-                "settings-missing",
-                f"{SETTINGS} does not say which service this host runs ({failure}). Run site.yml, which writes it.",
-            ) from None
+    def of_this_machine(cls, app: str) -> Host:
+        """Where a service is on the machine that this runs on."""
+        return cls(app, program=(PROGRAM, f"--app={app}"))
 
     @property
     def namespace(self) -> str:
@@ -111,11 +101,20 @@ class Host:
     @property
     def runtime(self) -> Path:
         """What a reboot takes with it: which release is warm, whether this host is drained."""
-        return self.path("/run/slipway")
+        return self.path(f"/run/slipway/{self.app}")
+
+    @property
+    def warm(self) -> Path:
+        return self.runtime / "warm.json"
 
     @property
     def drained(self) -> Path:
         return self.runtime / "drained"
+
+    @property
+    def drain_table(self) -> str:
+        """The kernel's rule of a drained host: nftables' table, in the family inet."""
+        return f"slipway_{self.app}"
 
     @property
     def maintenance(self) -> Path:
@@ -125,17 +124,17 @@ class Host:
     @property
     def private_server(self) -> Path:
         """nginx's server for the edge, where there is one."""
-        return self.path("/etc/nginx/conf.d/app.conf")
+        return self.path(f"/etc/nginx/conf.d/{self.app}-private.conf")
 
     @property
     def settings(self) -> Path:
-        """What the role release says of this host."""
-        return self.path(SETTINGS)
+        """What the role release says of the service on this host."""
+        return self.path(f"/etc/slipway/{self.app}/release.conf")
 
     @property
     def allowed_signers(self) -> Path:
         """Who may sign bundles, as ssh-keygen reads it."""
-        return self.path("/etc/slipway/allowed_signers")
+        return self.path(f"/etc/slipway/{self.app}/allowed_signers")
 
     @property
     def access_log(self) -> Path:
@@ -148,6 +147,10 @@ class Host:
     @property
     def exec_lock(self) -> Path:
         return self.state / "exec.lock"
+
+    @property
+    def build_unit(self) -> str:
+        return f"{self.app}-build.service"
 
     @property
     def service_unit(self) -> Path:

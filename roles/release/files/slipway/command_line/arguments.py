@@ -55,6 +55,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"slipway {__version__}")
+    top.add_argument("--app", metavar="NAME", help="the service that is meant, where this host has several")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _release_commands(commands, fenced)
     _host_commands(commands, fenced)
@@ -97,8 +98,7 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
     migrating.add_argument(
         "--timeout", type=values.seconds, default=900.0, metavar="SECONDS", help="default 900"
     )
-    taking = "apply also what takes away from releases before"
-    migrating.add_argument("--contract", action="store_true", help=taking)
+    migrating.add_argument("--contract", action="store_true", help="also what takes away from earlier ones")
     migrating.add_argument("--watch", action="store_true", help="only wait for one whose end nobody saw")
     _traffic_commands(command)
     marking = command("mark-bad", "never a rollback's target again")
@@ -108,16 +108,14 @@ def _release_commands(commands: Commands[Parser], fenced: Parser) -> None:
 
 def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     activating = command("activate", "start a staged release and move traffic to it")
-    activating.add_argument(
-        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
-    )
+    _in_time(activating)
     warmth = "see settle; default 0"
     activating.add_argument("--warm", type=values.seconds, default=0.0, metavar="SECONDS", help=warmth)
     command("start", "start its unit beside the live one")
     gating = command(
         "gate", "wait until it is ready on its own socket; stop it and mark it bad when it is not"
     )
-    gating.add_argument("--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30")
+    _in_time(gating)
     _as_customers_ask(gating)
     switching = command("switch", "move the traffic to it")
     switching.add_argument(
@@ -128,9 +126,7 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     verifying.add_argument("--count", type=counting, default=5, metavar="N", help="default 5")
     _as_customers_ask(verifying)
     restarting = command("restart", "start the live one anew, drained meanwhile, where other hosts answer")
-    restarting.add_argument(
-        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
-    )
+    _in_time(restarting)
     _as_customers_ask(restarting)
     baking = command("bake", "watch the release that got the traffic")
     baking.add_argument(
@@ -152,6 +148,10 @@ def _traffic_commands(command: Callable[[str, str], Parser]) -> None:
     )
     whose = "only when its warm time ends then (since 1970)"
     stopping.add_argument("--warm-until", type=values.moment, metavar="SECONDS", help=whose)
+
+
+def _in_time(ready: Parser) -> None:
+    ready.add_argument("--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30")
 
 
 def _as_customers_come(asking: Parser, summary: str) -> None:
@@ -191,9 +191,7 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     )
     refitting.add_argument("--dry-run", action="store_true", help="only say which")
     recovering = commands.add_parser("recover", parents=[fenced], help="bring this host to one live release")
-    recovering.add_argument(
-        "--timeout", type=values.seconds, default=30.0, metavar="SECONDS", help="default 30"
-    )
+    _in_time(recovering)
     recording = commands.add_parser(
         "record", parents=[fenced], help="put a controller's record in the journal"
     )

@@ -17,7 +17,6 @@ from slipway.turns.session import Session
 SECONDS = 900.0
 # Longer than the unit's own limit, which ends what it started.
 PATIENCE_SECONDS = SECONDS + 30
-UNIT = "slipway-build.service"
 NO_VENV = 97
 # $0: the host's Python, $1: what is built, $2: PIP, $3: the folder that pip is in; what follows is pip's.
 VENV = f'"$0" -I -m venv --without-pip "$1/venv" || exit {NO_VENV}; '
@@ -78,7 +77,14 @@ def build(session: Session, release: str, scratch: Path, place: Path, program: S
 
 def _run(session: Session, scratch: Path, place: Path, program: Sequence[str]) -> Outcome:
     variables = {"TMPDIR": f"{place}/work", "HOME": f"{place}/work", "PIP_CONFIG_FILE": "/dev/null"}
-    command = [session.host.systemd_run, "--quiet", "--collect", "--wait", "--pipe", f"--unit={UNIT}"]
+    command = [
+        session.host.systemd_run,
+        "--quiet",
+        "--collect",
+        "--wait",
+        "--pipe",
+        f"--unit={session.host.build_unit}",
+    ]
     command += [f"--property={each}" for each in (*PROPERTIES, f"BindPaths={scratch}:{place}")]
     command += [f"--setenv={name}={value}" for name, value in variables.items()]
     command += ["/bin/bash", "-c", *program]
@@ -88,7 +94,7 @@ def _run(session: Session, scratch: Path, place: Path, program: Sequence[str]) -
 
 def _end(session: Session) -> None:
     """Of a run that was killed, the one who builds may still be at work: it is none of slipway's own processes."""
-    run([session.host.systemctl, "stop", "--", UNIT], PATIENCE_SECONDS)
+    run([session.host.systemctl, "stop", "--", session.host.build_unit], PATIENCE_SECONDS)
 
 
 def _check(outcome: Outcome, release: str) -> None:

@@ -18,7 +18,8 @@ from slipway.processes import Outcome, run
 from slipway.turns.session import Report, Session
 
 SECONDS = 10.0
-TABLE = "slipway"
+# Of an earlier slipway, which knew one service a host.
+TABLE_BEFORE = "slipway"
 # Only the first packet of a connection: those that are there go on. The edge learns of it at once, by a reset.
 RULES = """table inet {table}
 delete table inet {table}
@@ -42,7 +43,11 @@ def read(host: Host) -> dict[str, Any] | None:
     except ValueError:
         said = None
     facts = said if isinstance(said, dict) else {}
-    return {"since": facts.get("since"), "port": facts.get("port"), "refusing": _nft(host, "list", TABLE).ok}
+    return {
+        "since": facts.get("since"),
+        "port": facts.get("port"),
+        "refusing": bool(_tables(host, facts.get("port"))),
+    }
 
 
 def private_port(host: Host) -> int | None:
@@ -78,6 +83,12 @@ def drain(session: Session, asked: int | None) -> Report:
         return Report(
             False, {"drained": True, **(found or {})}, "This host is drained already; nothing was changed."
         )
+    if str(host.drained) not in host.private_server.read_text("utf-8", "replace"):
+        raise RefusedError(
+            "not-told",
+            f"nginx does not look for {host.drained} yet, so it would keep the edge's connections.",
+            "edge.yml tells it.",
+        )
     if not Path(host.nft).exists():
         raise RefusedError(
             "no-nft", f"{host.nft} is not on this host.", "The package nftables brings it: site.yml."
@@ -91,7 +102,9 @@ def drain(session: Session, asked: int | None) -> Report:
     with session.journal.step("drain", port=port):
         content = json.dumps({"since": utc_now(), "port": port}) + "\n"
         write_atomically(host.drained, content.encode())
-        said = run([host.nft, "-f", "-"], SECONDS, given=RULES.format(table=TABLE, port=port).encode())
+        said = run(
+            [host.nft, "-f", "-"], SECONDS, given=RULES.format(table=host.drain_table, port=port).encode()
+        )
         if not said.ok:
             remove(host.drained)
             raise StepError(
@@ -104,17 +117,27 @@ def drain(session: Session, asked: int | None) -> Report:
 
 def undrain(session: Session) -> Report:
     host = session.host
-    table = _nft(host, "list", TABLE).ok
+    found = read(host)
+    tables = _tables(host, found["port"] if found else private_port(host))
     result = {"drained": False, "since": None, "port": None, "refusing": False}
-    if not table and read(host) is None and not session.journal.broken_off("undrain"):
+    if not tables and found is None and not session.journal.broken_off("undrain"):
         return Report(False, result, "This host is not drained; nothing was changed.")
     with session.journal.step("undrain"):
-        if table and not (said := _nft(host, "delete", TABLE)).ok:
-            raise StepError(
-                "nft-failed", f"This host is still drained; nft could not take the rule away: {said.tail(5)}"
-            )
+        for table in tables:
+            if not (said := _nft(host, "delete", table)).ok:
+                raise StepError(
+                    "nft-failed",
+                    f"This host is still drained; nft could not take the rule away: {said.tail(5)}",
+                )
         remove(host.drained)
     return Report(True, result, "This host takes traffic again.")
+
+
+def _tables(host: Host, port: int | None) -> list[str]:
+    """Those that are there and refuse this service's connections."""
+    found = [host.drain_table] if _nft(host, "list", host.drain_table).ok else []
+    before = _nft(host, "list", TABLE_BEFORE)
+    return found + ([TABLE_BEFORE] if before.ok and f"dport {port} " in before.output else [])
 
 
 def _nft(host: Host, verb: str, table: str) -> Outcome:

@@ -32,7 +32,7 @@ class Warm:
 
 def read(host: Host) -> Warm | None:
     try:
-        said = json.loads((host.runtime / "warm.json").read_bytes())
+        said = json.loads(host.warm.read_bytes())
         found = Warm(str(said["release"]), float(said["until"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
@@ -55,7 +55,7 @@ def keep(session: Session, release: str, seconds: float) -> None:
     forget(session)
     ends = round(time.time() + seconds, 3)
     content = json.dumps({"release": release, "until": ends})
-    write_atomically(session.host.runtime / "warm.json", content.encode() + b"\n")
+    write_atomically(session.host.warm, content.encode() + b"\n")
     session.systemd.stop_later(release, seconds, f"--warm-until={ends}")
 
 
@@ -84,7 +84,7 @@ def forget(session: Session, release: str | None = None) -> list[str]:
     """Ends the warm time of a release, or of all: record and timers. Returns the releases whose timers went."""
     found = read(session.host)
     if release is None or found is None or found.release == release:
-        remove(session.host.runtime / "warm.json")
+        remove(session.host.warm)
     gone = [name for name in session.systemd.timers() if release in (None, name)]
     for name in gone:
         session.systemd.forget_timer(name)

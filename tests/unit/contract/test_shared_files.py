@@ -1,0 +1,62 @@
+"""Two services of a host: each path has the service's name in it, or is one file for all, with its reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.contract.test_templates import TEMPLATES, WHOLE
+
+# What a second service of the same host has to want the same, to the byte, and why there is one of it.
+SHARED = {
+    "etc/apt/apt.conf.d/20auto-upgrades": "the host patches itself",
+    "etc/apt/apt.conf.d/52slipway-unattended-upgrades": "the host patches itself",
+    "etc/apt/apt.conf.d/90slipway": "one apt",
+    "etc/apt/mirrors/slipway.list": "one apt",
+    "etc/apt/preferences.d/slipway": "one apt",
+    "etc/apt/sources.list": "one apt",
+    "etc/apt/sources.list.d/slipway.list": "one apt",
+    "etc/apt/sources.list.d/slipway.sources": "one apt",
+    "etc/apt/sources.list.d/{{ ansible_facts.distribution | lower }}.sources": "one apt",
+    "etc/chrony/sources.d/slipway.sources": "one clock",
+    "etc/cloud/cloud.cfg.d/99-slipway.cfg": "one boot",
+    "etc/cloud/templates/hosts.debian.tmpl": "one boot",
+    "etc/default/locale": "the host's locale",
+    "etc/hosts": "one resolver",
+    "etc/locale.gen": "the host's locales",
+    "etc/logrotate.d/00-slipway": "read for all logs",
+    "etc/needrestart/conf.d/slipway.conf": "one needrestart",
+    "etc/nginx/nginx.conf": "one nginx; a service's own limits are in its servers",
+    "etc/nginx/snippets/slipway-tls.conf": "the protocols of one nginx, without a variable",
+    "etc/postgresql-common/createcluster.conf": "read when any cluster is made",
+    "etc/rsyslog.conf": "one rsyslogd",
+    "etc/rsyslog.d/20-collector.conf": "one port for other hosts' lines",
+    "etc/rsyslog.d/30-forward.conf": "the host's own lines go to one place",
+    "etc/rsyslog.d/50-default.conf": "the host's own lines",
+    "etc/ssh/slipway-keys/deploy": "one deploy user; who may sign is each service's own",
+    "etc/ssh/sshd_config.d/10-slipway.conf": "one sshd",
+    "etc/sudoers.d/slipway": "one program as root, for all services",
+    "etc/systemd/journald.conf.d/slipway.conf": "one journal",
+    "etc/systemd/system/logrotate.timer.d/slipway.conf": "one logrotate",
+    "etc/systemd/system/nginx.service.d/slipway.conf": "one nginx",
+    "etc/systemd/system/postgresql@.service.d/slipway.conf": "the same for every cluster",
+    "etc/systemd/system/rsyslog.service.d/slipway.conf": "one rsyslogd",
+    "etc/systemd/timesyncd.conf.d/slipway.conf": "one clock",
+    "etc/timezone": "one time zone",
+}
+# A cluster is one service's, which its role claims.
+ITS_OWN = ("{{ app_name }}", "{{ postgresql_cluster }}")
+
+
+def of_all() -> set[str]:
+    paths = {str(path.relative_to(TEMPLATES)).removesuffix(".j2") for path in WHOLE}
+    return {path for path in paths if not any(name in path for name in ITS_OWN)}
+
+
+def test_a_file_is_one_services_or_all_services_and_then_it_is_said_why() -> None:
+    assert of_all() == set(SHARED)
+
+
+# Whose lines a sender does not name are filed as the service's; only one service claims the port.
+@pytest.mark.parametrize("path", sorted(set(SHARED) - {"etc/rsyslog.d/20-collector.conf"}))
+def test_a_file_of_all_services_does_not_say_the_name_of_one(path: str) -> None:
+    assert "app_name" not in (TEMPLATES / f"{path}.j2").read_text(encoding="utf-8")
