@@ -169,10 +169,6 @@ REFUSALS = {
         },
         "/none/key.asc",
     ),
-    "mirrors with nothing behind them": Refusal(
-        {"apt_sources_mirrors": ["http://mirror.example/debian"], "apt_sources_fallback": ""},
-        "apt_sources_mirrors is set on Debian, but apt_sources_fallback is not",
-    ),
     "a mirror that is no address": Refusal(
         {"apt_sources_mirrors": ["http://mirror.example/debian main [trusted=yes]"]},
         "apt_sources_mirrors holds something that is not a plain http or https URI",
