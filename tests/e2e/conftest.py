@@ -181,6 +181,21 @@ def spoilt(configured: Host, site: Site) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
+def debian() -> Iterator[Lab]:
+    """The lab of one host of the second platform."""
+    yield from boot("SLIPWAY_E2E_DEBIAN", "inventory/debian")
+
+
+@pytest.fixture(scope="session")
+def debian_life(debian: Lab) -> str:
+    """The life of that host, from bare to its reboot; it serves from then on."""
+    # life.py needs what is above.
+    from tests.e2e.life import lives
+
+    return lives(debian)
+
+
+@pytest.fixture(scope="session")
 def fleet() -> Iterator[Lab]:
     """The lab of five hosts: an edge, two for the service, a database, a collector of logs."""
     yield from boot("SLIPWAY_E2E_FLEET", "inventory/fleet")

@@ -62,7 +62,8 @@ def test_a_command_is_the_services_and_so_are_its_output_and_exit_code(fab: Fab,
 
 def test_it_has_the_whole_sandbox_of_the_service(fab: Fab, host: Host) -> None:
     done = host.run(COMPARED.replace("{live}", hosts.live_unit(host)))
-    live, command = ({}, {})
+    live: dict[str, list[str]] = {}
+    command: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         if line[0] in "<>":
             name, _, value = line[2:].partition("=")
