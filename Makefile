@@ -95,13 +95,15 @@ migrator-test: .venv/installed ## The migrator's suite on the oldest Python; wit
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 	@$(LAB) install
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-one-host e2e-fleet e2e-lab
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e-one-host e2e-fleet e2e-others e2e-lab
 
 # Half of their time they wait: two run side by side, each on hosts of its own.
 e2e-one-host:
-	@$(STEADY) $@ pytest -m "(share or not long) and not (fleet or variants)" tests/e2e
+	@$(STEADY) $@ pytest -m "(share or not long) and not (fleet or debian or variants)" tests/e2e
 e2e-fleet:
 	@$(STEADY) $@ pytest -m "(share or not long) and fleet" tests/e2e
+e2e-others:
+	@$(STEADY) $@ pytest -m "(share or not long) and (debian or variants)" tests/e2e
 e2e-lab:
 	@$(STEADY) $@ pytest tests/lab
 

@@ -28,7 +28,7 @@ class Suite:
     tests: int = 0
     skipped: int = 0
     unsteady: list[str] = field(default_factory=list)
-    share: Suite | None = None
+    shares: dict[str, Suite] = field(default_factory=dict)
 
     @property
     def said(self) -> str:
@@ -60,10 +60,12 @@ def read_reports(suite: Suite) -> None:
         for case in ElementTree.parse(report).iter("testcase"):
             suite.tests += 1
             suite.skipped += case.find("skipped") is not None
-            if any(each.get("name") == "share" for each in case.iter("property")):
-                suite.share = suite.share or Suite("of which rollouts' share", suite.status)
-                suite.share.tests += 1
-                suite.share.seconds += float(case.get("time", "0"))
+            for each in case.iter("property"):
+                if each.get("name") == "share":
+                    long = each.get("value", "")
+                    share = suite.shares.setdefault(long, Suite(f"of which {long}' share", suite.status))
+                    share.tests += 1
+                    share.seconds += float(case.get("time", "0"))
     for kept in sorted(KEPT.glob(f"{suite.name}*.unsteady")):
         suite.unsteady += kept.read_text().splitlines()
 
@@ -73,8 +75,8 @@ def table(suites: Sequence[Suite]) -> Iterator[str]:
     yield f"\n{'suite':26} {'tests':>6} {'skipped':>8} {'seconds':>8}"
     for suite in suites:
         yield f"{suite.name:26} {suite.tests or '-':>6} {suite.skipped or '-':>8} {suite.seconds:8.0f}  {suite.said}"
-        if suite.share:
-            yield f"  {suite.share.name:24} {suite.share.tests:>6} {'':>8} {suite.share.seconds:8.0f}"
+        for share in suite.shares.values():
+            yield f"  {share.name:24} {share.tests:>6} {'':>8} {share.seconds:8.0f}"
         yield from (f"  UNSTEADY, to be mended: {name}" for name in suite.unsteady)
     seconds = sum(suite.seconds for suite in suites)
     tests, skipped = sum(suite.tests for suite in suites), sum(suite.skipped for suite in suites)

@@ -1,8 +1,8 @@
 """One host that is everything and a fleet of five: booted from nothing, configured once, gone at the end.
 
-SLIPWAY_E2E_LAB and SLIPWAY_E2E_FLEET name other inventories than inventory/lab and inventory/fleet. With
-SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for working on one test. With
-SLIPWAY_E2E_KEEP=as-is it takes them as it finds them, without a boot.
+SLIPWAY_E2E_LAB, SLIPWAY_E2E_FLEET and SLIPWAY_E2E_DEBIAN name other inventories than inventory/lab, inventory/fleet
+and inventory/debian. With SLIPWAY_E2E_KEEP=1 the hosts stay, and the next run begins where they were serving: for
+working on one test. With SLIPWAY_E2E_KEEP=as-is it takes them as it finds them, without a boot.
 """
 
 import os
@@ -32,10 +32,12 @@ HOSTILE = """'";$(touch /hostile)`id`\\\\n %s %% #ü€ &|<>*? !{"""
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is tested on the fleet, so that it and the one host can be tested side by side."""
     for item in items:
-        if "fleet" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.fleet)
-        if item.get_closest_marker("share") and not item.get_closest_marker("variants"):
-            item.user_properties.append(("share", "rollouts"))
+        for lane in ("fleet", "debian"):
+            if lane in getattr(item, "fixturenames", ()):
+                item.add_marker(getattr(pytest.mark, lane))
+        if item.get_closest_marker("share"):
+            whole = "variants" if item.get_closest_marker("variants") else "rollouts"
+            item.user_properties.append(("share", whole))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -176,6 +178,21 @@ def spoilt(configured: Host, site: Site) -> Iterator[Host]:
     if not AS_IS:
         configured.restore("serving")
         serving(configured, site)
+
+
+@pytest.fixture(scope="session")
+def debian() -> Iterator[Lab]:
+    """The lab of one host of the second platform."""
+    yield from boot("SLIPWAY_E2E_DEBIAN", "inventory/debian")
+
+
+@pytest.fixture(scope="session")
+def debian_life(debian: Lab) -> str:
+    """The life of that host, from bare to its reboot; it serves from then on."""
+    # life.py needs what is above.
+    from tests.e2e.life import lives
+
+    return lives(debian)
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ TAKEOVER = {
 def bare_again(spoilt: Host, bare: Bare) -> Host:
     """The host as it was after its first boot."""
     spoilt.restore("bare")
+    hosts.made(spoilt)
     return spoilt
 
 

@@ -14,6 +14,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 SEED = "/var/lib/cloud/seed/nocloud/meta-data"
 HOSTS, SOURCES = "/etc/hosts", "/etc/apt/sources.list"
 SYSLOG = "tail -n 50 /var/log/syslog"
+# The same version again: its files are others, as after an update; needrestart, which restarts by itself here, looks.
+UPDATE = "DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet --yes install --reinstall libssl3"
+OURS = "/etc/needrestart/conf.d/slipway.conf"
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,27 @@ def test_the_clock_is_kept_by_the_daemon_that_is_there(ubuntu: Host, playbooks: 
     playbooks.run("playbooks/base.yml", "--tags", "base", base_time_servers=["192.0.2.123"]).succeeded()
     assert "192.0.2.123" in hosts.output(ubuntu, "chronyc -n sources")
     assert ubuntu.run("test -e /etc/systemd/timesyncd.conf.d/slipway.conf").returncode != 0
+
+
+def beginnings(host: Host) -> dict[str, str]:
+    """Which run of each unit that serves this is, and of ssh, which serves nobody's request."""
+    units = ("postgresql@14-main.service", "nginx.service", hosts.live_unit(host), "ssh.service")
+    ask = "systemctl show --property=InvocationID --value"
+    return {unit: hosts.output(host, f"{ask} '{unit}'") for unit in units}
+
+
+def test_an_update_of_a_library_restarts_nothing_that_serves_and_what_waits_is_said(
+    ubuntu: Host, site: Site, playbooks: Playbooks
+) -> None:
+    before = beginnings(ubuntu)
+    hosts.output(ubuntu, UPDATE)
+    after = beginnings(ubuntu)
+    assert {unit for unit in before if before[unit] != after[unit]} == {"ssh.service"}
+    playbooks.run("playbooks/verify.yml").succeeded().says(
+        "an update waits for a restart of", "postgresql@14-main.service"
+    )
+
+    # Without our word it is an ordinary night of a cloud's Ubuntu: the database goes down.
+    hosts.output(ubuntu, f"mv {OURS} /root/ && {UPDATE}; mv /root/slipway.conf {OURS}")
+    assert beginnings(ubuntu)["postgresql@14-main.service"] != before["postgresql@14-main.service"]
+    serving(ubuntu, site)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.lab import inventory
 from tests.lab.errors import LabError
+from tests.lab.platforms import DEBIAN, UBUNTU, Platform
 from tests.lab.ssh import Login
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,17 @@ def test_lab_and_fleet_can_be_up_at_once() -> None:
     lab, fleet = inventory.read(ROOT / "inventory/lab"), inventory.read(ROOT / "inventory/fleet")
     assert (lab.bridge_address, lab.packages_port) == (fleet.bridge_address, fleet.packages_port)
     assert not set(lab.addresses.values()) & set(fleet.addresses.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "user"),
+    [("lab", UBUNTU, "ubuntu"), ("fleet", UBUNTU, "ubuntu"), ("debian", DEBIAN, "root")],
+)
+def test_hosts_are_what_a_cloud_gives_and_debian_is_asked_for(
+    name: str, platform: Platform, user: str
+) -> None:
+    found = inventory.read(ROOT / "inventory" / name)
+    assert (found.platform, found.login) == (platform.name, Login(user))
 
 
 def test_the_inventory_says_by_which_way_its_hosts_are_reached(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_a_platform_that_the_lab_does_not_boot_is_named(tmp_path: Path) -> None:
 
 def test_one_variable_chooses_for_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).resolve().parents[2]
-    monkeypatch.setenv("SLIPWAY_LAB_PLATFORM", "ubuntu-22")
-    assert inventory.read(root / "inventory/lab").platform == "ubuntu-22"
+    monkeypatch.setenv("SLIPWAY_LAB_PLATFORM", "debian-12")
+    assert inventory.read(root / "inventory/lab").platform == "debian-12"
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])

@@ -14,6 +14,7 @@ from tests import steady, suites
 REPORT = """<testsuites><testsuite>
 <testcase time="1.0"/><testcase time="2.0"><skipped/></testcase>
 <testcase time="60"><properties><property name="share" value="rollouts"/></properties></testcase>
+<testcase time="40"><properties><property name="share" value="variants"/></properties></testcase>
 </testsuite></testsuites>"""
 
 
@@ -35,10 +36,11 @@ def test_the_table_counts_tests_and_names_the_unsteady_and_the_share_of_a_long_s
 
     assert lines[1:] == [
         ["lint", "-", "-", "31", "passed"],
-        ["e2e", "3", "1", "90", "passed"],
+        ["e2e", "4", "1", "90", "passed"],
         ["of", "which", "rollouts'", "share", "1", "60"],
+        ["of", "which", "variants'", "share", "1", "40"],
         ["UNSTEADY,", "to", "be", "mended:", "tests/e2e/test_boot.py::test_a"],
-        ["all", "3", "1", "121", "2", "min", "1", "s"],
+        ["all", "4", "1", "121", "2", "min", "1", "s"],
     ]
 
 
