@@ -69,7 +69,7 @@ class Policy:
     """gate, bake, warm: seconds. max_errors: percent of 5xx while baking. keep: releases kept on a host.
 
     migrate: seconds that a migration is watched; it goes on by itself after them. backup_hours: how old the newest
-    backup may be when a deploy migrates; 0 is any age.
+    backup may be when a deploy migrates; 0 is any age. process_stop: seconds that a further process may take to end.
     """
 
     gate: float
@@ -79,6 +79,7 @@ class Policy:
     keep: int
     migrate: float = 3600.0
     backup_hours: float = 0.0
+    process_stop: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,7 @@ def _policy(variables: Variables, host: str) -> Policy:
         keep=int(variables.of(host, "deploy_keep_releases")),
         migrate=float(variables.of(host, "deploy_migrate_seconds", 3600)),
         backup_hours=float(variables.of(host, "deploy_backup_hours", 0)),
+        process_stop=float(variables.of(host, "app_process_stop_timeout", 20)),
     )
 
 

@@ -14,7 +14,7 @@ from fabfile.hosts.environment import Environment
 Result = TypeVar("Result")
 OTHER_VERSION = "Where that host's slipway is older than this fab: ansible-playbook -i inventory/ENV site.yml"
 # What a host says when a release that had the traffic does not serve.
-OWN_FAULTS = ("switch-failed", "verify-failed", "bake-failed")
+OWN_FAULTS = ("switch-failed", "process-failed", "verify-failed", "bake-failed")
 
 
 class HostsError(FabError):

@@ -39,7 +39,7 @@ def _command(app: str, lines: int, request_id: str, *more: str) -> str:
         "--quiet",
         "--no-pager",
         "--output=json",
-        f"--unit={app}@*.service",
+        *(f"--unit={app}{kind}@*.service" for kind in ("", "-process", "-task")),
         f"--lines={lines}",
         *more,
     ]

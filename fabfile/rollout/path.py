@@ -64,7 +64,7 @@ class Rollout:
         (remote,) = self.fleet.remotes
         self.report.step("gate, switch", self.release)
         try:
-            patience = self._patience + GRACE_SECONDS
+            patience = self._patience + steps.moving(self.policy)
             performed(
                 remote,
                 *self._proving(before),
@@ -150,7 +150,7 @@ class Rollout:
             answers = performed(
                 remote,
                 *self._switching(self.release, self.previous[remote.name] or steps.NOTHING),
-                seconds=GRACE_SECONDS,
+                seconds=steps.moving(self.policy),
             )
             self.report.done(remote.name, f"live, switched in {answers[0].result.get('took_us', 0)} µs")
             return answers[0]
@@ -204,7 +204,7 @@ class Rollout:
         previous = str(self.previous[remote.name])
         starting = ["start", previous, *self.lease.words]
         answers = performed(
-            remote, starting, *self._switching(previous, self.release), seconds=GRACE_SECONDS * 2
+            remote, starting, *self._switching(previous, self.release), seconds=steps.moving(self.policy) * 2
         )
         self.report.done(remote.name, f"back on {previous}")
         return answers[-1]

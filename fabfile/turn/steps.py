@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabfile.hosts.environment import Public
+from fabfile.hosts.environment import Policy, Public
 from fabfile.turn.lease import Lease
 
 # Longer than what each command may take by itself.
 GRACE_SECONDS = 30.0
+# What a switch needs beside the time that a further process may take to end: the new one starts, and is looked at.
+PROCESS_SECONDS = 10.0
 # A gate that fails ends with the stop of its instance; one that does not listen is killed after TimeoutStopSec.
 STOP_SECONDS = 40.0
 # A switch that got the host's lock when nobody waits for it any more would come after the way back.
@@ -32,6 +34,11 @@ def switching(release: str, expected: str, public: Public, lease: Lease) -> list
         ["switch", release, f"--expect={expected}", *words],
         ["verify", release, *_as_customers_ask(public), *words],
     ]
+
+
+def moving(policy: Policy) -> float:
+    """Seconds that a switch may take: it ends with the jobs at hand of the release before."""
+    return max(GRACE_SECONDS, policy.process_stop + PROCESS_SECONDS)
 
 
 def restarting(release: str, seconds: float, public: Public) -> list[str]:

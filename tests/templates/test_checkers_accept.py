@@ -29,8 +29,8 @@ LOGROTATE = ("logrotate", "--debug", "/etc/logrotate.d/shop")
 UNIT_NAMES = ("shop", "shop-migrate", "shop-backfill", "shop-backfill-ask")
 UNITS = (
     *(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in UNIT_NAMES),
-    "/etc/systemd/system/shop-purge.service",
-    "/etc/systemd/system/shop-purge.timer",
+    f"/etc/systemd/system/shop-process@{RELEASE}:worker.service",
+    "/etc/systemd/system/shop-task@purge.service",
 )
 BACKUPS = tuple(
     f"/etc/systemd/system/slipway-{name}-shop.{kind}"

@@ -38,7 +38,8 @@ SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/shop-priva
 HEADERS, UNIT = "etc/nginx/snippets/shop-headers.conf", "etc/systemd/system/shop@.service"
 MIGRATION = "etc/systemd/system/shop-migrate@.service"
 BACKFILL, ASK = (f"etc/systemd/system/shop-backfill{kind}@.service" for kind in ("", "-ask"))
-PURGE = "etc/systemd/system/shop-purge.service"
+PROCESS, TASK = (f"etc/systemd/system/shop-{kind}@.service" for kind in ("process", "task"))
+PROXY = "etc/nginx/snippets/shop-proxy.conf"
 PINS, APT = "etc/apt/preferences.d/slipway", "etc/apt/apt.conf.d/90slipway"
 SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources"
 UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
@@ -128,9 +129,20 @@ PAIRS = [
     Pair(BACKFILL, "EnvironmentFile=/run/slipway/shop/backfill-%i.env", on=SINGLE, off=DATABASE),
     Pair(ASK, "EnvironmentFile=/run/slipway/shop/backfill-ask-%i.env", on=SINGLE, off=DATABASE),
     Pair(ASK, "LoadCredential=database_password:", on=APP, off=SINGLE),
-    Pair(PURGE, "LoadCredential=database_password:", on=APP, off=SINGLE),
-    Pair(PURGE, "PrivateNetwork=yes", on=SINGLE, off=APP),
-    Pair("etc/systemd/system/shop-purge.timer", "OnCalendar=hourly", on=APP, off=DATABASE),
+    # What runs beside the server may what it may. Timers are one host's.
+    Pair(PROCESS, "LoadCredential=database_password:", on=APP, off=SINGLE),
+    Pair(PROCESS, "LoadCredential=redis_password:", on=EVERYTHING, off=SINGLE),
+    Pair(PROCESS, "PrivateNetwork=yes", on=SINGLE, off=APP),
+    Pair(PROCESS, "TimeoutStopSec=45\n", on=EVERYTHING, off=SINGLE),
+    Pair(TASK, "LoadCredential=database_password:", on=APP, off=SINGLE),
+    Pair(TASK, "PrivateNetwork=yes", on=SINGLE, off=APP),
+    Pair(TASK, "ConditionPathExists=/srv/shop/current/start\n", on=SINGLE, off=EVERYTHING),
+    Pair(TASK, "ConditionPathExists=!/\n", on=EVERYTHING, off=SINGLE),
+    Pair(UNIT, "ReadWritePaths=/var/lib/shop\n", on=EVERYTHING, off=SINGLE),
+    # A WebSocket is passed on where it is wanted, and nothing else is switched to; a path may take more.
+    Pair(PROXY, "proxy_set_header Upgrade $slipway_upgrade;", on=EVERYTHING, off=SINGLE),
+    Pair(PROXY, 'proxy_set_header Connection "";', on=SINGLE, off=EVERYTHING),
+    Pair(SHOP_CONF, "location /uploads/ {\n        client_max_body_size 100m;", on=EVERYTHING, off=SINGLE),
     Pair(
         "etc/systemd/system/slipway-backup-shop.timer",
         "OnCalendar=*-*-* 02:30:00",

@@ -1,7 +1,8 @@
 """A small systemd for the unit tests: real processes behind systemctl's and journalctl's words.
 
-Usage: NAME FOLDER ARGUMENTS...; NAME is systemctl, systemd-run, journalctl or python. FOLDER/units holds a unit's
-state, FOLDER/logs what it said, and FOLDER/../host is the host's root. A release behaves as its file says.
+Usage: NAME FOLDER ARGUMENTS...; NAME is systemctl, systemd-run, systemd-analyze, journalctl or python. FOLDER/units
+holds a unit's state, FOLDER/logs what it said, and FOLDER/../host is the host's root. A release behaves as its file
+says.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Units:
         self.save(unit, enabled=starts)
 
     def release(self, unit: str) -> str:
-        return unit.partition("@")[2].removesuffix(".service")
+        return unit.partition("@")[2].removesuffix(".service").partition(":")[0]
 
     def behaviour(self, unit: str, name: str = "behaviour") -> str:
         path = self.root / "srv/shop/releases" / self.release(unit) / name
@@ -61,7 +62,7 @@ class Units:
 
     def describe(self, unit: str) -> str:
         state = self.load(unit)
-        running = alive(state.get("pid"))
+        running = alive(state.get("pid")) or state.get("waiting", False)
         ended = "failed" if state.get("pid") or state.get("result", "success") != "success" else "inactive"
         lines = {
             "Id": unit,
@@ -83,8 +84,28 @@ class Units:
             return self.migrate(unit, log)
         if unit.startswith("shop-backfill"):
             return self.backfill(unit, log)
+        if unit.endswith(".timer"):
+            self.save(unit, waiting=(self.root / "etc/systemd/system" / unit).exists())
+            return 0
+        if unit.startswith("shop-process@"):
+            return self.process(unit, log)
         socket = self.root / "run/shop" / self.release(unit) / "http.sock"
         self.save(unit, pid=spawn(log, serve, str(socket), self.release(unit), self.behaviour(unit)))
+        return 0
+
+    def process(self, unit: str, log: Path) -> int:
+        """One that is not the live release's ends at once, as its unit has it; two releases' at once are noted."""
+        release = self.release(unit)
+        if os.readlink(self.root / "srv/shop/current") != f"releases/{release}":
+            return 0
+        for other in self.named(["shop-process@*"]):
+            if self.release(other) != release and alive(self.load(other).get("pid")):
+                (self.folder / "two-at-once").write_text(f"{unit} beside {other}")
+        behaviour = self.behaviour(unit, "process")
+        pid = spawn(log, work, behaviour)
+        while behaviour == "crash" and alive(pid):
+            time.sleep(0.01)
+        self.save(unit, pid=pid)
         return 0
 
     def migrate(self, unit: str, log: Path) -> int:
@@ -127,6 +148,8 @@ class Units:
         return 0
 
     def stop(self, unit: str) -> int:
+        if unit.endswith(".timer"):
+            self.save(unit, waiting=False)
         pid: int | None = self.load(unit).get("pid")
         if self.behaviour(unit) == "unstoppable":
             print(f"Job for {unit} timed out.")
@@ -160,6 +183,15 @@ def spawn(log: Path, program: Callable[..., int], *words: str) -> int:
         os._exit(1)
 
 
+def work(behaviour: str) -> int:
+    """A further process: ready, or crash, which ends at once."""
+    if behaviour == "crash":
+        print("no queue of that name", flush=True)
+        return 1
+    while True:
+        time.sleep(60)
+
+
 def serve(*words: str) -> int:
     # `python -IS` has not this folder on its path.
     sys.path.insert(0, str(Path(__file__).parent))
@@ -177,6 +209,8 @@ def alive(pid: int | None) -> bool:
 
 
 def systemctl(units: Units, words: list[str]) -> int:
+    if words == ["daemon-reload"]:
+        return 0
     verb, names = words[0], words[words.index("--") + 1 :]
     if verb == "show":
         print(units.show(names))
@@ -188,7 +222,7 @@ def systemctl(units: Units, words: list[str]) -> int:
         for unit in units.named(names):
             units.save(unit, pid=None, result="success")
         return 0
-    return units.start(names[0]) if verb == "start" else units.stop(names[0])
+    return max(map(units.start if verb == "start" else units.stop, names))
 
 
 def systemd_run(units: Units, words: list[str]) -> int:
@@ -278,6 +312,8 @@ def main(name: str, folder: str, *words: str) -> int:
         return systemctl(units, list(words))
     if name == "systemd-run":
         return systemd_run(units, list(words))
+    if name == "systemd-analyze":
+        return 1 if "nonsense" in words else 0
     if name == "journalctl":
         return journalctl(units, list(words))
     return quick_python(list(words))

@@ -54,6 +54,7 @@ def make_host(folder: Path) -> Host:
     for name, first in (
         ("systemctl", ""),
         ("systemd-run", ""),
+        ("systemd-analyze", ""),
         ("journalctl", ""),
         ("python", str(fake / "library/pip")),
     ):
@@ -79,6 +80,7 @@ def host_at(root: Path) -> Host:
         root=root,
         systemctl=str(fake / "systemctl"),
         systemd_run=str(fake / "systemd-run"),
+        systemd_analyze=str(fake / "systemd-analyze"),
         program=tuple(command(root)),
         journalctl=str(fake / "journalctl"),
         python=str(fake / "python"),
@@ -199,14 +201,20 @@ def snapshot(root: Path) -> dict[str, str]:
     }
 
 
-def install_release(host: Host, release: str, behaviour: str = "ready") -> Path:
-    """A complete release as `slipway stage` leaves it, with a server that behaves as told."""
+def install_release(
+    host: Host, release: str, behaviour: str = "ready", service: dict[str, Any] | None = None
+) -> Path:
+    """A complete release as `slipway stage` leaves it, with a server that behaves as told.
+
+    service: what it declares, such as further processes.
+    """
     directory = host.release(release)
     (directory / "venv/bin").mkdir(parents=True)
     (directory / "venv/bin/python").symlink_to(sys.executable)
     (directory / "http.sock").symlink_to(host.runtime_socket(release))
     (directory / "behaviour").write_text(behaviour)
-    manifest = manifest_of(bundle_files(), release, bundle_sha256="0" * 64, staged_at="2026-11-22T16:06:00Z")
+    facts = {"bundle_sha256": "0" * 64, "staged_at": "2026-11-22T16:06:00Z", "service": service or {}}
+    manifest = manifest_of(bundle_files(), release, **facts)
     (directory / "manifest.json").write_text(json.dumps(manifest))
     return directory
 

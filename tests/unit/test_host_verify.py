@@ -110,6 +110,15 @@ def test_a_release_that_is_not_ready_is_named_with_its_journal(
     assert (
         answers(json.dumps({"result": {"live": {"release": "R", "socket": {**socket, "ready": True}}}})) == []
     )
+    ended = {
+        "release": "R",
+        "name": "worker",
+        "unit": {"active": "activating", "sub": "auto-restart"},
+    }
+    ready = {"live": {"release": "R", "socket": {**socket, "ready": True}}, "processes": [ended]}
+    assert answers(json.dumps({"result": ready})) == [
+        "the process worker is activating (auto-restart): journalctl -u shop-process@R:worker"
+    ]
 
 
 def test_an_edge_that_nobody_answers_is_named() -> None:

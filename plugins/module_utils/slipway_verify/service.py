@@ -18,16 +18,23 @@ def release(app: str) -> tuple[list[str], str | None]:
     """Complaints about what is live of a service, and its id."""
     answer = run(PROGRAM, f"--app={app}", "status", "--json")
     try:
-        live = json.loads(answer.stdout)["result"]["live"]
+        said = json.loads(answer.stdout)["result"]
+        live, processes = said["live"], said.get("processes", [])
     except (ValueError, KeyError, TypeError):
         return [f"slipway does not answer ({answer.stderr.strip()}): run site.yml"], None
     if not live:
         return ["no release is live: run site.yml"], None
     name, found = live["release"], live["socket"]
-    if found["ready"]:
-        return [], name
-    why = found["error"] or found["body"]
-    return [f"the release {name} is not ready ({why}): journalctl -u {app}@{name}"], name
+    complaints = [_process(app, each) for each in processes if each["unit"]["active"] != "active"]
+    if not found["ready"]:
+        why = found["error"] or found["body"]
+        complaints.insert(0, f"the release {name} is not ready ({why}): journalctl -u {app}@{name}")
+    return complaints, name
+
+
+def _process(app: str, process: dict[str, Any]) -> str:
+    unit, state = f"{app}-process@{process['release']}:{process['name']}", process["unit"]
+    return f"the process {process['name']} is {state['active']} ({state['sub']}): journalctl -u {unit}"
 
 
 def connections(app: str, prefix: str) -> int:

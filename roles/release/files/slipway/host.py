@@ -41,6 +41,7 @@ class Host:
     root: Path = Path("/")
     systemctl: str = "/usr/bin/systemctl"
     systemd_run: str = "/usr/bin/systemd-run"
+    systemd_analyze: str = "/usr/bin/systemd-analyze"
     journalctl: str = "/usr/bin/journalctl"
     nft: str = "/usr/sbin/nft"
     ssh_keygen: str = "/usr/bin/ssh-keygen"

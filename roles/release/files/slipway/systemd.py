@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slipway.errors import StepError
@@ -72,6 +72,11 @@ class Systemd:
     def backfills(self, releases: Iterable[str]) -> dict[str, UnitState]:
         """The same of the units of their backfills."""
         return self._of(f"{self.host.app}-backfill@", map(self.host.backfill_unit, releases))
+
+    def states(self, units: Iterable[str]) -> dict[str, UnitState]:
+        """The state of each of the units; nothing is asked for none."""
+        named = list(units)
+        return self._show(*named) if named else {}
 
     def _of(self, template: str, units: Iterable[str]) -> dict[str, UnitState]:
         found = {}
@@ -152,22 +157,33 @@ class Systemd:
                 "unit-failed", f"systemctl stop {self.host.timer(release)} failed: {outcome.tail(3)}"
             )
 
-    def stop(self, unit: str) -> None:
-        """Stops unit; one that had failed would stand among the failed ones of the host for ever."""
-        self._change("stop", unit)
-        if self.state(unit).active == "failed":
-            self._change("reset-failed", unit)
+    def stop(self, *units: str) -> None:
+        """Stops them at once; one that had failed would stand among the failed ones of the host for ever."""
+        if not units:
+            return
+        self._change("stop", *units)
+        for unit, state in self._show(*units).items():
+            if state.active == "failed":
+                self._change("reset-failed", unit)
+
+    def begin(self, unit: str) -> None:
+        """Starts a unit that needs no proof, such as a timer."""
+        self._change("start", unit)
+
+    def read_units(self) -> None:
+        """Has the manager read its unit files again."""
+        self._change("daemon-reload")
 
     def forget_failed(self, pattern: str) -> None:
         """Those that match stand no longer among the failed ones of the host; that there are none is no error."""
         self._systemctl("reset-failed", "--", pattern)
 
     def enable(self, unit: str) -> None:
-        self._change("enable", unit, *UNREAD)
+        self._change("enable", unit, options=UNREAD)
         self._flush_boot_link(unit)
 
     def disable(self, unit: str) -> None:
-        self._change("disable", unit, *UNREAD)
+        self._change("disable", unit, options=UNREAD)
         self._flush_boot_link(unit)
 
     def _flush_boot_link(self, unit: str) -> None:
@@ -176,11 +192,13 @@ class Systemd:
         if folder.is_dir():
             fsync_directory(folder)
 
-    def _change(self, verb: str, unit: str, *options: str) -> None:
-        outcome = self._systemctl(verb, *options, "--", unit, seconds=CHANGE_SECONDS)
+    def _change(self, verb: str, *units: str, options: Sequence[str] = ()) -> None:
+        named = ["--", *units] if units else []
+        outcome = self._systemctl(verb, *options, *named, seconds=CHANGE_SECONDS)
         if not outcome.ok:
             happened = outcome.tail(5) or f"no answer within {CHANGE_SECONDS:g} s"
-            raise StepError("unit-failed", f"systemctl {verb} {unit} failed: {happened}", unit=unit)
+            told = " ".join([verb, *units])
+            raise StepError("unit-failed", f"systemctl {told} failed: {happened}", unit=" ".join(units))
 
     def output(self, unit: str, since: float, lines: int = 2000) -> list[str]:
         """What the unit's own processes said since then (seconds since 1970), without systemd's lines about it."""

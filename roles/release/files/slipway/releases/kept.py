@@ -86,9 +86,10 @@ def require_staged(host: Host, release: str) -> dict[str, Any]:
     return found
 
 
-def declaration(host: Host, release: str) -> Declaration:
-    """What a release says of its service; where it cannot be read, what one of before would say."""
-    return Declaration.of(host.app, (find(host, release).manifest or {}).get("service"))
+def declaration(host: Host, release: str | None) -> Declaration:
+    """What the release's service says of itself; nothing for a release that is not here."""
+    found = find(host, release).manifest if release else None
+    return Declaration.of(host.app, (found or {}).get("service"))
 
 
 def manifests(host: Host) -> list[dict[str, Any]] | None:

@@ -15,6 +15,7 @@ from slipway.files import fsync_directory, remove, sync_disk_of, tree_size, writ
 from slipway.host import Host
 from slipway.releases import (
     bundle_archive,
+    declaration_here,
     environment,
     kept,
     overlay,
@@ -23,6 +24,7 @@ from slipway.releases import (
     starting,
     wheel_store,
 )
+from slipway.releases.declaration import Declaration
 from slipway.releases.manifest import SHA256, Manifest
 from slipway.releases.requirements import Pin
 from slipway.releases.signatures import Signed
@@ -77,6 +79,7 @@ def stage(
         manifest, pins = bundle_archive.inspect(spool, session.host.app)
         _check_release(expected, manifest)
         manifest.check_target(session.host)
+        declaration_here.check_calendars(session.host, _declared(session.host, manifest))
         return _stage(session, Bundle(spool, manifest, pins, sha256, signed))
     except OSError as failure:
         raise StepError(
@@ -163,6 +166,7 @@ def _build(session: Session, bundle: Bundle, name: str, wrong: str) -> None:
         with session.journal.step("install", release):
             directory.mkdir(mode=0o755)
             overlay.build(session, manifest, name, scratch)
+            declaration_here.check_programs(host, release, _declared(host, manifest))
         with session.journal.step("publish", release):
             wheel_store.keep(host, manifest, scratch / "bundle")
             for socket in SOCKETS:
@@ -185,6 +189,10 @@ def _build(session: Session, bundle: Bundle, name: str, wrong: str) -> None:
         raise
     finally:
         remove(scratch)
+
+
+def _declared(host: Host, manifest: Manifest) -> Declaration:
+    return Declaration.of(host.app, manifest.raw.get("service"))
 
 
 def _publish(host: Host, release: str, manifest: dict[str, Any]) -> None:

@@ -47,8 +47,10 @@ def _bring_up(session: Session, release: str, live: str | None, seconds: float) 
 def _undo(session: Session, release: str, live: str | None, cause: BaseException) -> None:
     try:
         with session.journal.step("undo", release):
-            switch.move_back(session, release, live)
+            left = switch.move_back(session, release, live)
             session.systemd.stop(session.host.unit(release))
+            if left:
+                raise StepError("processes", " ".join(left))
     except SlipwayError as failure:
         unit = session.host.unit(release)
         raise StepError(

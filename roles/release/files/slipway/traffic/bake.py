@@ -8,7 +8,7 @@ from typing import Any
 
 from slipway.errors import RefusedError, StepError
 from slipway.releases import kept
-from slipway.traffic import gate
+from slipway.traffic import further, gate
 from slipway.traffic.access_log import AccessLog, Counts, count
 from slipway.traffic.customers import Customers
 from slipway.turns.session import Report, Session
@@ -83,6 +83,8 @@ def _watch(
     """Why the release may not keep the traffic, as soon as that is sure; empty when the time is over."""
     unit = session.host.unit(release)
     restarts = session.systemd.state(unit).restarts
+    processes = further.wanted(session, release)
+    before = further.states(session, processes)
     deadline = time.monotonic() + seconds
     while True:
         remaining = deadline - time.monotonic()
@@ -98,6 +100,8 @@ def _watch(
             return (
                 f"{unit} ended (result {state.result}, status {state.exit_status}, {watch.restarts} restarts)"
             )
+        if broken := next(further.complaints(session, processes, before), None):
+            return broken[1]
         if watch.in_a_row >= NOT_READY_IN_A_ROW:
             return f"it was not ready {watch.in_a_row} times in a row"
         if watch.counts.requests >= LEAST_REQUESTS and watch.counts.percent > most_percent:

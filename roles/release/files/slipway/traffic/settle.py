@@ -8,7 +8,7 @@ from typing import Any
 from slipway.errors import RefusedError, SlipwayError, UnfinishedError
 from slipway.releases import kept, marks
 from slipway.systemd import UnitState
-from slipway.traffic import warm
+from slipway.traffic import further, timers, warm
 from slipway.turns.session import Report, Session
 
 
@@ -42,10 +42,11 @@ def settle(session: Session, release: str, seconds: float) -> Report:
         marks.put(session.host, release, marks.VERIFIED)
         marks.take(session.host, release, marks.BAD)
         _keep_warm(session, plan.keep, seconds)
-        if failures := put_away(session, plan.disabling, plan.stopping):
+        failures = put_away(session, plan.disabling, plan.stopping)
+        if failures := [*failures, *further.put_right(session, release), *timers.put_right(session, release)]:
             raise UnfinishedError(
                 "settle-unfinished",
-                f"Release {release} is live and serving, but other releases could not be put away: "
+                f"Release {release} is live and serving, but what runs beside it is not as it should be: "
                 f"{' '.join(failures)} Type: slipway settle {release}",
                 release=release,
                 failures=failures,
@@ -89,6 +90,8 @@ def is_settled(session: Session, release: str, seconds: float = 1.0) -> bool:
         and not plan.stopping
         and not plan.disabling
         and (warm.is_kept(session, plan.keep) if plan.keep else not warm.read(session.host))
+        and further.is_handed_over(session, release)
+        and timers.is_followed(session, release)
         and not session.journal.broken_off("settle")
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from slipway.clock import utc_now
 from slipway.errors import RefusedError, StepError
-from slipway.releases import kept, signatures
-from slipway.traffic import gate
+from slipway.releases import kept, marks, signatures
+from slipway.traffic import further, gate, timers
 from slipway.turns.session import Report, Session
 
 NONE = "none"
@@ -22,7 +22,12 @@ def switch(session: Session, release: str, expect: str | None) -> Report:
     broken_off = session.journal.broken_off("switch")
     previous = session.journal.read(step="switch").before(release) if live == release else live
     result: dict[str, Any] = {"release": release, "previous": previous, "switched_at": None, "took_us": 0}
-    if live == release and not broken_off and session.systemd.state(unit).enabled:
+    if (
+        live == release
+        and not broken_off
+        and session.systemd.state(unit).enabled
+        and is_whole(session, release)
+    ):
         return Report(False, result, f"Release {release} is already live; nothing was changed.")
     if live != release and expect is not None and expect != (live or NONE):
         raise RefusedError(
@@ -33,21 +38,17 @@ def switch(session: Session, release: str, expect: str | None) -> Report:
             live=live,
         )
     with session.journal.step("switch", release, previous=previous) as outcome:
-        _move(session, release, live, result)
+        if live == release:
+            _finish(session, release, previous if broken_off else None)
+        else:
+            _move(session, release, live, result)
         outcome.update(switched_at=result["switched_at"], took_us=result["took_us"])
     return Report(True, result, f"Release {release} is live. Before it: {previous or 'nothing'}.")
 
 
 def _move(session: Session, release: str, live: str | None, result: dict[str, Any]) -> None:
     """On failure `current` is what it was, and what it points to starts at boot."""
-    unit = session.host.unit(release)
-    own = gate.of(session.host, release)
-    if not own.ready(release):
-        raise _failed(release, live, "its own socket does not answer for it", own)
-    # Enabled before the rename: whatever `current` says after a power cut, that release starts.
-    session.systemd.enable(unit)
-    if live == release:
-        return
+    _prepare(session, release, live)
     try:
         began = time.monotonic()
         kept.point_to(session.host, release)
@@ -57,16 +58,82 @@ def _move(session: Session, release: str, live: str | None, result: dict[str, An
             raise _failed(
                 release, live, f"after the rename {session.host.current} did not answer for it", answer
             )
-    except BaseException:
-        move_back(session, release, live)
+        _follow(session, release)
+    except BaseException as failure:
+        _take_back(session, release, live, failure)
         raise
 
 
-def move_back(session: Session, release: str, live: str | None) -> None:
-    """Gives the traffic back to live, and takes release out of the boot."""
+def _prepare(session: Session, release: str, live: str | None) -> None:
+    own = gate.of(session.host, release)
+    if not own.ready(release):
+        raise _failed(release, live, "its own socket does not answer for it", own)
+    # Enabled before the rename: whatever `current` says after a power cut, that release starts.
+    session.systemd.enable(session.host.unit(release))
+
+
+def _finish(session: Session, release: str, previous: str | None) -> None:
+    """Does what a killed run had left to do. previous: what goes on serving when the release cannot do it."""
+    _prepare(session, release, release)
+    try:
+        _follow(session, release)
+    except further.ProcessError as failure:
+        if previous and gate.of(session.host, previous).ready(previous):
+            session.systemd.enable(session.host.unit(previous))
+            _take_back(session, release, previous, failure)
+        raise
+
+
+def _take_back(session: Session, release: str, live: str | None, failure: BaseException) -> None:
+    """Gives everything back to live. Raises what is to be said beside the failure, if anything is."""
+    left = move_back(session, release, live)
+    if left:
+        raise _not_taken_back(failure, live, left) from failure
+    if isinstance(failure, further.ProcessError):
+        marks.put(session.host, release, marks.BAD, reason=failure.details["reason"])
+        raise _taken_back(failure, live) from failure
+
+
+def _follow(session: Session, live: str | None) -> None:
+    """What runs beside the server is the live release's: after the traffic, which no job's end holds up."""
+    further.hand_over(session, live)
+    timers.follow(session, live)
+
+
+def is_whole(session: Session, live: str | None) -> bool:
+    """Whether what runs beside the server is the live release's, and all of it."""
+    return further.is_handed_over(session, live) and timers.is_followed(session, live)
+
+
+def move_back(session: Session, release: str, live: str | None) -> list[str]:
+    """Gives the traffic back to live with what runs beside it, and takes release out of the boot.
+
+    Returns what failed after the traffic was back, in sentences.
+    """
     if kept.live(session.host) != live:
         kept.point_to(session.host, live)
     session.systemd.disable(session.host.unit(release))
+    return [*further.put_right(session, live), *timers.put_right(session, live)]
+
+
+def _taken_back(failure: further.ProcessError, live: str | None) -> StepError:
+    where = (
+        f"the traffic, the processes and the timers are those of {live} again" if live else "nothing is live"
+    )
+    first, _, rest = failure.message.partition("\n")
+    return StepError(
+        failure.code, f"{first} It was taken back and is marked bad; {where}.\n{rest}", **failure.details
+    )
+
+
+def _not_taken_back(failure: BaseException, live: str | None, left: list[str]) -> StepError:
+    return StepError(
+        "undo-failed",
+        f"{failure}\nTraffic goes where it went before ({live or 'nowhere'}), but what runs beside it is not as it "
+        f"should be: {' '.join(left)}\nType: slipway recover",
+        live=live,
+        failures=left,
+    )
 
 
 def _failed(release: str, live: str | None, reason: str, answer: gate.Probe) -> StepError:
@@ -117,6 +184,9 @@ def _complaint(session: Session, release: str, count: int) -> tuple[str, gate.Pr
         last = gate.of_traffic(session.host, release)
         if not last.ready(release):
             return f"answer {number} of {count} was not ready or not from it", last
+    names = further.wanted(session, release)
+    if broken := next(further.complaints(session, names), None):
+        return broken[1], last
     state = session.systemd.state(session.host.unit(release))
     if not state.running:
         return f"its unit is {state.active} ({state.sub})", last

@@ -9,7 +9,7 @@ from slipway.host import Host
 from slipway.releases import environment, kept, marks, wheel_store
 from slipway.releases.stage import half_built, sweep
 from slipway.systemd import UnitState
-from slipway.traffic import warm
+from slipway.traffic import further, warm
 from slipway.traffic.settle import unit_states
 from slipway.turns.session import Report, Session
 
@@ -23,6 +23,7 @@ def prune(session: Session, keep: int) -> Report:
     staying = set(complete[-keep:]) | _protected(host, complete, states)
     # Its program goes on, though another release has the traffic by now.
     staying |= {name for name, state in filling.items() if not state.idle}
+    staying |= {name.partition(":")[0] for name, state in further.states(session).items() if not state.idle}
     removing = [name for name in complete if name not in staying]
     live = kept.live(host)
     swept = [name for name in half_built(host) if name != live]

@@ -7,7 +7,7 @@ from typing import Any
 from slipway.errors import StepError
 from slipway.releases import kept
 from slipway.releases.stage import half_built, stage_leftovers, sweep
-from slipway.traffic import drain, gate, warm
+from slipway.traffic import drain, further, gate, timers, warm
 from slipway.traffic.settle import leftovers, put_away, unit_states
 from slipway.turns.session import Report, Session
 
@@ -49,6 +49,8 @@ def _is_whole(session: Session, live: str | None) -> bool:
         and not (stopping or disabling or half_built(session.host) or stage_leftovers(session.host))
         and not _stale_timers(session, live)
         and (_warm(session, live) is not None or warm.read(session.host) is None)
+        and further.is_handed_over(session, live)
+        and timers.is_followed(session, live)
     )
 
 
@@ -103,10 +105,11 @@ def _clear(session: Session, live: str | None, facts: dict[str, Any]) -> None:
         warm.forget(session)
     stopping, disabling = leftovers(unit_states(session), {live, kept}, live)
     facts.update(stopped=stopping, disabled=disabling, warm=kept)
-    if failures := put_away(session, disabling, stopping):
+    failures = put_away(session, disabling, stopping)
+    if failures := [*failures, *further.put_right(session, live), *timers.put_right(session, live)]:
         raise StepError(
             "recover-unfinished",
-            f"{live or 'Nothing'} is live, but instances could not be put away: {' '.join(failures)} "
+            f"{live or 'Nothing'} is live, but what runs beside it is not as it should be: {' '.join(failures)} "
             "Type: slipway recover",
             failures=failures,
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway.errors import RefusedError, StepError
 from slipway.releases import kept
-from slipway.traffic import drain, gate
+from slipway.traffic import drain, further, gate
 from slipway.turns.session import Report, Session
 
 # The edge keeps a connection that it does not use for 60 s, and may use it until then.
@@ -35,12 +35,26 @@ def restart(
         quiet = _wait_until_quiet(session, release, stays)
         began = time.monotonic()
         _start_anew(session, release, seconds, public, path)
+        _begin_processes(session, release)
         took = round((time.monotonic() - began) * 1000)
         outcome.update(quiet_s=quiet, took_ms=took)
     if not stays:
         drain.undrain(session)
     result: dict[str, Any] = {"release": release, "quiet_s": quiet, "took_ms": took, "drained": stays}
     return Report(True, result, f"Release {release} was started anew in {took} ms.")
+
+
+def _begin_processes(session: Session, release: str) -> None:
+    try:
+        further.begin_anew(session, release)
+    except further.ProcessError as failure:
+        first, _, rest = failure.message.partition("\n")
+        raise StepError(
+            "restart-failed",
+            f"Release {release} was started anew and is ready. {first} This host stays drained, and the process is "
+            f"left to systemd. When it runs: slipway undrain.\n{rest}",
+            **failure.details,
+        ) from failure
 
 
 def _wait_until_quiet(session: Session, release: str, stays: bool) -> float:

@@ -18,7 +18,7 @@ from slipway.releases import kept, marks, signatures
 from slipway.releases.kept import Release
 from slipway.releases.stage import stage_leftovers
 from slipway.systemd import UnitState
-from slipway.traffic import drain, gate, maintenance, warm
+from slipway.traffic import drain, further, gate, maintenance, timers, warm
 from slipway.turns import fence, lease, lock
 from slipway.turns.session import Report, Session
 
@@ -51,6 +51,8 @@ def status(session: Session) -> Report:
         "previous": reading.before(live) if live else None,
         "before": came_before(reading, live) if live else [],
         "running": sorted(name for name, state in states.items() if state.running),
+        "processes": further.describe(session, live),
+        "timers": timers.names(session),
         "warm": {"release": kept_warm.release, "until": warm.until(host, kept_warm.release)}
         if kept_warm
         else None,
