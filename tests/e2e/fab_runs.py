@@ -154,7 +154,7 @@ def again(
         name: entry for name, entry in manifest["files"].items() if name in {each.name for each, _ in members}
     }
     BUNDLES.mkdir(parents=True, exist_ok=True)
-    path = BUNDLES / f"{bundle.name.partition('-')[0]}-{manifest['release']}.tar"
+    path = BUNDLES / f"{manifest['app']}-{manifest['release']}.tar"
     with tarfile.open(path, "w") as target:
         for member, content in members:
             data = json.dumps(manifest).encode() if member.name == "manifest.json" else content
