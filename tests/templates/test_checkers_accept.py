@@ -29,7 +29,8 @@ LOGROTATE = ("logrotate", "--debug", "/etc/logrotate.d/shop")
 UNIT_NAMES = ("shop", "shop-migrate", "shop-backfill", "shop-backfill-ask")
 UNITS = (
     *(f"/etc/systemd/system/{name}@{RELEASE}.service" for name in UNIT_NAMES),
-    f"/etc/systemd/system/shop-process@{RELEASE}:worker.service",
+    # Its instances have a colon, which the checker takes for its own.
+    f"/etc/systemd/system/shop-process@{RELEASE}.service",
     "/etc/systemd/system/shop-task@purge.service",
 )
 BACKUPS = tuple(
