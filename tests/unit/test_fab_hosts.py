@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from fabfile.report import Report
 from fabfile.rollout import rollback
 from fabfile.rollout.path import Rollout
 from fabfile.traffic.probe import Probe
-from fabfile.turn import controller
+from fabfile.turn import controller, steps
 from fabfile.turn import lease as lease_module
 from fabfile.turn.lease import Claim, acquire
 from fabfile.upkeep import overview
@@ -418,3 +419,10 @@ def test_a_host_that_cannot_be_reached_stops_everything_before_it_begins(environ
 def test_a_host_of_another_name_cannot_be_left_out(environment: Environment) -> None:
     with pytest.raises(RefusedError, match="app-9: no app host of lab, which has app-1"):
         Fleet(environment, ["app-9"])
+
+
+def test_a_switch_is_waited_for_as_long_as_a_process_may_take_to_end() -> None:
+    policy = Policy(gate=5, bake=0, warm=600, max_errors=1, keep=5)
+
+    assert steps.moving(policy) == steps.GRACE_SECONDS
+    assert steps.moving(replace(policy, process_stop=60)) == 60 + steps.PROCESS_SECONDS
