@@ -72,5 +72,5 @@ def test_the_service_has_no_network_of_its_own(host: Host, process: int) -> None
 
 def test_the_service_sees_no_foreign_process(host: Host, process: int) -> None:
     seen = hosts.output(host, inside(process, "sh -c 'cat /proc/[0-9]*/comm 2>/dev/null'")).split()
-    assert "uvicorn" in seen
+    assert "start" in seen
     assert not {"systemd", "nginx", "sshd", "postgres"} & set(seen)
