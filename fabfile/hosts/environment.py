@@ -132,12 +132,11 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
     if not names:
         raise RefusedError(f"The environment {name} has no host in the group app; nothing can be deployed.")
     variables = Variables(found, inventory)
-    app_hosts = tuple(_host(variables, host) for host in names)
     return Environment(
         name=name,
         kind=str(variables.of(names[0], "slipway_environment")),
         app=str(variables.of(names[0], "app_name")),
-        app_hosts=app_hosts,
+        app_hosts=tuple(_host(variables, host) for host in names),
         public=_public(variables, found),
         budget=_budget(variables, names[0]),
         policy=_policy(variables, names[0]),
