@@ -51,14 +51,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A layer with the programs that a release's units and the backups' start."""
     layer = tmp_path_factory.mktemp("release")
-    programs = layer / "srv/shop/releases" / RELEASE / "venv/bin"
-    programs.mkdir(parents=True)
-    for name in ("uvicorn", "shop"):
-        (programs / name).write_text("#!/bin/sh\n")
-        (programs / name).chmod(0o755)
-    backup = layer / "usr/local/lib/slipway/database-backup"
-    backup.parent.mkdir(parents=True)
-    backup.write_text("#!/bin/sh\n")
-    backup.chmod(0o755)
+    for path in (f"srv/shop/releases/{RELEASE}/start", "usr/local/lib/slipway/database-backup"):
+        (layer / path).parent.mkdir(parents=True)
+        (layer / path).write_text("#!/bin/sh\n")
+        (layer / path).chmod(0o755)
     (layer / "srv/shop/current").symlink_to(f"releases/{RELEASE}")
     return layer
