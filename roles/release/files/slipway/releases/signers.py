@@ -1,4 +1,4 @@
-"""Who may sign bundles on this host: /etc/slipway/<app>/allowed_signers, as the role release writes it for ssh-keygen."""
+"""Who may sign bundles here: /etc/slipway/<app>/allowed_signers, as the role release writes it for ssh-keygen."""
 
 from __future__ import annotations
 
