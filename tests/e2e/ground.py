@@ -84,7 +84,7 @@ def ground_of(lab: Lab, site: Site) -> Ground:
 
 def slipway(host: Host, *words: str, status: int = 0) -> dict[str, Any]:
     """What the host's slipway answers, as root on the console."""
-    done = host.run(f"slipway {' '.join(words)}")
+    done = host.run(f"slipway --app=shop {' '.join(words)}")
     assert done.returncode == status, f"slipway {words} on {host.name}\n{done.stdout}{done.stderr}"
     said: dict[str, Any] = json.loads(done.stdout)
     return dict(said["error"] if status else said["result"])
@@ -121,7 +121,7 @@ def left_behind(host: Host, live: str) -> Mapping[str, Any]:
         host, r"find /etc/systemd/system/multi-user.target.wants -name 'shop@*' -printf '%f\n'"
     ).split()
     warm = (status["warm"] or {}).get("release")
-    audit = host.run("slipway journal --verify")
+    audit = host.run("slipway --app=shop journal --verify")
     found: dict[str, Any] = {
         "orphans": sorted(running(host) - {live, warm}),
         "not running": [] if live in running(host) else [live],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,9 +130,13 @@ def test_each_has_its_own_backups_status_and_journal(ground: Ground) -> None:
 
 
 def test_who_asks_by_no_name_of_either_is_told_so(ground: Ground) -> None:
-    address = ground.site.address
-    asked = f"curl --silent --insecure --resolve nobody.test:443:{address} --write-out '%{{http_code}}'"
-    assert hosts.output(ground.first, f"{asked} --output /dev/null https://nobody.test/") == "421"
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((ground.site.address, 443), 10) as plain:
+        connection = http.client.HTTPConnection("nobody.test")
+        connection.sock = anybody.wrap_socket(plain, server_hostname="nobody.test")
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 421
 
 
 def test_one_goes_and_the_other_serves_on(

@@ -119,6 +119,43 @@ def test_a_rule_that_somebody_flushed_is_told_and_put_back(network: Network) -> 
     assert network.ask("new") == "ConnectionRefusedError"
 
 
+RULE = (
+    "nft 'table inet {table} {{ chain drain {{ type filter hook input priority -10; policy accept; "
+    "tcp dport {port} tcp flags & (fin | syn | rst | ack) == syn reject with tcp reset; }}; }};'"
+)
+
+
+@needs_root
+def test_a_rule_of_an_earlier_slipway_goes_and_another_services_stays(host: Host, network: Network) -> None:
+    for table, port in (("slipway", 8443), ("slipway_stall", 8444)):
+        assert network.ask(RULE.format(table=table, port=port)) == "0"
+    host.drained.write_text(json.dumps({"since": "2026-11-26T17:00:00Z", "port": 8443}))
+    assert network.slipway("status").result["drained"]["refusing"] is True
+
+    assert network.slipway("undrain").json["changed"] is True
+
+    assert network.ask("new") == "accepted"
+    assert network.ask("nft list table inet slipway > /dev/null 2>&1") == "1"
+    assert network.ask("nft list table inet slipway_stall > /dev/null") == "0"
+
+
+@needs_root
+def test_a_rule_of_the_old_name_for_another_port_is_not_this_services(network: Network) -> None:
+    assert network.ask(RULE.format(table="slipway", port=8444)) == "0"
+
+    assert network.slipway("undrain").json["changed"] is False
+
+    assert network.ask("nft list table inet slipway > /dev/null") == "0"
+
+
+def test_a_host_whose_nginx_does_not_look_yet_is_not_drained(host: Host, slipway: Slipway) -> None:
+    host.private_server.write_text("server {\n    listen 127.0.0.1:8443 ssl;\n}\n")
+
+    answer = slipway("drain")
+
+    assert (answer.code, answer.error) == (2, "not-told")
+
+
 @needs_root
 @pytest.mark.parametrize("point", [1, 2, -1, -2])
 @pytest.mark.parametrize("then", ["drain", "undrain"])
