@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.errors import RefusedError
-from fabfile.hosts import bastion
+from fabfile.hosts import bastion, policies
 from fabfile.hosts.inventory import PROJECT, listed
+from fabfile.hosts.policies import Budget, Policy
 from fabfile.hosts.variables import Variables
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -48,38 +49,6 @@ class Public:
     port: int
     ca: Path | None
     path: str = ""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Connections: what one release may hold on one host, and what the server offers to all of them."""
-
-    workers: int
-    pool_size: int
-    max_overflow: int
-    max_connections: int
-
-    @property
-    def of_one_release(self) -> int:
-        return self.workers * (self.pool_size + self.max_overflow)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """gate, bake, warm: seconds. max_errors: percent of 5xx while baking. keep: releases kept on a host.
-
-    migrate: seconds that a migration is watched; it goes on by itself after them. backup_hours: how old the newest
-    backup may be when a deploy migrates; 0 is any age. process_stop: seconds that a further process may take to end.
-    """
-
-    gate: float
-    bake: float
-    warm: float
-    max_errors: float
-    keep: int
-    migrate: float = 3600.0
-    backup_hours: float = 0.0
-    process_stop: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -138,8 +107,8 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
         app=str(variables.of(names[0], "app_name")),
         app_hosts=tuple(_host(variables, host) for host in names),
         public=_public(variables, found),
-        budget=_budget(variables, names[0]),
-        policy=_policy(variables, names[0]),
+        budget=policies.budget(variables, names[0]),
+        policy=policies.policy(variables, names[0]),
         signing=_signing(variables, names[0]),
         source=Source(
             *(str(variables.of(names[0], f"app_source{part}", "")) for part in ("", "_ref", "_folder"))
@@ -218,28 +187,6 @@ def _public(variables: Variables, found: dict[str, Any]) -> Public:
         port=int(variables.of(edge, "deploy_public_port", 443)),
         ca=_path(ca) if ca else None,
         path=str(variables.of(edge, "deploy_public_path", "/")),
-    )
-
-
-def _budget(variables: Variables, host: str) -> Budget:
-    return Budget(
-        workers=int(variables.of(host, "app_workers", 2)),
-        pool_size=int(variables.of(host, "app_database_pool_size", 5)),
-        max_overflow=int(variables.of(host, "app_database_max_overflow", 5)),
-        max_connections=int(variables.of(host, "app_database_max_connections", 100)),
-    )
-
-
-def _policy(variables: Variables, host: str) -> Policy:
-    return Policy(
-        gate=float(variables.of(host, "deploy_gate_seconds")),
-        bake=float(variables.of(host, "deploy_bake_seconds")),
-        warm=float(variables.of(host, "deploy_warm_seconds")),
-        max_errors=float(variables.of(host, "deploy_max_errors_percent")),
-        keep=int(variables.of(host, "deploy_keep_releases")),
-        migrate=float(variables.of(host, "deploy_migrate_seconds", 3600)),
-        backup_hours=float(variables.of(host, "deploy_backup_hours", 0)),
-        process_stop=float(variables.of(host, "app_process_stop_timeout", 20)),
     )
 
 

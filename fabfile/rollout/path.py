@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from fabfile.errors import FabError, FailedError, FencedError, UnfinishedError, UntidyError
 from fabfile.hosts.connection import Answer, Remote
-from fabfile.hosts.environment import Policy
 from fabfile.hosts.fleet import AnswerError, Fleet, HostsError, is_its_own, performed, raise_fenced
+from fabfile.hosts.policies import Policy
 from fabfile.hosts.state import States
 from fabfile.interruption import shielded
 from fabfile.report import Report

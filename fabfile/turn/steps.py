@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabfile.hosts.environment import Policy, Public
+from fabfile.hosts.environment import Public
+from fabfile.hosts.policies import Policy
 from fabfile.turn.lease import Lease
 
 # Longer than what each command may take by itself.

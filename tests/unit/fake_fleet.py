@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.hosts.connection import Answer, UnreachableError
-from fabfile.hosts.environment import AppHost, Budget, Environment, Policy, Public
+from fabfile.hosts.environment import AppHost, Environment, Public
+from fabfile.hosts.policies import Budget, Policy
 
 R1, R2, R3, R4, R5, R6 = (f"2026112{day}T100000Z-aaaaaa{day}" for day in range(1, 7))
 CHANGING = (

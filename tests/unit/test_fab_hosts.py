@@ -16,8 +16,9 @@ from fabric.testing.base import Command, MockRemote
 from fabfile.errors import FabError, FencedError, LockedError, RefusedError, UnfinishedError
 from fabfile.hosts.answers import MARKER
 from fabfile.hosts.connection import MARKING, UnreachableError
-from fabfile.hosts.environment import AppHost, Budget, Environment, Policy, Public
+from fabfile.hosts.environment import AppHost, Environment, Public
 from fabfile.hosts.fleet import AnswerError, Fleet, HostsError, performed
+from fabfile.hosts.policies import Budget, Policy
 from fabfile.report import Report
 from fabfile.rollout import rollback
 from fabfile.rollout.path import Rollout
