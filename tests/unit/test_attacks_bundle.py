@@ -27,9 +27,13 @@ HASH = "--hash=sha256:" + "a" * 64
 HIDDEN_BREAK = "+" + base64.b64encode("\n".encode("utf-16-be")).decode().rstrip("=") + "-"
 
 
-def with_lock(folder: Path, lock: bytes, extra: dict[str, bytes] | None = None) -> Path:
+def with_lock(
+    folder: Path, lock: bytes, extra: dict[str, bytes] | None = None, release: str = RELEASE
+) -> Path:
     files = {**support.bundle_files(), "requirements.lock": lock, **(extra or {})}
-    return support.pack(folder / "bundle.tar.gz", support.members_of(files))
+    return support.pack(
+        folder / "bundle.tar.gz", support.members_of(files, support.manifest_of(files, release))
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_pip_never_reads_a_lock_that_slipway_did_not_write(lock: bytes) -> None:
     assert all(line.split("==")[0] == "tiny" and line.count("--hash") == 1 for line in written.splitlines())
 
 
-@pytest.mark.parametrize("name", ["pip", "Pip", "setuptools", "wheel"])
+@pytest.mark.parametrize("name", ["pip", "Pip"])
 def test_a_bundle_cannot_bring_what_installs_the_others(
     host: Host, slipway: Slipway, tmp_path: Path, name: str
 ) -> None:
@@ -73,6 +77,20 @@ def test_a_bundle_cannot_bring_what_installs_the_others(
 
     assert (pinned.code, carried.code) == (2, 2), (pinned.json, carried.json)
     assert support.snapshot(host.root) == before
+
+
+def test_a_service_may_pin_setuptools_which_installs_nothing_here(
+    host: Host, slipway: Slipway, tmp_path: Path
+) -> None:
+    """Some import pkg_resources. What it brings is the release's own, and the pip beside it is the host's still."""
+    file, content = support.tiny_wheel(
+        "setuptools", {"pip/__init__.py": "raise SystemExit('taken over')\n"}, "99.0"
+    )
+    lock = f"setuptools==99.0 --hash=sha256:{hashlib.sha256(content).hexdigest()}\n".encode()
+
+    for release in (RELEASE, OTHER):
+        answer = stage(slipway, with_lock(tmp_path, lock, {f"wheelhouse/{file}": content}, release))
+        assert answer.code == 0, answer.json
 
 
 def test_what_pip_reads_is_the_pins_alone() -> None:

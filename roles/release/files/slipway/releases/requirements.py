@@ -11,8 +11,8 @@ from slipway.errors import RefusedError
 PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+")
 MARKER = re.compile(r"[A-Za-z0-9_.'\"<>=!~() -]+")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
-# What installs the others: a bundle's own would be run by the next installation.
-INSTALLERS = {"pip", "setuptools", "wheel"}
+# What installs the others is the host's (environment.installer), and nothing that serves needs one.
+INSTALLERS = {"pip"}
 
 
 @dataclass(frozen=True)
