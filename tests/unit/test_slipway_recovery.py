@@ -86,7 +86,7 @@ def test_staging_killed_while_pip_runs_is_finished_by_the_next_run(
 
 def test_a_program_left_behind_by_a_killed_run_keeps_the_next_run_out(host: Host) -> None:
     program = (
-        "import os, signal, subprocess, sys; from pathlib import Path; from slipway import lock\n"
+        "import os, signal, subprocess, sys; from pathlib import Path; from slipway.turns import lock\n"
         "with lock.held(Path(sys.argv[1]), 'slipway stage', 'ada') as descriptor:\n"
         "    subprocess.Popen(['sleep', '2'], pass_fds=[descriptor])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
