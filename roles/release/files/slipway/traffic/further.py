@@ -151,5 +151,5 @@ def put_right(session: Session, live: str | None) -> list[str]:
     try:
         hand_over(session, live)
     except SlipwayError as failure:
-        return [failure.message]
+        return [failure.message.partition("\n")[0]]
     return []

@@ -100,5 +100,5 @@ def put_right(session: Session, live: str | None) -> list[str]:
     try:
         follow(session, live)
     except SlipwayError as failure:
-        return [failure.message]
+        return [failure.message.partition("\n")[0]]
     return []
