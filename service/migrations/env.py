@@ -7,18 +7,14 @@ from alembic import context
 from sqlalchemy import Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shop.accounts import models as accounts
-from shop.auth import models as auth
 from shop.core import idempotency, outbox
 from shop.core.configuration import load_settings
 from shop.core.database import Base, connect_args, database_url
-from shop.orders import models as orders
-from shop.products import models as products
+from shop.domains import DOMAINS
 from shop.settings import MigrationSettings
-from shop.users import models as users
 
 # A model that is not imported is a table that autogenerate would drop. Our revisions make the migrator's too.
-MODELS = (accounts, auth, idempotency, orders, outbox, products, users)
+MODELS = (*(domain.models for domain in DOMAINS), idempotency.IdempotencyKey, outbox.OutboxMessage)
 METADATA = [Base.metadata, slipway_migrator.tables]
 
 

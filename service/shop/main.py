@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from shop.accounts import router as accounts
-from shop.auth import router as auth
-from shop.core import health, openapi
+from shop import operations
+from shop.core import openapi
 from shop.core.cache import open_cache
 from shop.core.configuration import ConfigurationError, announce, load_settings
+from shop.core.console import log_to_console
+from shop.core.container import Container
 from shop.core.database import open_resources
 from shop.core.edge import BodyLimit, CrossOrigin, Head, TrustedHosts
 from shop.core.errors import Constraints, register_error_handlers
@@ -20,25 +21,26 @@ from shop.core.health import Readiness, revisions
 from shop.core.logging import configure_logging
 from shop.core.middleware import LastResort, RequestMiddleware
 from shop.core.needs import require_what_is_set
-from shop.core.telemetry import reported, telemetry_config, tracer_provider
-from shop.operations import include_routers, observed
-from shop.orders import errors as order_errors
-from shop.orders import router as orders
-from shop.products import errors as product_errors
-from shop.products import router as products
-from shop.settings import Settings
-from shop.users import errors as user_errors
-from shop.users import router as users
+from shop.core.passwords import Passwords
+from shop.core.routing import operation_id
+from shop.core.telemetry import report_to_sentry, reported, telemetry_config, tracer_provider
+from shop.domains import DOMAINS
+from shop.settings import OPEN_ENVIRONMENTS, Settings
 
+DESCRIPTION = (
+    "A small shop. Every error is `application/problem+json`: read `code` in programs, show `message` to "
+    "people, and quote `request_id` when you ask about one. Money is a decimal string, times are UTC, lists "
+    "are read page by page through `next`."
+)
+TAGS = {**{domain.name: domain.about for domain in DOMAINS}, **operations.TAGS}
 EX_CONFIG = 78
-# What each domain says of its constraints in the database.
-CONSTRAINTS: Constraints = {
-    **order_errors.CONSTRAINTS,
-    **product_errors.CONSTRAINTS,
-    **user_errors.CONSTRAINTS,
-}
 # The one exit status of a worker that makes uvicorn's parent stop instead of starting it again and again.
 UVICORN_STARTUP_FAILURE = 3
+
+
+def constraints() -> Constraints:
+    """What the domains say of their constraints in the database."""
+    return {name: answer for domain in DOMAINS for name, answer in domain.constraints.items()}
 
 
 def middleware(settings: Settings) -> list[Middleware]:
@@ -50,7 +52,7 @@ def middleware(settings: Settings) -> list[Middleware]:
         Middleware(RequestMiddleware),
         Middleware(TrustedHosts, hosts=settings.allowed_hosts),
         *([cross_origin] if settings.cors_origins else []),
-        Middleware(LastResort),
+        Middleware(LastResort, report=report_to_sentry if settings.sentry_dsn else None),
         Middleware(Head),
         Middleware(BodyLimit, largest=settings.max_body_bytes),
     ]
@@ -62,40 +64,36 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as resources, open_cache(settings) as cache:
-            app.state.resources, app.state.cache = resources, cache
-            auth.install_auth(app, settings, resources, cache)
-            app.state.currency = settings.currency
-            users.install_registration(app, settings, cache)
-            app.state.readiness = Readiness(resources.reads, revisions(), settings.release)
-            async with observed(app, settings, resources), reported(app, settings, resources, provider):
+            readiness = Readiness(resources.reads, revisions(), settings.release)
+            container = Container(settings, resources, cache, readiness, Passwords.of(settings))
+            app.state.container = container
+            for domain in DOMAINS:
+                if domain.start:
+                    domain.start(container)
+            async with operations.observed(container, settings), reported(settings, resources, provider):
                 yield
 
     provider = tracer_provider(settings)
-    documented = settings.environment in ("lab", "test")
+    # Tried one after the other: probes first, then what is built on other domains, which is asked most.
+    routers = [*operations.routers(settings), *(domain.router for domain in reversed(DOMAINS))]
     app = FastAPI(
         title="Shop",
         version=settings.release,
-        description=openapi.DESCRIPTION,
-        openapi_tags=openapi.tags(),
-        generate_unique_id_function=openapi.operation_id,
+        description=DESCRIPTION,
+        openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         middleware=middleware(settings),
         redirect_slashes=False,
         telemetry=telemetry_config(provider),
-        openapi_url="/openapi.json" if documented else None,
-        docs_url=None,
+        openapi_url="/openapi.json" if settings.environment in OPEN_ENVIRONMENTS else None,
+        docs_url="/docs" if settings.environment == "development" else None,
         redoc_url=None,
+        # Not include_router, which looks through an included router's routes twice for each request.
+        routes=[route for router in routers for route in router.routes],
     )
     openapi.describe(app)
-    register_error_handlers(app, CONSTRAINTS)
-    # Routes are tried one after the other: what is asked most comes first.
-    app.include_router(products.router)
-    app.include_router(health.router)
-    app.include_router(orders.router)
-    app.include_router(accounts.router)
-    app.include_router(users.router)
-    app.include_router(auth.router)
-    include_routers(app, settings)
+    register_error_handlers(app, constraints())
     return app
 
 
@@ -108,6 +106,9 @@ def application() -> FastAPI:
         print(error, file=sys.stderr, flush=True)
         is_worker = multiprocessing.parent_process() is not None
         sys.exit(UVICORN_STARTUP_FAILURE if is_worker else EX_CONFIG)
-    configure_logging(settings.log_level, settings.release)
-    announce(settings)
+    if settings.environment == "development":
+        log_to_console(settings.log_level)
+    else:
+        configure_logging(settings.log_level, settings.release)
+        announce(settings)
     return create_app(settings)

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import RELEASE, Database, Serve
 from shop.core import health
-from shop.core.health import revisions
+from shop.core.health import Readiness, revisions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.differs("what is said of a server that is gone is its own")]
 
@@ -66,7 +66,7 @@ async def test_a_revision_of_another_release_is_named(client: httpx2.AsyncClient
 async def test_an_earlier_revision_is_named(
     client: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readiness = client._transport.app.state.readiness  # type: ignore[attr-defined]
+    readiness = client._transport.app.state.container.get(Readiness)  # type: ignore[attr-defined]
     monkeypatch.setattr(readiness.revisions, "known", frozenset({"000000000001", revisions().head}))
     await database.execute("UPDATE alembic_version SET version_num = '000000000001'")
     body = await assert_not_ready(client, "schema_behind")

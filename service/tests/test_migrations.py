@@ -14,7 +14,7 @@ import slipway_migrator
 
 import shop.core.idempotency
 import shop.core.outbox
-import shop.orders.models  # noqa: F401 - each imports its tables
+import shop.domains  # noqa: F401 - each imports its tables
 from conftest import SERVICE, Database, alembic, migrate, run, run_shop
 from shop.core.database import Base
 from shop.core.health import revisions

@@ -6,6 +6,7 @@ import pytest
 import trustme
 
 from conftest import Database, Serve
+from shop.core.database import Resources
 
 pytestmark = [pytest.mark.anyio, pytest.mark.differs("TLS is the interpreter's")]
 
@@ -42,7 +43,7 @@ async def test_only_the_server_named_by_the_right_authority_is_used(
 async def test_sessions_carry_the_release_and_their_limits(database: Database, serve: Serve) -> None:
     async with serve(database.settings(database_statement_timeout=1234)) as client:
         app = client._transport.app  # type: ignore[attr-defined]
-        async with app.state.resources.reads.connect() as connection:
+        async with app.state.container.get(Resources).reads.connect() as connection:
             names = (
                 "application_name",
                 "search_path",

@@ -23,6 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in (
         "pyproject.toml",
+        "setup.py",
         "requirements.in",
         "requirements-slipway.in",
         "README.md",

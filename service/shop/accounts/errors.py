@@ -34,15 +34,6 @@ def account_suspended() -> AppError:
     )
 
 
-def account_has_pending_orders() -> AppError:
-    """409: an account is closed when nothing is open on it."""
-    return AppError(
-        409,
-        "account_has_pending_orders",
-        "This account has pending orders: pay or cancel them, then close it.",
-    )
-
-
 def no_active_account() -> AppError:
     """409: the caller names no account and has none that could be meant."""
     return AppError(

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import CHAR, CheckConstraint, DateTime, ForeignKey, Index, String, Text, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.core.database import Base
 
@@ -21,8 +21,15 @@ class Account(Base):
     status: Mapped[str] = mapped_column(Text, server_default=text("'active'"))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), onupdate=func.now()
+    )
 
+    # What is not loaded with the account is asked for by name: nothing reaches for the database on its own.
+    members: Mapped[list["AccountMember"]] = relationship(lazy="raise")
+
+    # Each change raises the version, and reads back what the database set.
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012
     __table_args__ = (
         CheckConstraint("char_length(name) >= 1", name="name_not_empty"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),

@@ -4,8 +4,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shop.core.changes import Changes, unchanged
 
 Status = Literal["active", "suspended", "closed"]
 # Text on one line: no control characters, and NUL among them is what PostgreSQL cannot keep.
@@ -41,24 +42,11 @@ class AccountCreate(BaseModel):
     currency: Currency | None = None
 
 
-def _without_default(schema: JsonDict) -> None:
-    schema.pop("default")
+class AccountUpdate(Changes):
+    """What changes of an account."""
 
-
-class AccountUpdate(BaseModel):
-    """What changes: a field left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
-
-    # The defaults only make the fields optional: nothing reads them, and null is refused.
-    name: Name = Field("", json_schema_extra=_without_default)
-    status: Status = Field("active", json_schema_extra=_without_default)
-
-    @model_validator(mode="after")
-    def _at_least_one_field(self) -> "AccountUpdate":
-        if not self.model_fields_set:
-            raise ValueError("name at least one field that changes: name or status")
-        return self
+    name: Name = unchanged()
+    status: Status = unchanged()
 
 
 class AccountPage(BaseModel):

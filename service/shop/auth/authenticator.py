@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from shop.auth.errors import unauthorized
 from shop.auth.tokens import InvalidToken, Tokens
-from shop.core.principal import Principal
+from shop.core.principal import Authenticator, Principal
 from shop.users.service import Role
 
 # A disabled user keeps access for this many seconds at most.
@@ -62,7 +62,7 @@ class Standings:
             del self._asked[key]
 
 
-class BearerAuthenticator:
+class BearerAuthenticator(Authenticator):
     """The authenticator of shop.core.principal, for access tokens in the Authorization header (RFC 6750)."""
 
     def __init__(self, tokens: Tokens, find_role: FindRole) -> None:

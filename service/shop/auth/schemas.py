@@ -16,7 +16,7 @@ class LoginForm(BaseModel):
     password: SecretStr = Field(max_length=LONGEST_PASSWORD)
 
 
-class RefreshRequest(BaseModel):
+class RefreshTokenUse(BaseModel):
     """A refresh token, to be renewed or to be revoked."""
 
     model_config = ConfigDict(extra="forbid")
@@ -24,7 +24,7 @@ class RefreshRequest(BaseModel):
     refresh_token: str = Field(max_length=LONGEST_TOKEN, pattern=r"^[A-Za-z0-9._-]+$")
 
 
-class TokenResponse(BaseModel):
+class TokenRead(BaseModel):
     """A pair of tokens (RFC 6749, 5.1). `expires_in` is the access token's life in seconds."""
 
     access_token: str

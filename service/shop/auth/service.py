@@ -18,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shop.auth import repository
 from shop.auth.errors import unauthorized
-from shop.auth.schemas import TokenResponse
+from shop.auth.schemas import TokenRead
 from shop.auth.throttle import LoginThrottle, RefreshThrottle
 from shop.auth.tokens import InvalidToken, Token, Tokens
 from shop.core.database import Resources
 from shop.core.errors import AppError
 from shop.core.passwords import Passwords
+from shop.core.session import session_on
 from shop.core.transactions import in_transaction
 from shop.users import service as users
 
@@ -47,14 +48,15 @@ class AuthService:
         self._throttle = throttle
         self._refreshes = refreshes
 
-    async def login(self, email: str, password: str, address: str | None) -> TokenResponse:
+    async def login(self, email: str, password: str, address: str | None) -> TokenRead:
         """Tokens of a new family for the user with this address and password, asked from network `address`.
 
         Raises AppError 401 without saying what is wrong, 429 `too_many_logins`, and 503 `passwords_busy`.
         """
         counts = self._throttle.counts(email, address)
         await self._throttle.admit(counts)
-        identity = await users.find_identity(self._resources.reads, email)
+        async with session_on(self._resources.reads) as session:
+            identity = await users.find_identity(session, email)
         # Asked again when the turn to hash has come: of a thousand at once, most were refused by then.
         valid, rehashed = await self._passwords.verify(
             password, identity.hashed_password if identity else None, lambda: self._throttle.admit(counts)
@@ -65,7 +67,7 @@ class AuthService:
             raise unauthorized()
         family = uuid_utils.compat.uuid7()
 
-        async def start(connection: AsyncConnection) -> TokenResponse:
+        async def start(connection: AsyncConnection) -> TokenRead:
             if rehashed is not None:
                 await users.replace_hash_in(connection, identity, rehashed)
             return await self._issue(connection, identity.user_id, identity.token_version, family)
@@ -74,17 +76,17 @@ class AuthService:
 
     async def _issue(
         self, connection: AsyncConnection, user_id: uuid.UUID, token_version: int, family: uuid.UUID
-    ) -> TokenResponse:
+    ) -> TokenRead:
         token_id = uuid_utils.compat.uuid7()
         seconds = self._tokens.seconds
         await repository.insert_token(connection, token_id, user_id, family, seconds["refresh"])
-        return TokenResponse(
+        return TokenRead(
             access_token=self._tokens.issue("access", user_id, token_version),
             refresh_token=self._tokens.issue("refresh", user_id, token_version, token_id),
             expires_in=seconds["access"],
         )
 
-    async def refresh(self, refresh_token: str) -> TokenResponse:
+    async def refresh(self, refresh_token: str) -> TokenRead:
         """The next pair of tokens of the family.
 
         Raises AppError 401 when the token is not valid any more, with the family revoked if it was used
@@ -95,7 +97,7 @@ class AuthService:
         token = self._read(refresh_token)
         await self._refreshes.admit(token.user_id)
 
-        async def rotate(connection: AsyncConnection) -> TokenResponse | AppError:
+        async def rotate(connection: AsyncConnection) -> TokenRead | AppError:
             role = await users.lock_role_in(connection, token.user_id, token.token_version)
             family = await repository.use_token(connection, token.token_id, token.user_id)
             if family is None:

@@ -3,39 +3,28 @@
 import asyncio
 import secrets
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from dataclasses import fields
 from datetime import datetime, timezone
 
 from sqlalchemy import exists, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shop.accounts.models import Account, AccountMember
-from shop.cli.demo_data import DOMAIN, Demo, Maker
 from shop.cli.output import EX_FAILED, CommandError, refusing, say
 from shop.core.configuration import load_settings
 from shop.core.database import Base, Resources, open_resources
+from shop.core.demo import Demo
 from shop.core.health import Readiness, revisions
 from shop.core.logging import configure_logging
 from shop.core.passwords import Passwords
 from shop.core.transactions import in_transaction
-from shop.orders.models import Order, OrderItem
-from shop.products.models import Product, StockChange
+from shop.domains import DOMAINS
 from shop.settings import Settings
+from shop.users.demo import MAIL
 from shop.users.models import User
 
 MOST_USERS = 500
-TABLES: dict[str, type[Base]] = {
-    "users": User,
-    "accounts": Account,
-    "account_members": AccountMember,
-    "products": Product,
-    "orders": Order,
-    "order_items": OrderItem,
-    "stock_log": StockChange,
-}
 # Any constant that nothing else of the shop locks: "demo" in ASCII.
 SEEDING_LOCK = 0x64656D6F
-SEEDED = select(exists().where(User.email.endswith(f"@{DOMAIN}")))
+SEEDED = select(exists().where(User.email.endswith(f"@{MAIL}")))
 
 
 def _number_of_users(value: str) -> int:
@@ -57,13 +46,10 @@ async def _insert(connection: AsyncConnection, demo: Demo) -> dict[str, int]:
     await connection.execute(select(func.pg_advisory_xact_lock(SEEDING_LOCK)))
     if await connection.scalar(SEEDED):
         return {}
-    counts = {}
-    for table in fields(Demo):
-        rows = getattr(demo, table.name)
-        if rows:
-            await connection.execute(insert(TABLES[table.name]), rows)
-        counts[table.name] = len(rows)
-    return counts
+    made = [table for table in Base.metadata.sorted_tables if demo.rows.get(table.name)]
+    for table in made:
+        await connection.execute(insert(table), demo.rows[table.name])
+    return {table.name: len(demo.rows[table.name]) for table in made}
 
 
 async def _refuse_another_schema(resources: Resources, release: str) -> None:
@@ -76,7 +62,10 @@ async def _seed(settings: Settings, users: int, password: str) -> dict[str, int]
     async with open_resources(settings) as resources:
         await _refuse_another_schema(resources, settings.release)
         hashed = await Passwords.of(settings).hash(password)
-        demo = Maker(users, datetime.now(timezone.utc), hashed, settings.currency).demo
+        demo = Demo(users, datetime.now(timezone.utc), hashed, settings.currency)
+        for domain in DOMAINS:
+            if domain.seed:
+                domain.seed(demo)
         return await in_transaction(resources.writes, lambda connection: _insert(connection, demo))
 
 

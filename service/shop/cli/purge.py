@@ -7,25 +7,27 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shop.cli.output import say, speaking_of
+from shop.core import idempotency
 from shop.core.configuration import load_settings
 from shop.core.database import create_engine
 from shop.core.logging import configure_logging
+from shop.domains import DOMAINS
 from shop.settings import MaintenanceSettings
 
 BATCH = 1000
 # A purge that met so many batches in one table goes on with them the next time.
 BATCHES = 1000
-# What is unneeded. A repetition is answered for a day; an expired token is refused by its own date.
+# By table, the condition of the rows that nobody needs.
 UNNEEDED = {
-    "refresh_tokens": "expires_at < now()",
-    "idempotency_keys": "created_at < now() - interval '24 hours'",
+    **{table: condition for domain in DOMAINS for table, condition in domain.purged.items()},
+    **idempotency.PURGED,
 }
 
 
 def _statement(table: str, condition: str) -> TextClause:
     # SKIP LOCKED: a purge on another host at the same moment takes other rows, and neither waits.
     return text(
-        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - both are constants above
+        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - both are constants of the domains
         f"SELECT ctid FROM {table} WHERE {condition} LIMIT :batch FOR UPDATE SKIP LOCKED))"
     ).bindparams(bindparam("batch", BATCH))
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from shop.cli.output import EX_FAILED, EX_USAGE, CommandError, refusing, say
 from shop.core.configuration import load_settings
-from shop.core.database import open_resources
+from shop.core.database import Resources, open_resources
 from shop.core.errors import ConstraintError
 from shop.core.logging import configure_logging
 from shop.core.passwords import Passwords
+from shop.core.session import session_on
 from shop.settings import Settings
 from shop.users import service as users
 
@@ -29,18 +30,24 @@ def arguments(parser: ArgumentParser) -> None:
     )
 
 
+async def _find(resources: Resources, email: str) -> users.Identity | None:
+    async with session_on(resources.reads) as session:
+        return await users.find_identity(session, email)
+
+
 async def _create(settings: Settings, email: str, name: str, chosen: str) -> dict[str, Any] | None:
     """What was created, None when the address belongs to an active admin already."""
     async with open_resources(settings) as resources:
-        identity = await users.find_identity(resources.reads, email)
+        identity = await _find(resources, email)
         if identity is None:
             passwords = Passwords.of(settings)
             try:
-                created = await users.create_user(
-                    resources.writes, passwords, email=email, password=chosen, name=name, role="admin"
-                )
+                async with session_on(resources.writes) as session:
+                    created = await users.create_user(
+                        session, passwords, email=email, password=chosen, name=name, role="admin"
+                    )
             except ConstraintError:
-                identity = await users.find_identity(resources.reads, email)
+                identity = await _find(resources, email)
             else:
                 return {"id": created.id, "email": created.email, "role": created.role}
     if identity is None or identity.role != "admin" or not identity.is_active:
@@ -81,18 +88,18 @@ def set_user_arguments(parser: ArgumentParser) -> None:
 
 
 async def _set(settings: Settings, chosen: Namespace, password: str | None) -> dict[str, Any]:
-    async with open_resources(settings) as resources:
-        profile = await users.administer(
-            resources.writes,
+    async with open_resources(settings) as resources, session_on(resources.writes) as session:
+        user = await users.administer(
+            session,
             Passwords.of(settings),
             chosen.email,
             is_active=chosen.is_active,
             role=chosen.role,
             password=password,
         )
-    if profile is None:
+    if user is None:
         raise CommandError(EX_FAILED, f"No user has the address {chosen.email}. Nothing was changed.")
-    return {"id": profile.id, "email": profile.email, "role": profile.role, "is_active": profile.is_active}
+    return {"id": user.id, "email": user.email, "role": user.role, "is_active": user.is_active}
 
 
 def set_user(chosen: Namespace) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from starlette.requests import Request
 
+from shop.core.container import container_of
 from shop.core.metrics import metrics
 from shop.core.pool import CountingPool, replace_closed_connections
 from shop.settings import MigrationSettings, Settings
@@ -84,8 +85,7 @@ class Resources:
 
 def resources_of(request: Request) -> Resources:
     """The resources of the application that serves `request`."""
-    resources: Resources = request.app.state.resources
-    return resources
+    return container_of(request).get(Resources)
 
 
 def _count_query(_connection: object, _cursor: object, statement: str, *_: object) -> None:

@@ -6,10 +6,12 @@ is what the strong comparison is there to find out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any, Protocol, TypeVar
 
+from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +23,16 @@ ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 ENTITY_TAGS = re.compile(rf"{ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{ENTITY_TAG.pattern})*")
 # The tags of as many versions as a client may remember.
 LONGEST_LIST = 8192
+
+
+class Versioned(Protocol):
+    """What rises with every change."""
+
+    version: int
+
+
+Row = TypeVar("Row", bound=Versioned)
+PRIVATE = {"Cache-Control": "private, no-cache"}
 
 
 def header(name: str, description: str) -> dict[str, Any]:
@@ -68,11 +80,18 @@ def not_modified(tag: str, headers: Mapping[str, str] | None = None) -> Response
     return Response(status_code=304, headers={**(headers or {}), "ETag": tag})
 
 
-def conditional(request: Request, body: str, tag: str, headers: Mapping[str, str]) -> Response:
-    """A JSON answer with its entity tag; 304 when the client has it already."""
+def stamp(response: Response, row: Versioned) -> None:
+    """Say on an answer which version of `row` it shows; it is for one user, who asks again each time."""
+    response.headers.update({**PRIVATE, "ETag": version_tag(row.version)})
+
+
+def fresh(request: Request, response: Response, row: Row) -> Row | Response:
+    """`row` with its stamp on `response`, or a 304 when the client has this version."""
+    tag = version_tag(row.version)
     if is_unchanged(request, tag):
-        return not_modified(tag, headers)
-    return Response(body, headers={**headers, "ETag": tag}, media_type="application/json")
+        return not_modified(tag, PRIVATE)
+    stamp(response, row)
+    return row
 
 
 def require_match(request: Request, version: int) -> None:
@@ -92,3 +111,16 @@ def require_match(request: Request, version: int) -> None:
             details={"version": version},
             headers={"ETag": tag},
         )
+
+
+async def _if_match(
+    request: Request,
+    _: Annotated[
+        str | None, Header(alias="If-Match", description="the ETag of what changes, as it was read")
+    ] = None,
+) -> Callable[[int], None]:
+    return partial(require_match, request)
+
+
+# What an address that changes a row takes: called with the row's version, it raises unless that was read.
+IfMatch = Annotated[Callable[[int], None], Depends(_if_match)]

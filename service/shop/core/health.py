@@ -1,32 +1,25 @@
-"""Health: `/health/live` says that the process answers, `/health/ready` that it can do its work."""
+"""Readiness: whether the database answers and has the schema that this release needs."""
 
 import time
 from pathlib import Path
 
 import anyio
-import orjson
 import structlog
-from fastapi import APIRouter
 from slipway_migrator import APPLIED, Applied, Revisions, Verdict, judge
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.requests import Request
-from starlette.responses import Response
 
 from shop.core.database import sqlstate
-from shop.core.errors import RETRY_AFTER, AppError, Problem
-from shop.core.json_body import JSONRoute
+from shop.core.errors import AppError
 from shop.core.transactions import reading
 
 PROBE_TIMEOUT = 1.0
 CACHE_SECONDS = 1.0
-NO_STORE = {"Cache-Control": "no-store"}
 # undefined_table and invalid_schema_name; insufficient_privilege.
 MISSING_STATES = ("42P01", "3F000")
 FORBIDDEN_STATE = "42501"
 
 log = structlog.get_logger("shop.health")
-router = APIRouter(prefix="/health", tags=["health"], route_class=JSONRoute)
 
 
 def migrations_directory() -> Path:
@@ -89,30 +82,3 @@ class Readiness:
 
     def _compare(self, applied: Applied) -> Verdict:
         return judge(self.revisions, self.release, applied)
-
-
-@router.get("/live")
-async def live(request: Request) -> Response:
-    """The process answers; nothing else is asked."""
-    release = request.app.state.readiness.release
-    return Response(
-        orjson.dumps({"status": "live", "release": release}), media_type="application/json", headers=NO_STORE
-    )
-
-
-@router.get("/ready", responses={503: {"model": Problem}})
-async def ready(request: Request) -> Response:
-    """The database answers and has the schema this release needs; otherwise 503 with the reason as `code`."""
-    readiness: Readiness = request.app.state.readiness
-    verdict = await readiness.verdict()
-    facts = {
-        "release": readiness.release,
-        "schema_required": readiness.revisions.head,
-        "schema_applied": verdict.applied,
-    }
-    if verdict.code != "ready":
-        headers = {**NO_STORE, **RETRY_AFTER}
-        raise AppError(503, verdict.code, verdict.message, headers=headers, extensions=facts)
-    return Response(
-        orjson.dumps({"status": "ready", **facts}), media_type="application/json", headers=NO_STORE
-    )

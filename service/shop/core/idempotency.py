@@ -29,6 +29,9 @@ class IdempotencyKey(Base):
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
 
 
+# A repetition is answered for a day.
+PURGED = {"idempotency_keys": "created_at < now() - interval '24 hours'"}
+
 KeyHeader = Annotated[
     str | None,
     Header(

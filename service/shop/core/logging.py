@@ -192,7 +192,7 @@ def access_log() -> AccessLog:
 _access_log = AccessLog(sys.stdout.buffer, os.environ.get("SHOP_RELEASE", "unreleased"), logging.INFO)
 
 
-def _processors(release: str, *further: Processor) -> list[Processor]:
+def processors(release: str, *further: Processor) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -210,7 +210,7 @@ def json_formatter(release: str | None = None) -> logging.Formatter:
     """The formatter that logging.json names; it also serves uvicorn's parent process, which loads no app."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
-            *_processors(
+            *processors(
                 release or os.environ.get("SHOP_RELEASE", "unreleased"),
                 structlog.stdlib.ExtraAdder(),
                 _drop_color_message,
@@ -223,6 +223,12 @@ def json_formatter(release: str | None = None) -> logging.Formatter:
     )
 
 
+def write_access_lines_to(log: AccessLog) -> None:
+    """Make `log` the access log of this process."""
+    global _access_log
+    _access_log = log
+
+
 def configure_logging(level: str, release: str, stream: Literal["stdout", "stderr"] = "stdout") -> None:
     """Send every logger of this process to `stream`, from `level` (debug, info, warning, error) upwards."""
     config = json.loads(resources.files("shop.core").joinpath("logging.json").read_text(encoding="utf-8"))
@@ -232,11 +238,10 @@ def configure_logging(level: str, release: str, stream: Literal["stdout", "stder
     logging.config.dictConfig(config)
     logging.captureWarnings(True)
     number = logging.getLevelName(level.upper())
-    global _access_log
-    _access_log = AccessLog(getattr(sys, stream).buffer, release, number)
+    write_access_lines_to(AccessLog(getattr(sys, stream).buffer, release, number))
     structlog.configure(
         # Our own events skip the standard library: a third of the cost per access line.
-        processors=[*_processors(release), structlog.processors.JSONRenderer(serializer=_dumps)],
+        processors=[*processors(release), structlog.processors.JSONRenderer(serializer=_dumps)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.BytesLoggerFactory(getattr(sys, stream).buffer),
         cache_logger_on_first_use=True,

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Literal
 
@@ -59,8 +59,9 @@ def _log_access(scope: Scope, route: str, status: int, duration: float) -> None:
 class LastResort:
     """Answers an exception that nobody expects: inside CrossOrigin, so that a page may read the answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, report: Callable[[Exception, Scope], None] | None = None) -> None:
         self.app = app
+        self.report = report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,8 +78,8 @@ class LastResort:
             await self.app(scope, receive, send_and_note)
         except Exception as error:
             log.exception("unhandled_error")
-            if report := getattr(scope["app"].state, "report_error", None):
-                report(error, scope)
+            if self.report:
+                self.report(error, scope)
             if started:
                 # Half an answer is out: only a cut connection tells the client so.
                 raise

@@ -1,27 +1,12 @@
 """The OpenAPI document: what FastAPI derives from the routes, completed by what is true of all of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from shop.core.errors import STANDARD, Problem, title
 
-DESCRIPTION = (
-    "A small shop. Every error is `application/problem+json`: read `code` in programs, show `message` to "
-    "people, and quote `request_id` when you ask about one. Money is a decimal string, times are UTC, lists "
-    "are read page by page through `next`."
-)
-TAGS = {
-    "auth": "Tokens: log in, refresh, log out.",
-    "users": "Who uses the shop.",
-    "accounts": "Who pays: a user owns accounts, and shares them with members.",
-    "orders": "What an account buys. An order takes its stock at once, or is refused.",
-    "products": "What is for sale, and how many pieces are left.",
-    "health": "Whether the process lives and can do its work.",
-    "debug": "For admins, outside production: how queries run, what the process holds.",
-}
 REF = "#/components/schemas/Problem"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 # FastAPI's own, which no answer of this service has.
@@ -31,11 +16,6 @@ BOUND = {"pattern", "enum", "const"}
 NO_NUL = r"^[^\u0000]*$"
 
 Document = dict[str, Any]
-
-
-def operation_id(route: APIRoute) -> str:
-    """The name of the function that answers: what a generated client calls its method."""
-    return route.name
 
 
 def _example(status: int) -> Document:
@@ -123,8 +103,3 @@ def describe(app: FastAPI) -> None:
         return completed[0]
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def tags(names: Mapping[str, str] = TAGS) -> list[dict[str, str]]:
-    """The tags in the order of the document."""
-    return [{"name": name, "description": description} for name, description in names.items()]

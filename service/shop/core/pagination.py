@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Query
+from starlette.responses import Response
 
 Item = TypeVar("Item")
 
@@ -34,6 +35,12 @@ def following_page(path: str, last_id: uuid.UUID | int, limit: int, **filters: s
     """The address of the page after the one that ends with `last_id`; filters that are None are left out."""
     query = {name: value for name, value in filters.items() if value is not None}
     return f"{path}?{urlencode({'last_id': last_id, 'limit': limit, **query})}"
+
+
+def linked(response: Response, following: str | None) -> str | None:
+    """`following`, which is named by the Link header of `response`, too."""
+    response.headers.update(link_headers(following))
+    return following
 
 
 def link_headers(following: str | None) -> dict[str, str]:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
 
@@ -100,7 +99,8 @@ def _start_sentry(settings: Settings) -> None:
     )
 
 
-def _report_error(error: Exception, scope: Scope) -> None:
+def report_to_sentry(error: Exception, scope: Scope) -> None:
+    """Send an error nobody expected, with what tells its request and user apart."""
     import sentry_sdk
 
     route = getattr(scope.get("route"), "path_format", UNMATCHED)
@@ -115,12 +115,11 @@ def _report_error(error: Exception, scope: Scope) -> None:
 
 @asynccontextmanager
 async def reported(
-    app: FastAPI, settings: Settings, resources: Resources, provider: "TracerProvider | None"
+    settings: Settings, resources: Resources, provider: "TracerProvider | None"
 ) -> AsyncIterator[None]:
     """Report errors and trace statements while the service runs; what waits to be sent is sent at the end."""
     if settings.sentry_dsn:
         _start_sentry(settings)
-        app.state.report_error = _report_error
     if provider is not None:
         from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from shop.core.background import kept_running
+from shop.core.container import Container
 from shop.core.database import Resources
 from shop.core.exposition import expose_metrics
 from shop.core.lag import Lag, lag_probe
@@ -15,33 +16,35 @@ from shop.core.metrics import metrics
 from shop.core.pool import pool_facts
 from shop.operations import debug, health
 from shop.operations.monitor import DatabaseMonitor
-from shop.settings import Settings
+from shop.settings import OPEN_ENVIRONMENTS, Settings
 
-__all__ = ["include_routers", "observed"]
+__all__ = ["TAGS", "observed", "routers"]
 
-# Where /debug exists: elsewhere it is not even in the routing table.
-DEBUGGED = ("lab", "test")
+TAGS = {
+    "health": "Whether the process lives and can do its work.",
+    "debug": "For admins, outside production: how queries run, what the process holds.",
+}
 
 
-def include_routers(app: FastAPI, settings: Settings) -> None:
-    """Add the addresses for operators that exist in the environment of `settings`."""
-    app.include_router(health.router)
-    if settings.environment in DEBUGGED:
-        app.include_router(debug.router)
+def routers(settings: Settings) -> list[APIRouter]:
+    """The addresses for operators; outside the open environments /debug is not even in the routing table."""
+    is_open = settings.environment in OPEN_ENVIRONMENTS
+    return [health.router, debug.router] if is_open else [health.router]
 
 
 @asynccontextmanager
-async def observed(app: FastAPI, settings: Settings, resources: Resources) -> AsyncIterator[None]:
+async def observed(container: Container, settings: Settings) -> AsyncIterator[None]:
     """Probe the event loop, publish the pool's numbers and serve /metrics while the service runs."""
-    instruments, lag = metrics(), Lag()
-    app.state.lag = lag
-    app.state.monitor = monitor = DatabaseMonitor(resources.reads)
+    instruments, lag, reads = metrics(), Lag(), container.get(Resources).reads
+    monitor = DatabaseMonitor(reads)
+    container.put(lag)
+    container.put(monitor)
 
     def observe(seconds: float) -> None:
         lag.add(seconds)
         instruments.event_loop_lag_seconds.observe(seconds)
         instruments.publish()
-        for name, value in pool_facts(resources.reads):
+        for name, value in pool_facts(reads):
             instruments.pool[name].set(value)
 
     async with anyio.create_task_group() as group:

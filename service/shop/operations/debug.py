@@ -3,55 +3,22 @@
 import os
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import text
 from starlette.requests import Request
 
 from shop.core.database import resources_of
-from shop.core.errors import AppError, Problem
-from shop.core.json_body import JSONRoute
+from shop.core.errors import AppError
 from shop.core.principal import AdminUser
 from shop.core.process import cgroup_memory, process_facts
+from shop.core.routing import api_router
 from shop.core.transactions import answering_for_the_database
+from shop.domains import DOMAINS
 
 # The statements that may be explained, with values that stand for any: no other text reaches the database.
-QUERIES = {
-    "product-by-id": """
-        SELECT id, sku, name, category, price, stock, is_active, version, created_at, updated_at
-        FROM products WHERE id = '00000000-0000-7000-8000-000000000000' AND is_active""",
-    "products-page": """
-        SELECT id, sku, name, category, price, stock, is_active, version, created_at, updated_at
-        FROM products WHERE is_active AND id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-        ORDER BY id DESC LIMIT 51""",
-    "account-orders": """
-        SELECT a.id, a.owner_id, a.name, a.currency, a.status, a.version, a.created_at, a.updated_at,
-            o.id, o.created_by, o.status, o.total, o.currency, o.created_at, o.updated_at
-        FROM accounts AS a
-        JOIN account_members AS m
-            ON m.account_id = a.id AND m.user_id = '00000000-0000-7000-8000-000000000000'
-        LEFT JOIN LATERAL (
-            SELECT id, created_by, status, total, currency, created_at, updated_at FROM orders
-            WHERE account_id = a.id AND id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-            ORDER BY id DESC LIMIT 51
-        ) AS o ON true
-        WHERE a.id = '00000000-0000-7000-8000-000000000000'
-        ORDER BY o.id DESC""",
-    "user-by-email": """
-        SELECT id, hashed_password, role, is_active, token_version
-        FROM users WHERE lower(email) = 'nobody@example.net'""",
-    "stock-log": """
-        SELECT id, product_id, order_id, change_amount, balance_after, reason, actor_id, created_at
-        FROM stock_log WHERE product_id = '00000000-0000-7000-8000-000000000000'
-        ORDER BY id DESC LIMIT 51""",
-}
+QUERIES = {name: query for domain in DOMAINS for name, query in domain.queries.items()}
 
-router = APIRouter(
-    prefix="/debug",
-    tags=["debug"],
-    route_class=JSONRoute,
-    responses={status: {"model": Problem} for status in (401, 403, 404, 429, 503)},
-)
+router = api_router("/debug", "debug", 401, 403, 404, 429, 503)
 
 
 class Plan(BaseModel):

@@ -84,16 +84,6 @@ class DatabaseMonitor(Collector):
             "database_tables_top_10": tables,
         }
 
-    async def health_check(self) -> bool:
-        """Whether the database answers now."""
-        try:
-            with anyio.fail_after(TIMEOUT_SECONDS):
-                async with reading(self.engine) as connection:
-                    await connection.execute(text("SELECT 1"))
-        except (AppError, DBAPIError, TimeoutError):
-            return False
-        return True
-
     def collect(self) -> Iterable[Metric]:
         """The numbers collect_metrics found last, as gauges."""
         found = self._metrics

@@ -16,6 +16,15 @@ CONSTRAINTS: Constraints = {
 }
 
 
+def account_has_pending_orders() -> AppError:
+    """409: an account is closed when nothing is open on it."""
+    return AppError(
+        409,
+        "account_has_pending_orders",
+        "This account has pending orders: pay or cancel them, then close it.",
+    )
+
+
 def order_not_found(order_id: uuid.UUID) -> AppError:
     """404: the account has no such order, whether or not another has."""
     return AppError(404, "order_not_found", f"This account has no order with the id {order_id}.")

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Numeric,
     String,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.database import Base
+from shop.products.models import StockChange
 
 
 class Order(Base):
@@ -62,3 +64,9 @@ class OrderItem(Base):
         CheckConstraint("quantity > 0", name="quantity_positive"),
         Index("ix_order_items_product_id", "product_id"),
     )
+
+
+# The stock log is the products'; what it says of an order is ours, so the reference stands on this side.
+StockChange.metadata.tables[StockChange.__tablename__].append_constraint(
+    ForeignKeyConstraint(["order_id"], ["orders.id"], ondelete="RESTRICT")
+)

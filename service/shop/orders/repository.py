@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import uuid_utils.compat
-from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from shop.orders import sql
+from shop.orders.models import Order
 from shop.orders.schemas import Line
 
 
@@ -65,6 +66,12 @@ async def pay(connection: AsyncConnection, account_id: uuid.UUID, order_id: uuid
     """Pay the order if it is pending; its answer as JSON."""
     values = {"account_id": account_id, "order_id": order_id}
     return (await connection.execute(sql.PAY, values)).scalar_one_or_none()
+
+
+async def has_pending_orders(session: AsyncSession, account_id: uuid.UUID) -> bool:
+    """True while an order of the account is neither paid nor cancelled."""
+    pending = exists().where(Order.account_id == account_id, Order.status == "pending")
+    return bool(await session.scalar(select(pending)))
 
 
 async def find_status(connection: AsyncConnection, account_id: uuid.UUID, order_id: uuid.UUID) -> str | None:

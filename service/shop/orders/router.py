@@ -5,21 +5,23 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from sqlalchemy import Row
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shop.accounts import service as accounts
 from shop.core.cache import cache_of
+from shop.core.container import container_of
 from shop.core.database import resources_of
-from shop.core.errors import Problem
 from shop.core.idempotency import KeyHeader, request_hash
-from shop.core.json_body import JSONRoute
 from shop.core.pagination import DEFAULT_LIMIT, LastId, Limit, following_page, link_headers
 from shop.core.principal import CurrentUser
+from shop.core.routing import api_router, problems
+from shop.core.session import session_on
 from shop.orders import service
 from shop.orders.schemas import OrderCreate, OrderPage, OrderRead, Status
+from shop.settings import Settings
 
 PATH = "/api/v1/accounts/{account_id}/orders"
 DEFAULT_PATH = "/api/v1/orders"
@@ -27,17 +29,15 @@ DEFAULT_PATH = "/api/v1/orders"
 
 async def load_account(request: Request, principal: CurrentUser, account_id: uuid.UUID) -> None:
     """Let only members of the account through. Raises AppError 404."""
-    await accounts.get_account(resources_of(request), principal, account_id)
+    async with session_on(resources_of(request).reads) as session:
+        await accounts.get_account(session, principal, account_id)
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem} for status in statuses}
-
-
-router = APIRouter(tags=["orders"], route_class=JSONRoute, responses=_problems(401, 404, 422, 503))
+router = api_router("", "orders", 401, 404, 422, 503)
 # What is done to one order stands behind its account. The list and the new order need no such step: they
 # check the caller in the statement they send anyway.
-orders = APIRouter(prefix=PATH, route_class=JSONRoute, dependencies=[Depends(load_account)])
+ORDER = f"{PATH}/{{order_id}}"
+FOR_MEMBERS = [Depends(load_account)]
 
 
 def _answer(order: OrderRead) -> Response:
@@ -96,7 +96,12 @@ async def _place(
         resources_of(request),
         cache_of(request),
         service.Request(
-            account_id, principal.user_id, order.items, key, content_hash, request.app.state.currency
+            account_id,
+            principal.user_id,
+            order.items,
+            key,
+            content_hash,
+            container_of(request).get(Settings).currency,
         ),
     )
     headers = {"Location": f"{PATH.format(account_id=account_id)}/{placed.order.id}"}
@@ -109,7 +114,7 @@ def _content_hash(path: str, order: OrderCreate) -> bytes:
     return request_hash(path, [[line.product_id, line.quantity] for line in order.items])
 
 
-@router.post(PATH, status_code=201, response_model=OrderRead, responses=_problems(409))
+@router.post(PATH, status_code=201, response_model=OrderRead, responses=problems(409))
 async def place_order(
     request: Request,
     principal: CurrentUser,
@@ -126,25 +131,24 @@ async def place_order(
     return await _place(request, principal, account_id, order, idempotency_key, content_hash)
 
 
-@router.post(DEFAULT_PATH, status_code=201, response_model=OrderRead, responses=_problems(409))
+@router.post(DEFAULT_PATH, status_code=201, response_model=OrderRead, responses=problems(409))
 async def place_order_on_default_account(
     request: Request, principal: CurrentUser, order: OrderCreate, idempotency_key: KeyHeader = None
 ) -> Response:
     """A new order of your oldest active account, as under that account's own address."""
     content_hash = _content_hash(DEFAULT_PATH, order)
-    account_id = await accounts.default_account(
-        resources_of(request), principal, idempotency_key, content_hash
-    )
+    async with session_on(resources_of(request).reads) as session:
+        account_id = await accounts.default_account(session, principal, idempotency_key, content_hash)
     return await _place(request, principal, account_id, order, idempotency_key, content_hash)
 
 
-@orders.get("/{order_id}", response_model=OrderRead)
+@router.get(ORDER, response_model=OrderRead, dependencies=FOR_MEMBERS)
 async def get_order(request: Request, account_id: uuid.UUID, order_id: uuid.UUID) -> Response:
     """One order of the account with its items."""
     return _answer(await service.get_order(resources_of(request), account_id, order_id))
 
 
-@orders.post("/{order_id}/cancel", response_model=OrderRead, responses=_problems(409))
+@router.post(f"{ORDER}/cancel", response_model=OrderRead, responses=problems(409), dependencies=FOR_MEMBERS)
 async def cancel_order(
     request: Request, principal: CurrentUser, account_id: uuid.UUID, order_id: uuid.UUID
 ) -> Response:
@@ -154,10 +158,7 @@ async def cancel_order(
     )
 
 
-@orders.post("/{order_id}/pay", response_model=OrderRead, responses=_problems(409))
+@router.post(f"{ORDER}/pay", response_model=OrderRead, responses=problems(409), dependencies=FOR_MEMBERS)
 async def pay_order(request: Request, account_id: uuid.UUID, order_id: uuid.UUID) -> Response:
     """Mark a pending order as paid."""
     return _answer(await service.pay_order(resources_of(request), account_id, order_id))
-
-
-router.include_router(orders)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from shop.accounts import service as accounts
 from shop.core.cache import RedisCache
@@ -15,12 +15,24 @@ from shop.core.pagination import LARGEST_ID, cut
 from shop.core.principal import Principal
 from shop.core.transactions import in_transaction, reading
 from shop.orders import repository
-from shop.orders.errors import illegal_transition, order_not_found, stock_out_of_range
+from shop.orders.errors import (
+    account_has_pending_orders,
+    illegal_transition,
+    order_not_found,
+    stock_out_of_range,
+)
 from shop.orders.placing import Placed, Request, amounts_checked, place_order
 from shop.orders.schemas import OrderRead
 from shop.products import service as products
 
 __all__ = ["Placed", "Request", "cancel_order", "get_order", "list_orders", "pay_order", "place_order"]
+
+
+@accounts.before_closing
+async def refuse_pending_orders(session: AsyncSession, account_id: uuid.UUID) -> None:
+    """Raise AppError 409 `account_has_pending_orders` while one is neither paid nor cancelled."""
+    if await repository.has_pending_orders(session, account_id):
+        raise account_has_pending_orders()
 
 
 async def cancel_order(

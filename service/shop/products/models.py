@@ -59,7 +59,7 @@ class StockChange(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     product_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("products.id", ondelete="RESTRICT"))
-    order_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("orders.id", ondelete="RESTRICT"))
+    order_id: Mapped[uuid.UUID | None]
     change_amount: Mapped[int]
     balance_after: Mapped[int]
     reason: Mapped[str] = mapped_column(Text)

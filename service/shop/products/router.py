@@ -1,30 +1,30 @@
 """`/api/v1/products`: what is for sale, and what admins do about it."""
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shop.core.cache import cache_of
 from shop.core.database import resources_of
-from shop.core.errors import AppError, Problem
-from shop.core.etag import content_tag, header, is_unchanged, not_modified, require_match, version_tag
-from shop.core.json_body import JSONRoute
+from shop.core.errors import AppError
+from shop.core.etag import IfMatch, content_tag, header, is_unchanged, not_modified, version_tag
 from shop.core.pagination import DEFAULT_LIMIT, LastId, LastNumber, Limit, following_page, link_headers
 from shop.core.principal import AdminUser, require_admin
 from shop.core.reads import dump_json
+from shop.core.routing import NOT_MODIFIED, api_router, problems
 from shop.products import service
 from shop.products.schemas import (
     PRINTABLE,
     CategoryList,
-    ChangeStockRequest,
-    CreateProductRequest,
+    ProductCreate,
     ProductPage,
     ProductRead,
+    ProductUpdate,
+    StockChangeCreate,
     StockLogPage,
-    UpdateProductRequest,
 )
 
 PATH = "/api/v1/products"
@@ -32,21 +32,14 @@ PATH = "/api/v1/products"
 PUBLIC = {"Cache-Control": "public, max-age=5, stale-while-revalidate=30"}
 # What an admin gets is the state of this moment.
 PRIVATE = {"Cache-Control": "no-store"}
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "If-None-Match names the present ETag; no body."}
-}
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
-ADMIN: dict[int | str, dict[str, Any]] = {401: {"model": Problem}, 403: {"model": Problem}}
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
 
-# Documented here and read by core.etag: as parameters of the functions FastAPI would spend time on them.
+# Documented here and read by core.etag: as a parameter of the functions FastAPI would spend time on it.
 IF_NONE_MATCH = {"parameters": [header("If-None-Match", "the ETag of the answer the client has")]}
-IF_MATCH = {"parameters": [header("If-Match", "the ETag of the product as it was read")]}
 
 # Only an id matches, so that no method of a product seems to be one of /categories.
 PRODUCT = "/{product_id:uuid}"
 
-router = APIRouter(prefix=PATH, tags=["products"], route_class=JSONRoute, responses={503: {"model": Problem}})
+router = api_router(PATH, "products", 503)
 
 
 def _public(request: Request, body: bytes, tag: str, headers: dict[str, str] | None = None) -> Response:
@@ -64,7 +57,9 @@ def _product(product: service.Product, status: int = 200, headers: dict[str, str
     )
 
 
-@router.get("", response_model=ProductPage, responses=NOT_MODIFIED | ADMIN, openapi_extra=IF_NONE_MATCH)
+@router.get(
+    "", response_model=ProductPage, responses=NOT_MODIFIED | problems(401, 403), openapi_extra=IF_NONE_MATCH
+)
 async def list_products(
     request: Request,
     category: Annotated[str | None, Query(max_length=64, pattern=PRINTABLE)] = None,
@@ -111,7 +106,7 @@ async def _off_sale(request: Request, product_id: uuid.UUID) -> service.Product 
 @router.get(
     PRODUCT,
     response_model=ProductRead,
-    responses=NOT_FOUND | NOT_MODIFIED,
+    responses=NOT_MODIFIED | problems(404),
     openapi_extra=IF_NONE_MATCH,
 )
 async def get_product(request: Request, product_id: uuid.UUID) -> Response:
@@ -129,8 +124,8 @@ async def get_product(request: Request, product_id: uuid.UUID) -> Response:
     return Response(dump_json(dict(product)), headers={**PUBLIC, "ETag": tag}, media_type="application/json")
 
 
-@router.post("", status_code=201, response_model=ProductRead, responses=ADMIN | CONFLICT)
-async def create_product(request: Request, admin: AdminUser, body: CreateProductRequest) -> Response:
+@router.post("", status_code=201, response_model=ProductRead, responses=problems(401, 403, 409))
+async def create_product(request: Request, admin: AdminUser, body: ProductCreate) -> Response:
     """Add a product, for admins."""
     product = await service.create_product(
         resources_of(request).writes, cache_of(request), body.model_dump(), admin.user_id
@@ -141,26 +136,25 @@ async def create_product(request: Request, admin: AdminUser, body: CreateProduct
 @router.patch(
     PRODUCT,
     response_model=ProductRead,
-    responses=ADMIN | NOT_FOUND | CONFLICT | {412: {"model": Problem}},
-    openapi_extra=IF_MATCH,
+    responses=problems(401, 403, 404, 409, 412),
 )
 async def update_product(
-    request: Request, admin: AdminUser, product_id: uuid.UUID, body: UpdateProductRequest
+    request: Request, admin: AdminUser, product_id: uuid.UUID, changes: ProductUpdate, if_match: IfMatch
 ) -> Response:
     """Change a product, for admins; with If-Match only if nothing changed meanwhile, its stock included."""
     product = await service.update_product(
         resources_of(request).writes,
         cache_of(request),
         product_id,
-        body.model_dump(exclude_unset=True),
-        lambda version: require_match(request, version),
+        changes.values,
+        if_match,
     )
     return _product(product)
 
 
-@router.post("/{product_id}/stock", response_model=ProductRead, responses=ADMIN | NOT_FOUND | CONFLICT)
+@router.post("/{product_id}/stock", response_model=ProductRead, responses=problems(401, 403, 404, 409))
 async def change_stock(
-    request: Request, admin: AdminUser, product_id: uuid.UUID, body: ChangeStockRequest
+    request: Request, admin: AdminUser, product_id: uuid.UUID, body: StockChangeCreate
 ) -> Response:
     """Change the stock of a product by an amount, for admins. It never falls below 0."""
     product = await service.change_stock(
@@ -174,7 +168,7 @@ async def change_stock(
     return _product(product)
 
 
-@router.get("/{product_id}/stock-log", response_model=StockLogPage, responses=ADMIN | NOT_FOUND)
+@router.get("/{product_id}/stock-log", response_model=StockLogPage, responses=problems(401, 403, 404))
 async def list_stock_changes(
     request: Request,
     admin: AdminUser,
@@ -192,7 +186,7 @@ async def list_stock_changes(
     return Response(body, media_type="application/json", headers=headers)
 
 
-@router.post("/{product_id}/clear-cache", status_code=204, responses=ADMIN | NOT_FOUND)
+@router.post("/{product_id}/clear-cache", status_code=204, responses=problems(401, 403, 404))
 async def clear_cache(request: Request, admin: AdminUser, product_id: uuid.UUID) -> Response:
     """Forget what the cache keeps of this product, for admins; it is read from the database again."""
     await service.clear_cache(resources_of(request).reads, cache_of(request), product_id)

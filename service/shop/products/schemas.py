@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from shop.core.changes import Changes, unchanged
+
 # The largest number of pieces: PostgreSQL's integer.
 LARGEST_STOCK = 2**31 - 1
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
@@ -55,7 +57,7 @@ class ProductPage(BaseModel):
     next: str | None
 
 
-class CreateProductRequest(BaseModel):
+class ProductCreate(BaseModel):
     """A new product. Pieces it starts with are its first restock."""
 
     model_config = ConfigDict(extra="forbid")
@@ -68,26 +70,17 @@ class CreateProductRequest(BaseModel):
     is_active: StrictBool = True
 
 
-class UpdateProductRequest(BaseModel):
-    """What changes of a product: at least one field. Its stock changes by amounts, elsewhere."""
+class ProductUpdate(Changes):
+    """What changes of a product. Its stock changes by amounts, elsewhere."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
-
-    # A factory, because a default would make null valid in the schema; which fields are set is what counts.
-    sku: Sku = Field(default_factory=str)
-    name: Name = Field(default_factory=str)
-    category: Category = Field(default_factory=str)
-    price: Price = Field(default_factory=str)
-    is_active: StrictBool = Field(default_factory=bool)
-
-    @model_validator(mode="after")
-    def _refuse_nothing(self) -> "UpdateProductRequest":
-        if not self.model_fields_set:
-            raise ValueError("Name at least one field to change.")
-        return self
+    sku: Sku = unchanged()
+    name: Name = unchanged()
+    category: Category = unchanged()
+    price: Price = unchanged()
+    is_active: StrictBool = unchanged()
 
 
-class ChangeStockRequest(BaseModel):
+class StockChangeCreate(BaseModel):
     """Pieces that came in (above 0) or are gone (below 0, with the reason adjust)."""
 
     model_config = ConfigDict(
@@ -105,7 +98,7 @@ class ChangeStockRequest(BaseModel):
     reason: Literal["restock", "adjust"]
 
     @model_validator(mode="after")
-    def _refuse_negative_restock(self) -> "ChangeStockRequest":
+    def _refuse_negative_restock(self) -> "StockChangeCreate":
         if self.reason == "restock" and self.change_amount < 0:
             raise ValueError("A restock brings pieces: take them away with the reason adjust.")
         return self

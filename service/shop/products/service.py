@@ -10,11 +10,11 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shop.core.cache import RedisCache, cached
-from shop.core.errors import AppError
 from shop.core.pagination import cut
 from shop.core.transactions import in_transaction
 from shop.products import repository
-from shop.products.schemas import LARGEST_STOCK, CategoryRead, StockChangeRead
+from shop.products.errors import not_for_sale, product_not_found, stock_out_of_range
+from shop.products.schemas import CategoryRead, StockChangeRead
 
 CATEGORIES = "product_categories"
 
@@ -22,21 +22,11 @@ CATEGORIES = "product_categories"
 Product = Mapping[str, Any]
 
 
-def not_found(product_id: uuid.UUID) -> AppError:
-    """The error for an id that no product for sale has."""
-    return AppError(404, "product_not_found", f"No product with the id {product_id} is for sale.")
-
-
-def unknown(product_id: uuid.UUID) -> AppError:
-    """The error for an id that no product has."""
-    return AppError(404, "product_not_found", f"There is no product with the id {product_id}.")
-
-
 async def get_product(engine: AsyncEngine, product_id: uuid.UUID) -> Product:
     """The product with this id. Raises AppError 404 when nothing with it is for sale."""
     product = await repository.find_product(engine, product_id)
     if product is None:
-        raise not_found(product_id)
+        raise not_for_sale(product_id)
     return product
 
 
@@ -98,7 +88,7 @@ async def update_product(
     async def work(connection: AsyncConnection) -> Row[Any]:
         version = await repository.lock_version(connection, product_id)
         if version is None:
-            raise unknown(product_id)
+            raise product_not_found(product_id)
         check_version(version)
         return await repository.update_product(connection, product_id, _with_decimal(changes))
 
@@ -125,30 +115,13 @@ async def change_stock(
     async def work(connection: AsyncConnection) -> Row[Any]:
         row = await repository.change_stock(connection, product_id, change_amount, reason, actor_id)
         if row is None:
-            raise _impossible(product_id, change_amount, await repository.find_stock(connection, product_id))
+            stock = await repository.find_stock(connection, product_id)
+            raise stock_out_of_range(product_id, change_amount, stock)
         return row
 
     product = dict((await in_transaction(engine, work))._mapping)
     await stock_changed(cache, [(change_amount, product["stock"])])
     return product
-
-
-def _impossible(product_id: uuid.UUID, change_amount: int, stock: int | None) -> AppError:
-    if stock is None:
-        return unknown(product_id)
-    if change_amount < 0:
-        return AppError(
-            409,
-            "insufficient_stock",
-            f"The stock is {stock}, so {-change_amount} cannot be taken from it: nothing was changed.",
-            details={"product_id": str(product_id), "requested": -change_amount, "available": stock},
-        )
-    return AppError(
-        409,
-        "stock_too_large",
-        f"The stock is {stock}, and {LARGEST_STOCK} is the most it can be: nothing was changed.",
-        details={"product_id": str(product_id), "change_amount": change_amount, "available": stock},
-    )
 
 
 async def list_stock_changes(
@@ -162,7 +135,7 @@ async def list_stock_changes(
         await repository.list_stock_changes(engine, product_id, last_id=last_id, limit=limit + 1), limit
     )
     if not rows and not await repository.product_exists(engine, product_id):
-        raise unknown(product_id)
+        raise product_not_found(product_id)
     return [StockChangeRead(**row) for row in rows], more
 
 
@@ -180,5 +153,5 @@ async def stock_changed(cache: RedisCache, changes: Iterable[tuple[int, int]]) -
 async def clear_cache(engine: AsyncEngine, cache: RedisCache, product_id: uuid.UUID) -> None:
     """Forget all that the cache keeps in which this product has a part. Raises AppError 404."""
     if not await repository.product_exists(engine, product_id):
-        raise unknown(product_id)
+        raise product_not_found(product_id)
     await cache.clear(CATEGORIES)

@@ -10,13 +10,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from shop.settings.cache import CacheSettings
 from shop.settings.http import HttpSettings
-from shop.settings.migration import MIGRATORS, PREFIX, MigrationSettings
+from shop.settings.migration import MIGRATORS, OPEN_ENVIRONMENTS, PREFIX, MigrationSettings
 from shop.settings.observability import ObservabilitySettings
 from shop.settings.security import SecuritySettings
 from shop.settings.trade import TradeSettings
 
 __all__ = [
     "MIGRATORS",
+    "OPEN_ENVIRONMENTS",
     "PREFIX",
     "SECRETS",
     "WORKER_MIB",

@@ -3,7 +3,7 @@
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -16,6 +16,9 @@ from pydantic_settings import (
 PREFIX = "SHOP_"
 # Settings of this prefix that the migrator reads, and the service does not.
 MIGRATORS = ("DATABASE_OWNER", "DATABASE_SCHEMA", "MIGRATE_LOCK_WAIT", "MIGRATE_RETRY_SECONDS")
+Environment = Literal["development", "lab", "test", "staging", "production"]
+# Where the service is worked on or tried: it documents itself and explains its queries.
+OPEN_ENVIRONMENTS: tuple[Environment, ...] = ("development", "lab", "test")
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_$-]{0,62}$")]
 IDENTIFIER = "a PostgreSQL name: lower case, 63 characters at most"
 
@@ -49,9 +52,7 @@ class MigrationSettings(BaseSettings):
 
     credential: ClassVar[str] = "migrate_database_password"
 
-    environment: Literal["lab", "test", "staging", "production"] = Field(
-        description="one of lab, test, staging, production"
-    )
+    environment: Environment = Field(description=f"one of {', '.join(get_args(Environment))}")
     release: str = Field(
         "unreleased",
         pattern=r"^[A-Za-z0-9._-]{1,58}$",

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 
+from shop.settings.migration import Environment
+
 SECRET_KEY_LENGTH = 32
 PLACEHOLDER = re.compile(
     r"change.?me|change.?this|replace.?me|placeholder|example|default|dummy|secret|password", re.IGNORECASE
@@ -22,7 +24,7 @@ def _check_secret_key(value: SecretStr | None) -> SecretStr | None:
 class SecuritySettings(BaseModel):
     """The part of Settings that authentication needs."""
 
-    environment: Literal["lab", "test", "staging", "production"]
+    environment: Environment
     secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)] = Field(
         description=f"at least {SECRET_KEY_LENGTH} generated characters, "
         "for example the output of: openssl rand -base64 48"

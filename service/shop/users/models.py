@@ -16,7 +16,8 @@ class User(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(Text)
-    hashed_password: Mapped[str] = mapped_column(Text)
+    # Not loaded with a user: who needs it asks for it.
+    hashed_password: Mapped[str] = mapped_column(Text, deferred=True, deferred_raiseload=True)
     name: Mapped[str] = mapped_column(String(50))
     avatar: Mapped[str | None] = mapped_column(Text)
     plan: Mapped[str] = mapped_column(Text, server_default=text("'free'"))
@@ -25,8 +26,12 @@ class User(Base):
     token_version: Mapped[int] = mapped_column(server_default=text("1"))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), onupdate=func.now()
+    )
 
+    # Each change raises the version, and reads back what the database set.
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012
     __table_args__ = (
         CheckConstraint("char_length(name) >= 1", name="name_not_empty"),
         CheckConstraint("avatar ~ '^https?://'", name="avatar_is_an_address"),

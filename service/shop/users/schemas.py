@@ -4,8 +4,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from shop.core.changes import Changes, unchanged
 from shop.core.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 
 LONGEST_EMAIL = 254
@@ -46,7 +47,7 @@ Password = Annotated[
 ]
 
 
-class CreateUserRequest(BaseModel):
+class UserCreate(BaseModel):
     """A new user. Plan and role are not the user's to choose: a field not listed here is refused."""
 
     model_config = ConfigDict(extra="forbid")
@@ -57,22 +58,14 @@ class CreateUserRequest(BaseModel):
     avatar: Avatar | None = None
 
 
-class UpdateProfileRequest(BaseModel):
-    """What a user changes of their own profile: at least one field. `avatar` null removes it."""
+class UserUpdate(Changes):
+    """What a user changes of their own profile. `avatar` null removes it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
-
-    name: Name = Field(default_factory=str)
-    avatar: Avatar | None = Field(default_factory=lambda: None)
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> "UpdateProfileRequest":
-        if not self.model_fields_set:
-            raise ValueError("Give at least one of name and avatar.")
-        return self
+    name: Name = unchanged()
+    avatar: Avatar | None = unchanged()
 
 
-class ProfileResponse(BaseModel):
+class UserRead(BaseModel):
     """One user, as the user and admins see them. Times are UTC."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -92,5 +85,5 @@ class ProfileResponse(BaseModel):
 class UserPage(BaseModel):
     """Users, newest first; `next` is the address of the following page, null on the last one."""
 
-    items: list[ProfileResponse]
+    items: list[UserRead]
     next: str | None

@@ -30,7 +30,7 @@ def cache_in(client: httpx2.AsyncClient) -> RedisCache:
     """The cache of the application behind `client`."""
     transport = client._transport
     assert isinstance(transport, httpx2.ASGITransport)
-    cache: RedisCache = transport.app.state.cache  # type: ignore[attr-defined]
+    cache: RedisCache = transport.app.state.container.get(RedisCache)  # type: ignore[attr-defined]
     return cache
 
 

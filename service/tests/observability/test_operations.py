@@ -17,7 +17,7 @@ from conftest import SECRET_KEY, Database, Serve
 from shop.core.database import create_engine
 from shop.core.lag import Lag, lag_probe
 from shop.core.pool import pool_facts
-from shop.core.principal import Principal
+from shop.core.principal import Authenticator, Principal
 from shop.main import create_app
 from shop.operations.debug import QUERIES
 from shop.operations.monitor import DatabaseMonitor
@@ -27,7 +27,7 @@ ADMIN = Principal(user_id=uuid.UUID(int=1), role="admin")
 USER = Principal(user_id=uuid.UUID(int=2), role="user")
 
 
-class Known:
+class Known(Authenticator):
     """An authenticator for which everybody is `principal`."""
 
     def __init__(self, principal: Principal) -> None:
@@ -50,7 +50,7 @@ async def as_principal(database: Database, principal: Principal) -> AsyncIterato
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=transport, base_url="http://shop.test") as client,
     ):
-        app.state.authenticator = Known(principal)
+        app.state.container.put(Known(principal))
         yield client
 
 
@@ -161,7 +161,6 @@ async def test_the_monitor_asks_the_database_once_in_fifteen_seconds(database: D
         }
         assert json.dumps(first), "the numbers cannot be told as JSON"
         assert await monitor.collect_metrics() is first
-        assert await monitor.health_check()
     finally:
         await engine.dispose()
 
@@ -183,7 +182,6 @@ async def test_the_monitor_without_a_database_says_so_and_raises_nothing(databas
     engine = create_engine(database.settings(database_host="/nonexistent"))
     monitor = DatabaseMonitor(engine)
     assert await monitor.collect_metrics() == {}
-    assert not await monitor.health_check()
     up = next(iter(monitor.collect()))
     assert (up.name, up.samples[0].value) == ("database_up", 0)
     await engine.dispose()

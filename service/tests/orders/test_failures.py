@@ -24,6 +24,7 @@ from orders.conftest import (
 )
 from problems import assert_problem
 from running import Service
+from shop.core.database import Resources
 
 pytestmark = pytest.mark.anyio
 
@@ -131,7 +132,7 @@ async def test_a_request_that_is_cancelled_leaves_all_or_nothing_and_no_connecti
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)
     transport: httpx2.ASGITransport = customer.client._transport
-    pool = transport.app.state.resources.reads.pool
+    pool = transport.app.state.container.get(Resources).reads.pool
     deadline = time.monotonic() + 10
     while pool.checkedout():
         assert time.monotonic() < deadline, pool.status()

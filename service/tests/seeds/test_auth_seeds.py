@@ -19,7 +19,7 @@ from problems import assert_problem
 from shop.auth.tokens import ALGORITHMS, LEEWAY, Tokens
 from shop.core.principal import LOGIN_PATH, Principal
 from shop.settings import Settings
-from shop.users.schemas import ProfileResponse, UpdateProfileRequest
+from shop.users.schemas import UserRead, UserUpdate
 
 pytestmark = pytest.mark.anyio
 
@@ -161,8 +161,8 @@ async def test_a_profile_has_the_limits_of_the_article(
     response = await client.patch("/api/v1/users/me", json=change, headers=user.headers)
     assert response.status_code == status, response.text
     if status == 200:
-        ProfileResponse.model_validate_json(response.content)
-    assert set(UpdateProfileRequest.model_fields) == {"name", "avatar"}
+        UserRead.model_validate_json(response.content)
+    assert set(UserUpdate.model_fields) == {"name", "avatar"}
 
 
 async def test_tokens_of_another_audience_open_nothing(

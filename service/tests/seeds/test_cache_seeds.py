@@ -233,7 +233,7 @@ async def test_a_redis_with_a_password_is_used_with_it_and_a_wrong_one_is_no_out
         settings = database.settings(redis_url=redis.url, redis_password=given)
         async with serve(settings) as client:
             assert (await client.get(CATEGORIES)).status_code == 200
-            assert client._transport.app.state.cache.state()["status"] == status  # type: ignore[attr-defined]
+            assert client._transport.app.state.container.get(RedisCache).state()["status"] == status  # type: ignore[attr-defined]
     assert "secret" not in repr(CacheSettings(redis_password="a secret word"))
 
 
@@ -241,7 +241,7 @@ async def test_the_service_is_whole_without_redis(client: httpx2.AsyncClient, da
     """S1, item 68: the cache is optional."""
     assert (await client.get(CATEGORIES)).status_code == 200
     assert (await client.get(GREEN_TEA)).status_code == 200
-    assert client._transport.app.state.cache.state()["status"] == "off"  # type: ignore[attr-defined]
+    assert client._transport.app.state.container.get(RedisCache).state()["status"] == "off"  # type: ignore[attr-defined]
 
 
 async def test_hits_and_misses_are_counted_by_what_was_asked(cache: RedisCache) -> None:

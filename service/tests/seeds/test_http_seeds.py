@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conftest import Database, Serve
 from problems import assert_problem
+from shop.core.database import Resources
 from shop.main import create_app
 from sources import calls, imported, modules
 
@@ -63,7 +64,7 @@ async def test_connections_are_opened_once_and_closed_with_the_service(database:
         async with asking(app) as client:
             for _ in range(3):
                 assert (await client.get(PRODUCTS)).status_code == 200
-                seen.append(app.state.resources)
+                seen.append(app.state.container.get(Resources))
         pool = seen[0].reads.pool
         assert pool.checkedin() == 1
     assert seen[0] is seen[1] is seen[2]

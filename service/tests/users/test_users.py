@@ -11,6 +11,7 @@ from problems import assert_problem
 from shop.core.database import open_resources
 from shop.core.errors import AppError, ConstraintError
 from shop.core.passwords import Passwords
+from shop.core.session import session_on
 from shop.users.service import create_user
 
 pytestmark = pytest.mark.anyio
@@ -226,10 +227,13 @@ async def test_the_command_line_creates_admins_and_is_told_what_is_wrong(databas
     passwords = Passwords.of(settings)
     values = {"email": "Root@Shop.Test", "password": PASSWORD, "name": "Root"}
     async with open_resources(settings) as resources:
-        created = await create_user(resources.writes, passwords, **values, role="admin")
+        async with session_on(resources.writes) as session:
+            created = await create_user(session, passwords, **values, role="admin")
         assert (created.role, created.email) == ("admin", "root@shop.test")
         with pytest.raises(ConstraintError, match="uq_users_email"):
-            await create_user(resources.writes, passwords, **values, role="admin")
+            async with session_on(resources.writes) as session:
+                await create_user(session, passwords, **values, role="admin")
         with pytest.raises(AppError, match="password: ") as refused:
-            await create_user(resources.writes, passwords, **{**values, "password": "x"})
+            async with session_on(resources.writes) as session:
+                await create_user(session, passwords, **{**values, "password": "x"})
         assert refused.value.code == "invalid_user"

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 
 from shop.core.cache.link import Counters, Link
+from shop.core.container import container_of
 from shop.core.metrics import metrics
 
 # Raise it when what entries look like changes; what an older release stored is then not found.
@@ -226,5 +227,4 @@ def _entry_name(namespace: str, key: str) -> str:
 
 def cache_of(request: Request) -> RedisCache:
     """The cache of the application that serves `request`."""
-    cache: RedisCache = request.app.state.cache
-    return cache
+    return container_of(request).get(RedisCache)
