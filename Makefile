@@ -11,6 +11,8 @@ LAB := $(BIN)/python -m tests.lab
 STEADY := $(BIN)/python -m tests.steady
 # The service's suite runs whole on the Python of Ubuntu 22.04; what can differ runs on that of Debian 12 too.
 SERVICE_PYTHONS ?= 3.10 3.11
+# Where `make dev` serves on 127.0.0.1.
+PORT ?= 8000
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
 BENCH ?= hosts service rollouts database migrations hostile
 BENCH_ARGUMENTS ?=
@@ -83,6 +85,16 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 	  $(STEADY) service-test service/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS)
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
+
+# A PostgreSQL of the machine's own will do; without one the lab's is unpacked.
+DEV_POSTGRESQL = $$(ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(LAB) packages --bin)
+.PHONY: dev
+dev: .venv/installed ## Work on the service: its own database, seeded, reload on change; PORT=8000
+	@SHOP_TEST_POSTGRESQL_BIN=$(DEV_POSTGRESQL) service/run-dev $(firstword $(SERVICE_PYTHONS)) --port $(PORT)
+
+.PHONY: dev-reset
+dev-reset: ## Delete what make dev keeps: its database and its keys
+	@service/run-dev $(firstword $(SERVICE_PYTHONS)) --reset
 
 .PHONY: migrator-test
 migrator-test: .venv/installed ## The migrator's suite on the oldest Python; with each driver on the newest that is here

@@ -85,12 +85,19 @@ def _free_port() -> int:
 
 
 class Cluster:
-    """One server. `socket_directory` and `port` are its address; `password` opens role shop."""
+    """One server. `socket_directory` and `port` are its address; `password` opens role shop.
 
-    def __init__(self) -> None:
+    root: the folder for all it has, which is there; a temporary one unless given.
+    """
+
+    access, configuration = ACCESS, SETTINGS
+    # Nobody keeps what a test leaves.
+    initdb: tuple[str, ...] = ("--no-sync",)
+
+    def __init__(self, root: Path | None = None) -> None:
         self.binaries = binaries()
         self.user = _unprivileged_user()
-        self.root = Path(tempfile.mkdtemp(prefix="shop-postgresql-"))
+        self.root = root or Path(tempfile.mkdtemp(prefix="shop-postgresql-"))
         self.socket_directory = self.root
         self.data = self.root / "data"
         self.log = self.root / "server.log"
@@ -107,7 +114,7 @@ class Cluster:
         return {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
 
     def create(self) -> None:
-        """Initialise the data folder, without sync to disk: nobody keeps this."""
+        """Initialise the data folder."""
         command: list[str | Path] = [
             self.binaries / "initdb",
             f"--pgdata={self.data}",
@@ -115,7 +122,7 @@ class Cluster:
             "--auth=trust",
             "--encoding=UTF8",
             "--locale=C",
-            "--no-sync",
+            *self.initdb,
         ]
         done = subprocess.run(
             command, capture_output=True, text=True, cwd="/", check=False, **self._identity()
@@ -125,9 +132,9 @@ class Cluster:
                 f"initdb failed as user {self.user or 'this one'}, who must be able to read "
                 f"{self.binaries}:\n{done.stderr}"
             )
-        (self.data / "pg_hba.conf").write_text(ACCESS)
+        (self.data / "pg_hba.conf").write_text(self.access)
         with (self.data / "postgresql.conf").open("a") as configuration:
-            configuration.write(SETTINGS)
+            configuration.write(self.configuration)
 
     def enable_tls(self, certificate: bytes, key: bytes) -> None:
         """Serve TCP connections with this certificate from the next start on."""
