@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import tomllib
 
 from fabfile.bundle.host_rules import declaration_rules
@@ -22,10 +23,11 @@ def test_the_page_names_the_units_that_are_slipways_own() -> None:
     assert [name for name in declaration_rules.TAKEN if f"`{name}`" not in PAGE] == []
 
 
-def test_the_example_of_the_page_is_taken() -> None:
-    (example,) = re.findall(r"```toml\n(.+?)```", PAGE, re.S)
+@pytest.mark.parametrize("example", re.findall(r"```toml\n(.+?)```", PAGE, re.S))
+def test_the_examples_of_the_page_are_taken(example: str) -> None:
+    said = {"application": "notes.main:app", **tomllib.loads(example)["tool"]["slipway"]}
 
-    assert declaration_rules.complaints(tomllib.loads(example)["tool"]["slipway"]) == []
+    assert declaration_rules.complaints(said) == []
 
 
 def test_the_bundled_service_says_what_is_taken() -> None:
