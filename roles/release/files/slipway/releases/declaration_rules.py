@@ -81,12 +81,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _text(form: re.Pattern[str], rule: str) -> Check:
+def _text(form: re.Pattern[str], rule: str, without: str = "..") -> Check:
     def check(value: object) -> str:
-        good = (
-            isinstance(value, str) and len(value) <= LONGEST and form.fullmatch(value) and ".." not in value
-        )
-        return "" if good else f"is {shown(value)}: it must be {rule}"
+        good = isinstance(value, str) and len(value) <= LONGEST and form.fullmatch(value)
+        return "" if good and without not in str(value) else f"is {shown(value)}: it must be {rule}"
 
     return check
 
@@ -148,7 +146,9 @@ def _units(each: Check) -> Check:
 def _timer(value: object) -> str:
     if not isinstance(value, Mapping) or set(value) != {"command", "calendar"}:
         return f'is {shown(value)}: it must be {{ command = "...", calendar = "hourly" }}'
-    calendar = _text(CALENDAR, "as OnCalendar= of systemd.time(7) has it, such as hourly")(value["calendar"])
+    # Mon..Fri is a range.
+    rule = "as OnCalendar= of systemd.time(7) has it, such as hourly"
+    calendar = _text(CALENDAR, rule, without="...")(value["calendar"])
     return next(
         (
             f"{key} {reason}"
