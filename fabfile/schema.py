@@ -58,12 +58,12 @@ def needing_the_old_shape(
     return found
 
 
-def outside(head: str, applied: str | None, chains: Sequence[Sequence[Revision]]) -> str:
+def outside(head: str | None, applied: str | None, chains: Sequence[Sequence[Revision]]) -> str:
     """Why a release with this head cannot run on the applied revision; nothing when it can.
 
-    chains: of all releases at hand; one of them knows what has been applied.
+    head: None of one that has no migrations. chains: of all releases at hand; one of them knows what has been applied.
     """
-    if applied is None or head == applied:
+    if head is None or applied is None or head == applied:
         return ""
     for chain in chains:
         ids = [revision.id for revision in chain]

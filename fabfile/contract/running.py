@@ -53,11 +53,11 @@ class Connection(http.client.HTTPConnection):
 
 
 def environ(release: Release, settings: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
-    """What a unit gives the service, as far as that is known here."""
+    """What a unit gives the service, as far as that is known here. What is imported first leaves the bytecode that a
+    host's release has."""
     said = {
         "PATH": os.environ.get("PATH", ""),
         "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "WEB_CONCURRENCY": "2",
         f"{release.said.environment_prefix}RELEASE": NAME,

@@ -84,7 +84,7 @@ def _check_schema(states: States, target: str) -> None:
     rows = [found.releases[target] for found in states.values() if target in found.releases]
     chains = [schema.of_manifest(row) for found in states.values() for row in found.releases.values()]
     applied = next((found.schema_applied for found in states.values() if found.schema_applied), None)
-    if rows and (reason := schema.outside(str(rows[0].get("schema_head")), applied, chains)):
+    if rows and (reason := schema.outside(rows[0].get("schema_head"), applied, chains)):
         raise RefusedError(
             f"The hosts should agree on {target}, which cannot be: {reason}. Nothing was changed. "
             "To agree on another one: fab recover --to RELEASE"

@@ -101,6 +101,6 @@ def _check(states: States, target: str, previous: dict[str, str | None]) -> None
     chains = [schema.of_manifest(row) for found in states.values() for row in found.releases.values()]
     for found in states.values():
         head = found.releases[target].get("schema_head")
-        reason = schema.outside(str(head), found.schema_applied, chains)
+        reason = schema.outside(head, found.schema_applied, chains)
         if reason:
             raise RefusedError(f"{target} cannot be gone back to: {reason}. Nothing was changed.")

@@ -276,3 +276,7 @@ def answered(code: str) -> FabError:
 )
 def test_a_release_is_blamed_for_what_it_did_alone(failure: BaseException, blamed: bool) -> None:
     assert is_its_own(failure) == blamed
+
+
+def test_a_release_without_migrations_runs_on_whatever_is_applied() -> None:
+    assert schema.outside(None, "2", [[]]) == ""

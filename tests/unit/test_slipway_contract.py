@@ -190,3 +190,13 @@ def test_a_process_is_started_by_its_name_and_an_unknown_one_is_refused(two: Hos
     assert worker.stdout == "['it is', '$HOME']\n", worker.stderr
     assert (unknown.returncode, unknown.stderr) == (1, f"Release {OTHER} has no 'idler'; it has worker.\n")
     assert migration.returncode == 1
+
+
+def test_a_service_that_has_no_migrations_any_more_has_no_schema(two: Host, slipway: Slipway) -> None:
+    slipway("migrate", OTHER)
+    (two.release(OTHER) / "behaviour").write_text("schemaless")
+    declare(two, OTHER, PLAIN, schema_head=None)
+
+    slipway("activate", OTHER)
+
+    assert slipway("status").result["live"]["schema_applied"] is None

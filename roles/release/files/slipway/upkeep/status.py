@@ -86,7 +86,7 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
         "release": live,
         **{name: facts.get(name) for name in FACTS},
         "packages": packages(facts.get("files") or {}),
-        "schema_applied": answer.schema or last_applied(session.journal.read(step="migrate")),
+        "schema_applied": answer.schema or _applied(session, live),
         "problem": found.problem or None,
         "settings_newer": settings_newer(session.host, live),
         "unit": asdict(states[live]) if live in states else None,
@@ -100,11 +100,12 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
     }
 
 
-def last_applied(migrations: Reading) -> str | None:
-    """The revision that the newest migration which said its end brought the database to, for a service that does not
-    say it itself; None where none was made from this host."""
-    ends = ((entry.get("details") or {}).get("to") for entry in reversed(migrations.entries))
-    return next((str(end) for end in ends if end), None)
+def _applied(session: Session, live: str) -> str | None:
+    """For a service that does not say it: to which revision the newest migration from here, if any, brought it."""
+    if not kept.declaration(session.host, live).has_migrations:
+        return None
+    entries = reversed(session.journal.read(step="migrate").entries)
+    return next((str(end) for entry in entries if (end := (entry.get("details") or {}).get("to"))), None)
 
 
 def settings_newer(host: Host, live: str) -> list[str]:
