@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -188,6 +189,7 @@ def problems(found: HostState, quiet: bool = False) -> list[str]:
     warm = (found.status.get("warm") or {}).get("release")
     extra = [name for name in found.status.get("running") or [] if name not in (live["release"], warm)]
     said += [f"{name} runs beside what is live, and nobody needs it: fab recover" for name in extra]
+    said += filter(None, (_process(each, live["release"]) for each in found.status.get("processes") or []))
     said += [
         f"the step {entry['step']} of {entry.get('release')} never ended"
         for entry in found.status["unfinished"]
@@ -196,6 +198,14 @@ def problems(found: HostState, quiet: bool = False) -> list[str]:
     said += [f"left behind: {name}" for name in found.status["leftovers"]]
     said += ["a line of the journal is torn"] if found.status["journal_torn"] else []
     return said
+
+
+def _process(found: dict[str, Any], live: str) -> str:
+    """What is wrong with a further process, if anything is."""
+    name, unit = f"the process {found['name']} of {found['release']}", found["unit"]
+    if found["release"] != live:
+        return f"{name} is there, and {live} is live: fab recover"
+    return "" if unit["active"] == "active" else f"{name} is {unit['active']} ({unit['sub']}): fab logs"
 
 
 def _line(found: HostState) -> list[str]:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -125,6 +126,13 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
         if case == f"{inventory}-{platform}" and tree.has(f"etc/nginx/conf.d/{config}")
         and "/srv/shop/current" in tree.text(f"etc/nginx/conf.d/{config}")
     )  # fmt: skip
+    with running(tree, config, platform, name == "behind the edge") as found:
+        yield found
+
+
+@contextmanager
+def running(tree: Path, config: str, platform: str, behind_edge: bool = False) -> Iterator[Site]:
+    """The site of a rendered host, with a release behind it."""
     folder = Path(tempfile.mkdtemp(prefix="sw"))
     host = support.make_host(folder)
     rendered = (tree / "etc/nginx/conf.d" / config).read_text()
@@ -151,7 +159,7 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
             "daemon off;",
         ]
     )
-    found = Site(host, folder / "site.sock", name == "behind the edge")
+    found = Site(host, folder / "site.sock", behind_edge)
 
     def serves() -> bool:
         assert nginx.poll() is None, f"nginx of {platform} did not start: what it said is above"
@@ -324,3 +332,24 @@ def test_too_many_requests_and_a_name_nobody_serves_are_problems(site: Site) -> 
         assert_problem(answer, 429, "too_many_requests", "/a")
     assert_problem(said(site, request, "strangers.sock"), 421, "host_not_served", "/a")
     assert_problem(said(site, b"GARBAGE\r\n\r\n", "strangers.sock"), 400, "bad_request", "")
+
+
+@pytest.mark.parametrize("platform", SUITES)
+def test_a_websocket_is_passed_on_where_it_is_wanted_and_nothing_else_is_switched_to(
+    trees: Trees, platform: str
+) -> None:
+    if reason := checkers.unavailable(SUITES[platform]):
+        pytest.skip(reason)
+    asked = {"websocket": 101, "WebSocket": 101, "h2c": 200, "websocket, h2c": 200}
+    for case, expected in (
+        (f"lab-{platform}-everything", asked),
+        (f"lab-{platform}", dict.fromkeys(asked, 200)),
+    ):
+        with running(trees[case, "shop-1"].root, "shop.conf", platform) as site:
+            found = {}
+            for protocol in asked:
+                connection = site.connection()
+                connection.request("GET", "/live", headers={"Upgrade": protocol, "Connection": "Upgrade"})
+                found[protocol] = connection.getresponse().status
+                connection.close()
+        assert found == expected, case

@@ -21,6 +21,12 @@ class Ready(http.server.BaseHTTPRequestHandler):
     behaviour = ""
 
     def do_GET(self) -> None:
+        if upgrade := self.headers["Upgrade"]:
+            self.send_response(101)
+            self.send_header("Upgrade", upgrade)
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            return
         health = "/healthz" if self.behaviour == "elsewhere" else "/health/ready"
         if self.path != health and self.behaviour != "never":
             self._customer()

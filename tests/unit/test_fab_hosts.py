@@ -120,6 +120,10 @@ def test_status_is_one_round_trip(mock: MockRemote, environment: Environment) ->
     assert json.loads(channel._stdin.getvalue()) == [["status"], ["list", "--brief"]]
 
 
+RUNS = {"active": "active", "sub": "running"}
+RESTARTS = {"active": "activating", "sub": "auto-restart"}
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -127,6 +131,14 @@ def test_status_is_one_round_trip(mock: MockRemote, environment: Environment) ->
         ({"half_built": [OLD]}, f"half-built: {OLD}"),
         ({"journal_torn": ["{"]}, "a line of the journal is torn"),
         ({"live": None}, "no release is live"),
+        (
+            {"processes": [{"release": NEW, "name": "worker", "unit": RESTARTS}]},
+            f"the process worker of {NEW} is activating (auto-restart): fab logs",
+        ),
+        (
+            {"processes": [{"release": OLD, "name": "worker", "unit": RUNS}]},
+            f"the process worker of {OLD} is there, and {NEW} is live: fab recover",
+        ),
     ],
 )
 def test_status_says_what_is_wrong_in_sentences(

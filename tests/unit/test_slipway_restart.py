@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from slipway.traffic import further
 
 from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
 from tests.unit.slipway_support import OTHER, RELEASE, Host
 from tests.unit.test_slipway_activate import live, running
 from tests.unit.test_slipway_closed import Network, needs_root, network
+from tests.unit.test_slipway_processes import SERVICE, workers
 
 __all__ = ["network"]
 
@@ -67,6 +69,29 @@ def test_one_that_does_not_serve_again_stays_drained(serving: Network) -> None:
     assert "This host stays drained" in answer.message
     assert serving.ask("new") == "ConnectionRefusedError"
     assert serving.slipway("list").result["releases"][0]["bad"] is False
+
+
+@needs_root
+def test_its_processes_are_started_anew_after_it_and_one_that_is_not_keeps_the_host_drained(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(further, "PROOF_SECONDS", 0.3)
+    support.install_release(network.host, RELEASE, service=SERVICE)
+    assert network.slipway("activate", RELEASE).code == 0
+    network.ask("close")
+    unit = further.unit_of(network.host, f"{RELEASE}:worker")
+    before = support.unit_states(network.host.root)[unit]["pid"]
+
+    assert network.slipway("restart", RELEASE).code == 0
+
+    assert support.unit_states(network.host.root)[unit]["pid"] != before
+    assert workers(network.host) == {f"{RELEASE}:worker"}
+    (network.host.release(RELEASE) / "process").write_text("crash")
+    answer = network.slipway("restart", RELEASE)
+    assert (answer.code, answer.error) == (3, "restart-failed")
+    assert "was started anew and is ready. The process worker of release" in answer.message
+    assert "This host stays drained" in answer.message
+    assert network.ask("new") == "ConnectionRefusedError"
 
 
 @needs_root
