@@ -29,7 +29,7 @@ SHOPS = (
     "/etc/nginx/conf.d/shop.conf", "/etc/sudoers.d", "/etc/rsyslog.conf", "/etc/rsyslog.d/10-shop.conf", "/etc/ssh",
     "/etc/systemd/system/shop@.service",
 )  # fmt: skip
-DEPLOYS, SECONDS = 10, 240.0
+DEPLOYS, SECONDS = 10, 150.0
 
 
 @pytest.fixture(scope="module")

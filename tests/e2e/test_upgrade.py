@@ -30,9 +30,8 @@ COMMIT = "2549692"
 KEPT = (
     "/srv/shop/releases",
     "/var/lib/slipway/shop/journal.jsonl",
-    "/etc/shop",
+    "/etc/shop/credentials",
     "/etc/ssl/slipway",
-    "/etc/postgresql/14/main",
 )
 
 

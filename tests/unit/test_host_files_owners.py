@@ -69,6 +69,16 @@ def test_two_inventories_that_differ_about_a_file_of_both_are_told_what_to_agree
     assert files_host.everything() == before
 
 
+def test_a_file_that_a_service_has_in_two_sets_is_the_same_when_one_of_them_says_so(
+    files_host: FilesHost,
+) -> None:
+    files_host.state(files_host.file("a.conf", "by prepare\n", made_of="one"), name="prepare", **SHOP)
+    wanted = files_host.file("a.conf", "by web\n", made_of="one")
+    files_host.state(wanted, **SHOP)
+
+    assert not files_host.state(wanted, **STALL)["changed"]
+
+
 def test_a_newer_slipway_brings_a_file_of_both_up_to_date(files_host: FilesHost) -> None:
     files_host.state(files_host.file("nginx.conf", "old\n", made_of="a template"), **SHOP)
     files_host.state(files_host.file("nginx.conf", "old\n", made_of="a template"), **STALL)

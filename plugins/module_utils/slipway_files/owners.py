@@ -75,9 +75,11 @@ def refuse(wanted: dict[str, Any], theirs: dict[str, list[Owner]]) -> None:
                     f"the two inventories. Nothing of the set {wanted['name']} was changed."
                 )
     for entry in wanted["files"]:
-        for owner in theirs.get(entry["path"], []):
-            same_template = entry.get("made_of", "") == owner.source
-            if owner.digest != digests[entry["path"]] and same_template:
+        owners = theirs.get(entry["path"], [])
+        # A service may have a file in two of its sets, the one of its first run as that run left it.
+        agreed = {owner.app for owner in owners if owner.digest == digests[entry["path"]]}
+        for owner in owners:
+            if owner.app not in agreed and owner.source == entry.get("made_of", ""):
                 said = ", ".join(entry.get("variables", [])) or f"what the role {wanted['name']} writes there"
                 raise HostFilesError(
                     f"{entry['path']} is one file for all services of this host, and {app} and {owner.app} want "
