@@ -4,6 +4,7 @@ import ctypes
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ class DevelopmentCluster(Cluster):
         # A terminal's Ctrl-C is for the runner, which ends the service first and the database after it.
         return {**super()._identity(), "start_new_session": True, "preexec_fn": die_with_parent}
 
+    def _require_a_way_in(self) -> None:
+        words = ["/usr/bin/test", "-w", self.root]
+        if self.user and subprocess.run(words, cwd="/", check=False, **self._identity()).returncode != 0:
+            raise RuntimeError(
+                f"PostgreSQL does not run as root, and {self.user}, as whom it would, cannot enter "
+                f"{self.root}: move the checkout to where everybody can go, or type make dev as another "
+                "user. Nothing was started."
+            )
+
     def end_what_was_left(self) -> None:
         """Stop the server that an earlier run was killed beside: the one that its folder names."""
         try:
@@ -58,6 +68,7 @@ class DevelopmentCluster(Cluster):
     def begin(self) -> None:
         """Start the server, made first where it was not made to the end."""
         made = self.root / "made"
+        self._require_a_way_in()
         self.end_what_was_left()
         if not made.exists():
             shutil.rmtree(self.data, ignore_errors=True)
