@@ -151,3 +151,17 @@ def test_every_task_says_in_a_sentence_what_it_is_for(path: Path) -> None:
     for task in repository.tasks(path):
         name = str(task.get("name", ""))
         assert name[:1].isupper(), f"{repository.named(path)}: a task has no name that is a sentence: {task}"
+
+
+def test_a_user_that_a_role_makes_is_given_its_own_group_which_the_role_makes() -> None:
+    """Left to the host, it is that of all users where login.defs has USERGROUPS_ENAB no."""
+    made, grouped = set(), set()
+    for role in ROLES:
+        for _, task in repository.role_tasks(role):
+            if (user := task.get("ansible.builtin.user")) and "shell" in user:
+                made.add(user["name"])
+                assert user["name"] in user.get("group", ""), f"{role}: {task['name']}"
+            grouped.add(task.get("ansible.builtin.group", {}).get("name"))
+
+    assert made
+    assert made <= grouped, made - grouped
