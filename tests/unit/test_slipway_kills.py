@@ -211,9 +211,12 @@ def killed(host: Host, words: list[str], point: int) -> bool:
     """Runs the command in a process of its own; whether it was still running at the point."""
     process = os.fork()
     if process == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        support.be_killed(point)
-        os._exit(main(words, host))
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            support.be_killed(point)
+            os._exit(main(words, host))
+        finally:
+            os._exit(1)
     status = os.waitpid(process, 0)[1]
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
