@@ -19,7 +19,7 @@ from fabfile.database.asking.refusals import DownError
 from fabfile.database.checks import acceptances, thresholds
 from fabfile.database.checks.acceptances import Acceptance
 from fabfile.database.checks.counters import Memory
-from fabfile.database.checks.judging import About, Check, stated
+from fabfile.database.checks.judging import NO_SCHEMA, About, Check, stated
 from fabfile.database.checks.sections import (
     bloat,
     limits,
@@ -204,7 +204,8 @@ def read(
     for name, checks in SECTIONS.items():
         if not names or name in names:
             more = partial(_extended, session, name, limit_ms / 1000)
-            parts.append(snapshot.section(session, about, name, checks, limit_ms, more))
+            asked = [check for check in checks if check.name != "migration" or about.head != NO_SCHEMA]
+            parts.append(snapshot.section(session, about, name, asked, limit_ms, more))
     return server, [part for part in parts if not names or part.name in names or part.name == "server"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fabfile.database.asking import host_facts, queries, reserved, ssh
+from fabfile.database.asking import host_facts, queries, releases, reserved, ssh
 from fabfile.database.checks import judging, thresholds
 from fabfile.database.checks.judging import About
 from fabfile.database.checks.sections import disks, service
@@ -98,6 +99,15 @@ def test_a_revision_that_the_live_release_does_not_have_is_a_warning() -> None:
     assert levels(service.migration(about(), other)) == [Level.UNKNOWN]
     assert levels(service.migration(About("t", "s", NOW, 0, head="a3f6d8025b71"), other)) == [Level.WARN]
     assert levels(service.migration(about(), other * 2)) == [Level.CRITICAL]
+
+
+def test_a_release_without_migrations_is_asked_for_no_revision(cluster: Cluster) -> None:
+    manifest = {"release": "20261122T160501Z-3f2a9c1", "schema_head": None}
+    head, _ = releases.OnTheHost().now({"manifest": manifest})
+    assert head == judging.NO_SCHEMA
+    report = cluster.look(about=replace(about(), head=head, now=datetime.now(UTC)))
+    assert "migration" not in {finding.check for finding in report.findings}
+    assert releases.OnTheHost().now({"manifest": None})[0] is None
 
 
 def test_a_clock_that_is_off_is_said() -> None:

@@ -101,6 +101,9 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 
 def _head(manifest: Mapping[str, Any]) -> str | None:
+    """None where it is not known, "" of a release without migrations."""
+    if "release" in manifest and manifest.get("schema_head", "") is None:
+        return ""
     return str(manifest.get("schema_head") or "") or None
 
 

@@ -44,11 +44,15 @@ PAGES = {
 }
 
 
+NO_SCHEMA = ""
+
+
 @dataclass(frozen=True)
 class About:
     """What a judgement knows beside its rows. facts: the host's (see host_facts), empty where nobody asked it.
 
-    budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision.
+    budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision; None
+    when unknown, NO_SCHEMA where it has no migrations.
     chains: the revisions of the live release and of the others at hand. since: counters less those of an earlier look.
     schema: the service's; "" is called as the database.
     """
