@@ -13,6 +13,10 @@ from tests.unit.ansible_run import load_plugin
 from tests.unit.test_postgresql_harness import run_module
 
 from ansible.module_utils.slipway_verify import database, service, system, updates  # isort: skip
+from fabfile.hosts.environment import Public
+from tests.unit.test_fab_public import Service, edge
+
+__all__ = ["edge"]
 
 verify_complaints = load_plugin("filter/verify_complaints").verify_complaints
 
@@ -167,3 +171,30 @@ def test_on_a_host_without_anything_of_slipways_everything_that_is_missing_is_na
     assert any(sentence.startswith("slipway-nothing is ") for sentence in seen["complaints"])
     assert any(sentence.endswith("run site.yml") for sentence in seen["complaints"])
     assert seen["live"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "complaints"),
+    [
+        (200, []),
+        # A service that says at another path that it is ready.
+        (404, []),
+        (503, ["the edge answers HTTP/1.1 503 "]),
+        (421, ["the edge answers HTTP/1.1 421 "]),
+    ],
+)
+def test_an_edge_answers_for_whatever_service_is_behind_it(
+    edge: Public, monkeypatch: pytest.MonkeyPatch, status: int, complaints: list[str]
+) -> None:
+    def answer(handler: Service) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    monkeypatch.setattr(Service, "do_GET", answer)
+
+    said = service.edge("shop.test", str(edge.ca), edge.port)
+
+    assert [one.startswith(start) for one, start in zip(said, complaints, strict=True)] == [True] * len(
+        complaints
+    )
