@@ -155,6 +155,8 @@ def test_a_database_elsewhere_is_believed_by_its_certificate_alone(tmp_path: Pat
     assert found["PASSWORD"] == REMOTE["password"]
 
 
+# What an inventory may set beside.
+SETTINGS: dict[str, str] = {}
 UVICORN = """\
 import json, os, sys
 def run(**options):
@@ -176,7 +178,8 @@ def served(folder: Path, check: str) -> tuple[subprocess.CompletedProcess[str], 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(folder / "notify"))
         systemd.setblocking(False)
-        environment = {"NOTIFY_SOCKET": str(folder / "notify"), "PYTHONPATH": str(folder / "library")}
+        own = {"NOTIFY_SOCKET": str(folder / "notify"), "PYTHONPATH": str(folder / "library")}
+        environment = {**own, **SETTINGS}
         done = subprocess.run([sys.executable, start], capture_output=True, text=True, env=environment)
         try:
             told = systemd.recv(100)
@@ -193,6 +196,16 @@ def test_the_service_is_started_once_its_check_has_passed(tmp_path: Path) -> Non
     assert (said["app"], said["headers"], said["ws"]) == ("hello:app", [["X-Release", RELEASE]], "none")
     # A folder beside it, such as one called alembic, is nothing to be imported.
     assert said["path"] != str(tmp_path)
+
+
+def test_what_a_setting_keeps_out_of_the_path_costs_it_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SETTINGS, "PYTHONSAFEPATH", "1")
+
+    done, _ = served(tmp_path, "exit 0")
+
+    assert json.loads(done.stdout)["path"] == str(tmp_path / "library")
 
 
 @pytest.mark.parametrize(("check", "status"), [("exit 78", 78), ("kill -9 $$", 137)])

@@ -101,8 +101,8 @@ MAIN = """
 
 # Workers import this file, and do nothing of it.
 if __name__ == "__main__":
-    # This folder is no place to import from.
-    del sys.path[0]
+    # This folder is no place to import from; a setting may have kept it out already.
+    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     name, *more = sys.argv[1:] or [""]
     if name in MIGRATIONS:
         become(MIGRATIONS[name], more)
