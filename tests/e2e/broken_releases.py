@@ -11,7 +11,7 @@ from fabfile.bundle import archive
 from tests.e2e.ansible_runs import ROOT
 from tests.e2e.fab_runs import BUNDLES, MOMENTS
 
-MAIN, HEALTH, MIDDLEWARE = "shop/main.py", "shop/core/health.py", "shop/core/middleware.py"
+MAIN, HEALTH, MIDDLEWARE = "shop/main.py", "shop/operations/health.py", "shop/core/middleware.py"
 APPLICATION = "    try:\n        settings = load_settings(Settings)\n"
 REQUEST = "        start = time.perf_counter()\n        status = 0\n"
 READY = '    if verdict.code != "ready":\n'
@@ -45,6 +45,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "binds and is never ready": (
         HEALTH,
         READY,
+        "    from slipway_migrator import Verdict\n"
         f'    verdict = Verdict("schema_missing", "Broken on purpose.", None)\n{READY}',
     ),
     "dies after some seconds": (
