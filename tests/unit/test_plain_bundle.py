@@ -118,7 +118,7 @@ def test_migrations_beside_the_package_are_a_package_of_a_release(service: Servi
             "none for 'h11==1.0'",
         ),
         ("requirements.txt", "uvicorn==1.0 --hash=md5:0\n", "A host would not take it"),
-        ("requirements.lock", "setuptools==80.0 --hash=sha256:" + "0" * 64 + "\n", "pins setuptools"),
+        ("requirements.lock", "pip==80.0 --hash=sha256:" + "0" * 64 + "\n", "pins pip"),
         ("requirements.txt", "uvicorn==1.0\n\xff", "A host would not|pins no version"),
     ],
 )
