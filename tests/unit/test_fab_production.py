@@ -16,9 +16,9 @@ from tests.unit.test_fab_usage import fab
 from tests.unit.test_fab_words import TASKS
 
 __all__ = ["world"]
-# They only look; build makes a file here.
+# They only look; build and check-service make files here.
 READING = {
-    "build", "help", "status", "releases", "logs", "audit", "diagnose", "migrate-plan", "migrate-history",
+    "build", "check-service", "help", "status", "releases", "logs", "audit", "diagnose", "migrate-plan", "migrate-history",
     "backfill-status", "db-status", "db-activity", "db-locks", "db-top", "db-bloat", "db-indexes", "db-sizes",
     "db-shell",
 }  # fmt: skip
