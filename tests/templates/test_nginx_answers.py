@@ -353,3 +353,15 @@ def test_a_websocket_is_passed_on_where_it_is_wanted_and_nothing_else_is_switche
                 found[protocol] = connection.getresponse().status
                 connection.close()
         assert found == expected, case
+
+
+def test_an_address_without_a_slash_at_its_end_is_the_services(site: Site) -> None:
+    assert site.ask(path="/health")[0].status == 200
+
+
+@pytest.mark.parametrize("platform", SUITES)
+def test_so_is_one_whose_paths_below_take_larger_bodies(trees: Trees, platform: str) -> None:
+    if reason := checkers.unavailable(SUITES[platform]):
+        pytest.skip(reason)
+    with running(trees[f"lab-{platform}-everything", "shop-1"].root, "shop.conf", platform) as site:
+        assert site.ask(path="/uploads")[0].status == 200
