@@ -17,7 +17,9 @@ PORT ?= 8000
 BENCH ?= hosts service rollouts database migrations hostile
 BENCH_ARGUMENTS ?=
 # What `make quick` runs of the unit tests: those that read this repository or a file, and start no server.
-QUICK := tests/unit/contract $(addprefix tests/unit/test_,fab_*.py apt_candidates.py slipway_hostile.py suites.py vault.py) \
+QUICK := tests/unit/contract tests/unit/test_suites.py tests/unit/plugins/test_apt_candidates.py tests/unit/slipway/test_hostile.py \
+  $(addprefix tests/unit/fabfile/test_,choices.py closing.py connection.py disagreement.py environment.py exec.py hosts.py \
+    production.py public.py restart.py rollouts.py rotation.py sessions.py signing.py token_rotation.py usage.py vault.py words.py) \
   $(addprefix tests/database/test_,texts.py terminal.py)
 # Tests that need no host share the cores; what a module prepares is prepared once a worker.
 WORKERS := -n auto --dist worksteal

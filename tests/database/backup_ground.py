@@ -20,7 +20,7 @@ import psycopg
 from fabfile.programs.zipped import build_helper
 from tests.database import clusters
 from tests.database.clusters import programs
-from tests.unit.test_postgresql_harness import OS_USER
+from tests.unit.plugins.test_postgresql_harness import OS_USER
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "roles/backups/files/database_backup"

@@ -22,7 +22,7 @@ from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Report
 from tests.database import clusters
 from tests.database.status_ground import HEAD, Cluster, template, until
-from tests.unit.test_postgresql_harness import OS_USER, owned_directory
+from tests.unit.plugins.test_postgresql_harness import OS_USER, owned_directory
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "templates/usr/local/lib/slipway/{{ app_name }}/look-at-postgresql-files.j2"

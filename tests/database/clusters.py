@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from tests.unit.test_postgresql_harness import BINARIES, OS_USER, owned_directory, run_as_owner
+from tests.unit.plugins.test_postgresql_harness import BINARIES, OS_USER, owned_directory, run_as_owner
 
 ROOT = Path(__file__).parents[2]
 # Every version that the role postgresql sets up, and the one that Ubuntu 22.04 brings.

@@ -24,7 +24,7 @@ from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Finding, Level, Report
 from tests.database import clusters
 from tests.database.toolbox_ground import wait_for
-from tests.unit.test_postgresql_harness import OS_USER, owned_directory
+from tests.unit.plugins.test_postgresql_harness import OS_USER, owned_directory
 
 HEAD = "a3f6d8025b71"
 ROLES = ("postgres", "slipway_ops", "slipway_backup", "shop", "outsider")

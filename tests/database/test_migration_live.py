@@ -12,7 +12,7 @@ from slipway.database.migration_run import facts
 
 from fabfile.migration import events, source, statements
 from tests.database.toolbox_ground import Ground, ground, server
-from tests.unit import slipway_support
+from tests.unit.slipway import support as slipway_support
 
 __all__ = ["ground", "server", "slipway_support"]
 # Of slipway_migrator.session: the same in every release.

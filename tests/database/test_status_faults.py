@@ -19,7 +19,7 @@ from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Level
 from fabfile.hosts.environment import AppHost
 from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, running, until, wrong
-from tests.unit.test_postgresql_harness import owned_directory, run_as_owner
+from tests.unit.plugins.test_postgresql_harness import owned_directory, run_as_owner
 
 AT_ONCE = Threshold(0, 0, "s")
 FILES = sorted(queries.FOLDER.glob("*.sql"))

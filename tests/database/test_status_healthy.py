@@ -14,7 +14,7 @@ from fabfile.database.checks.sections import workload
 from fabfile.database.findings import Finding, Level
 from tests.database.clusters import programs
 from tests.database.status_ground import Cluster, cluster, one_a_version, running, wrong
-from tests.unit.test_postgresql_harness import run_as_owner
+from tests.unit.plugins.test_postgresql_harness import run_as_owner
 
 __all__ = ["cluster", "one_a_version", "running"]
 

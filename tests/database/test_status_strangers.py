@@ -32,7 +32,7 @@ from fabfile.hosts.connection import UnreachableError
 from fabfile.hosts.environment import AppHost
 from tests.database.clusters import programs
 from tests.database.status_ground import HEAD, Cluster, cluster, found, one_a_version, until, wrong
-from tests.unit.test_postgresql_harness import OS_USER
+from tests.unit.plugins.test_postgresql_harness import OS_USER
 
 __all__ = ["cluster", "one_a_version"]
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.database import clusters
-from tests.unit.test_postgresql_harness import owned_directory
+from tests.unit.plugins.test_postgresql_harness import owned_directory
 
 PATIENCE = 60.0
 CONF = """

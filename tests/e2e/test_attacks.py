@@ -15,7 +15,7 @@ from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.signing import signature
 from tests.e2e.test_access import as_deploy
 from tests.lab.host import Host
-from tests.unit import slipway_support as support
+from tests.unit.slipway import support
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.once import made_once
 from tests.templates.rendering import CASES, HostTree, render
-from tests.unit.ansible_run import load_plugin
+from tests.unit.plugins.ansible_run import load_plugin
 
 RELEASE = "20261122T160501Z-3f2a9c1"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.ansible_run import ANSIBLE_PLAYBOOK, REPOSITORY
+from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK, REPOSITORY
 
 INVENTORIES = ("lab", "fleet", "production")
 # Each platform with the Debian suite whose programs stand for its own.

@@ -22,7 +22,7 @@ import pytest
 from tests.templates import checkers
 from tests.templates.conftest import RELEASE, Trees
 from tests.templates.rendering import SUITES
-from tests.unit import slipway_support as support
+from tests.unit.slipway import support
 
 from slipway.cli import main  # isort: skip
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.templates.conftest import Trees
 from tests.templates.rendering import CASES, Case, HostTree
-from tests.unit.test_postgresql_harness import BINARIES, owned_directory, run_as_owner
+from tests.unit.plugins.test_postgresql_harness import BINARIES, owned_directory, run_as_owner
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root lays the rendered files over /etc")
 

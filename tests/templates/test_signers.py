@@ -10,8 +10,8 @@ from slipway.releases import signatures, signers
 
 from tests.templates.conftest import Trees
 from tests.templates.rendering import SIGNERS
-from tests.unit import slipway_support as support
-from tests.unit.signing_support import NAMESPACE, engineer
+from tests.unit.fabfile.signing_support import NAMESPACE, engineer
+from tests.unit.slipway import support
 
 APP_HOSTS = [
     ("lab-Ubuntu-22", "shop-1"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit import slipway_support as support
+from tests.unit.slipway import support
 
 from slipway.cli import main  # isort: skip
 

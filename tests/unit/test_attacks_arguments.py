@@ -14,8 +14,8 @@ from slipway.cli import main
 from slipway.command_line.arguments import Parser, parser
 from slipway.journal import chain
 
-from tests.unit import slipway_support as support
-from tests.unit.slipway_support import RELEASE, Host
+from tests.unit.slipway import support
+from tests.unit.slipway.support import RELEASE, Host
 
 # What makes each command one that would be performed; the hostile value then takes one place.
 GOOD = {

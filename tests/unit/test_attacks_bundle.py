@@ -16,11 +16,11 @@ from slipway.errors import RefusedError, StepError
 from slipway.releases import handover, requirements
 from slipway.releases.builder import PROPERTIES
 
-from tests.unit import slipway_support as support
 from tests.unit.conftest import Slipway
-from tests.unit.signing_support import engineer, let_sign
-from tests.unit.slipway_support import OTHER, RELEASE, Host
-from tests.unit.test_slipway_stage import stage
+from tests.unit.fabfile.signing_support import engineer, let_sign
+from tests.unit.slipway import support
+from tests.unit.slipway.support import OTHER, RELEASE, Host
+from tests.unit.slipway.test_stage import stage
 
 HASH = "--hash=sha256:" + "a" * 64
 # A file name that holds a line break in UTF-7: pip obeys an encoding that a comment declares.

@@ -20,7 +20,7 @@ from slipway.traffic import drain
 from slipway.upkeep import record
 from slipway.upkeep.record import KIND
 
-from tests.unit import slipway_support as support
+from tests.unit.slipway import support
 
 N = 20_000
 HASH = "--hash=sha256:" + "a" * 64

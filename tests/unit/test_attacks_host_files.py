@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_host_files_harness import FilesHost, files_host
+from tests.unit.plugins.test_host_files_harness import FilesHost, files_host
 
 from ansible.module_utils.slipway_files import checks, compare  # isort: skip
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.ansible_run import ANSIBLE_PLAYBOOK
 from tests.unit.contract.repository import ROOT, files
+from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK
 
 INVENTORIES = sorted({path.parent.name for path in files() if path.match("inventory/*/hosts.yml")})
 PLAYBOOKS = sorted(f"playbooks/{path.name}" for path in (ROOT / "playbooks").glob("*.yml"))

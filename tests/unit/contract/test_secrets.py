@@ -39,7 +39,7 @@ TOKENS_ALLOWED = {
     r"^tests/lab/postgresql\.py$": "the published checksum of PostgreSQL's binaries",
     r"^tests/lab/ubuntu\.py$": "the checksum of the package with the keys of Ubuntu's archive",
     r"^service/tests/(conftest|test_settings)\.py$": "secrets of a service that lives for one test",
-    r"^tests/unit/test_postgresql_quoting\.py$": "the example of RFC 7677, which describes SCRAM-SHA-256",
+    r"^tests/unit/plugins/test_postgresql_quoting\.py$": "the example of RFC 7677, which describes SCRAM-SHA-256",
     r"^tests/unit/contract/test_secrets\.py$": "what these tests have to see",
 }
 

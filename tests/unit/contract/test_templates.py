@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.ansible_run import load_plugin
 from tests.unit.contract.repository import ROLES, ROOT, role_tasks
+from tests.unit.plugins.ansible_run import load_plugin
 
 HEADER = load_plugin("action/host_files").HEADER
 TEMPLATES = ROOT / "templates"

@@ -1,0 +1,62 @@
+"""Whatever changes something, or costs customers something, has to be meant in production, and in every task alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from io import StringIO
+
+import pytest
+from invoke.parser import ParserContext
+
+from fabfile import exit_codes
+from fabfile.hosts import environment
+from tests.unit.fabfile.test_rollouts import World, world
+from tests.unit.fabfile.test_usage import fab
+from tests.unit.fabfile.test_words import TASKS
+
+__all__ = ["world"]
+# They only look; build and check-service make files here.
+READING = {
+    "build", "check-service", "help", "status", "releases", "logs", "audit", "diagnose", "migrate-plan",
+    "migrate-history", "backfill-status", "db-status", "db-activity", "db-locks", "db-top", "db-bloat",
+    "db-indexes", "db-sizes", "db-shell",
+}  # fmt: skip
+RELEASE = "20261121T100000Z-aaaaaa1"
+# What each is typed with, beside its environment.
+TYPED = {
+    "maintenance": ["--on"],
+    "exec": ["--words=purge"],
+    "drain": ["--host=app-1"],
+    "undrain": ["--host=app-1"],
+    "lock": ["--reason=incident"],
+    "mark-bad": [f"--release={RELEASE}", "--reason=it fails"],
+    "backfill-run": ["--name=fill"],
+    "backfill-pause": ["--name=fill"],
+    "backfill-resume": ["--name=fill"],
+    "db-kill": ["42"],
+    "db-explain": ["--query-id=1", "--analyze"],
+    "db-restore": ["--into=scratch"],
+}
+CHANGING = [task for task in TASKS if task.name not in READING]
+
+
+@pytest.mark.parametrize("task", CHANGING, ids=lambda task: str(task.name))
+def test_a_task_that_changes_something_asks_in_production(
+    task: ParserContext, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "yes" in task.args
+    assert task.args["yes"].help == "go ahead in production, and do not ask"
+    production = dataclasses.replace(world.environment, name="production", kind="production")
+    monkeypatch.setattr(environment, "load", lambda _: production)
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+
+    ended = fab(str(task.name), *TYPED.get(str(task.name), []), "--env=production", performed=True)
+
+    assert ended == (exit_codes.NOT_RUN if task.name == "exec" else 2)
+    assert "on production, which is production, needs --yes" in capsys.readouterr().err
+
+
+def test_the_tasks_that_only_look_are_there() -> None:
+    assert {task.name for task in TASKS} >= READING
+    assert not [task.name for task in TASKS if task.name in READING and "yes" in task.args]
