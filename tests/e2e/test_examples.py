@@ -134,9 +134,14 @@ class WebSocket:
 def serving(app: str, inventory: str, health: str) -> Iterator[Example]:
     """The service on a host that was bare."""
     for lab in boot(f"SLIPWAY_E2E_{app.upper()}", inventory):
-        Playbooks(lab.site.inventory).run("site.yml").succeeded()
         example = Example(app, lab, site_of(lab), Fab(lab.site.inventory.name))
-        hosts.until(f"{app} serves", partial(answers, example.site, health), seconds=60)
+        try:
+            Playbooks(lab.site.inventory).run("site.yml").succeeded()
+            hosts.until(f"{app} serves", partial(answers, example.site, health), seconds=60)
+        except BaseException:
+            # Nobody comes back to it: no test has begun.
+            lab.down()
+            raise
         yield example
 
 
