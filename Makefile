@@ -52,7 +52,7 @@ down: .venv/installed ## Remove the lab's hosts
 
 .PHONY: test
 test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
-	@$(BIN)/python -m tests.suites lint unit migrator-test service-test e2e
+	@$(BIN)/python -m tests.suites lint unit migrator-test examples-test service-test e2e
 
 .PHONY: quick
 quick: .venv/installed ## A first useful answer: linters, contracts, the tests that need no server and no host
@@ -105,6 +105,13 @@ migrator-test: .venv/installed ## The migrator's suite on the oldest Python; wit
 	  $(STEADY) $@ migrator/run-tests 3.10 $(WORKERS)
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) $@-newest migrator/run-tests newest $(WORKERS) tests/test_stock.py tests/test_window.py
+
+.PHONY: examples-test
+examples-test: .venv/installed ## The examples' own suites, on Ubuntu 22.04's Python
+	@$(LAB) install --tests
+	@for name in hello notes; do \
+	  NOTES_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@-$$name examples/run-tests $$name 3.10; \
+	done
 
 .PHONY: e2e
 e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
