@@ -19,6 +19,8 @@ from conftest import SERVICE
 
 # As long as a loaded machine may take for each step.
 SECONDS = 180.0
+# As service/run-dev has it: the caller's own `tests` is not the service's.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 CHEAP = {"SHOP_PASSWORD_MEMORY_KIB": "8", "SHOP_PASSWORD_ITERATIONS": "1"}
 
 
@@ -38,7 +40,7 @@ class Development:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dev", "--port", str(self.port)],
                 cwd=self.service,
-                env={**os.environ, **CHEAP},
+                env={**ENVIRONMENT, **CHEAP},
                 stdout=output,
                 stderr=output,
             )
