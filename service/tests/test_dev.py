@@ -96,7 +96,12 @@ def test_what_is_changed_is_served_and_what_is_stopped_goes_on(development: Deve
     assert "swagger" in development.ask("/docs", lambda answer: answer.status_code == 200).text
 
     second = subprocess.run(
-        [sys.executable, "-m", "dev"], cwd=development.service, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "dev"],
+        cwd=development.service,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (second.returncode, "Another make dev runs" in second.stderr) == (1, True), second
 
