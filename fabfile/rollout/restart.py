@@ -22,7 +22,7 @@ from fabfile.turn import record, steps
 from fabfile.turn.lease import Claim, Lease, holding
 
 # What slipway waits for the edge's connections, and for the old instance to end.
-QUIET_SECONDS = 90.0
+QUIET_SECONDS = 100.0
 # The edge asks a host that refused it again after fail_timeout (5 s); before that, the next one must not be drained.
 RETURN_SECONDS = 6.0
 LEAST_HOSTS = 2

@@ -13,8 +13,8 @@ from slipway.releases import kept
 from slipway.traffic import drain, further, gate
 from slipway.turns.session import Report, Session
 
-# The edge keeps a connection that it does not use for 60 s, and may use it until then.
-QUIET_SECONDS = 90.0
+# The edge keeps a connection that it does not use for 60 s; nginx here, one of an edge that died, for 90 s.
+QUIET_SECONDS = 100.0
 PAUSE_SECONDS = 0.1
 
 
