@@ -30,7 +30,9 @@ def test_a_run_that_dies_before_it_reloads_is_made_up_for(
 ) -> None:
     before = workers(spoilt)
     cut = playbooks.start("site.yml", "--tags", "nginx", nginx_body_limit="512k")
-    hosts.output(spoilt, "timeout 120 sh -c 'until grep -q 512k /etc/nginx/nginx.conf; do sleep 0.01; done'")
+    hosts.output(
+        spoilt, "timeout 120 sh -c 'until grep -q 512k /etc/nginx/conf.d/shop.conf; do sleep 0.01; done'"
+    )
     dead = cut.kill()
     assert "RUNNING HANDLER [nginx : Reload nginx]" not in dead.output, dead
     assert workers(spoilt) == before, "nginx was reloaded before the run could be cut off"
