@@ -10,8 +10,8 @@ from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
-# Packages of three roles and files of four are missing: both runs install and write. None that PostgreSQL needs is among
-# them: its own package would go along, and take the data with it.
+# Packages of three roles and files of four are missing: both runs install and write. PostgreSQL needs none of them: its own
+# package would go along, and take the data with it.
 SPOIL = (
     "DEBIAN_FRONTEND=noninteractive apt-get purge --quiet --yes rsyslog python3-venv unattended-upgrades && "
     "rm --recursive --force /etc/rsyslog.d /etc/nginx/conf.d /etc/sudoers.d/slipway /etc/shop/shop.env && "
