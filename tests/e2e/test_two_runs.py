@@ -10,7 +10,7 @@ from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
-# Packages of three roles and files of four are missing: both runs install and write. PostgreSQL needs none of them: its own
+# Packages of three roles and files of four are missing, and both runs write. PostgreSQL needs none of them: its own
 # package would go along, and take the data with it.
 SPOIL = (
     "DEBIAN_FRONTEND=noninteractive apt-get purge --quiet --yes rsyslog python3-venv unattended-upgrades && "
