@@ -42,7 +42,8 @@ def check(
             yield from _declared(tree)
             made = releases.made(service, tree, scratch, interpreter, version, cache)
         except BuildError as failure:
-            yield missing("build", str(failure))
+            # It was built of a copy; the files to mend are the caller's.
+            yield missing("build", str(failure).replace(str(releases.place(scratch)), str(service)))
             return
         yield _interpreter(version)
         yield _locked(made)

@@ -64,9 +64,14 @@ def python() -> tuple[str, str]:
     return sys.executable, here
 
 
+def place(scratch: Path) -> Path:
+    """Where in scratch the service is copied to."""
+    return scratch / "service"
+
+
 def copied(service: Path, scratch: Path) -> Path:
     """The files of the service as they are, those of git or all, in scratch."""
-    tree = scratch / "service"
+    tree = place(scratch)
     tree.mkdir()
     if source.is_in_git(service):
         source.copy_changed(service, tree)
