@@ -71,7 +71,8 @@ class DevelopmentCluster(Cluster):
         self._require_a_way_in()
         self.end_what_was_left()
         if not made.exists():
-            shutil.rmtree(self.data, ignore_errors=True)
+            if self.data.exists():
+                shutil.rmtree(self.data)
             self.create()
         self.start()
         if not made.exists():

@@ -29,7 +29,7 @@ class Account(Base):
     members: Mapped[list["AccountMember"]] = relationship(lazy="raise")
 
     # Each change raises the version, and reads back what the database set.
-    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - SQLAlchemy reads a plain dict
     __table_args__ = (
         CheckConstraint("char_length(name) >= 1", name="name_not_empty"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),

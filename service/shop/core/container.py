@@ -22,7 +22,7 @@ class Container:
 
     def get(self, kind: type[Thing]) -> Thing:
         """The thing of this type. Raises KeyError when the lifespan has put none."""
-        return self._things[kind]  # type: ignore[return-value]
+        return self._things[kind]  # type: ignore[return-value]  # put() keys each by its types
 
 
 def container_of(request: Request) -> Container:
