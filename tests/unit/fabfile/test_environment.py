@@ -72,6 +72,18 @@ def test_an_inventory_without_app_hosts_is_refused(inventories: Path) -> None:
         load("site", inventories)
 
 
+@pytest.mark.parametrize("group", ["", "db: {}\n", "db: {hosts: {}}\n"])
+def test_an_inventory_may_have_no_host_for_a_database(inventories: Path, group: str) -> None:
+    (inventories / "site/hosts.yml").write_text(
+        f"---\napp: {{hosts: {{a: }}}}\nedge: {{hosts: {{a: }}}}\n{group}"
+    )
+    found = load("site", inventories)
+    assert not found.has_database
+    assert found.budget.max_connections > 0
+    with pytest.raises(RefusedError, match="has no host in the group db"):
+        environment.host_of("site", "db", inventories)
+
+
 def test_a_variable_that_only_ansible_can_read_is_named(inventories: Path) -> None:
     with (inventories / "site/group_vars/all/main.yml").open("a") as file:
         file.write("deploy_gate_seconds: \"{{ lookup('ansible.builtin.pipe', 'touch /tmp/x') }}\"\n")
