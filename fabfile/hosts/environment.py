@@ -81,7 +81,7 @@ class Source:
 class Environment:
     """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with.
 
-    has_database: whether the inventory has a host for one.
+    has_database: whether the inventory has a host for one. python: the X.Y of releases, "" for the hosts' own.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Environment:
     source: Source = Source()
     prefix: str = ""
     has_database: bool = True
+    python: str = ""
 
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
@@ -119,6 +120,7 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
         ),
         prefix=str(variables.of(names[0], "app_environment_prefix", "")),
         has_database=bool(found.get("db", {}).get("hosts")),
+        python=str(variables.of(names[0], "app_python", "") or "").rpartition("python")[2],
     )
 
 

@@ -66,6 +66,15 @@ def test_a_changed_file_is_seen_at_once(inventories: Path) -> None:
     assert {host.port for host in after.app_hosts} == {2222}
 
 
+@pytest.mark.parametrize(
+    ("said", "python"), [("''", ""), ("python3.11", "3.11"), ("/opt/python/bin/python3.12", "3.12")]
+)
+def test_the_python_of_releases_is_the_inventorys(inventories: Path, said: str, python: str) -> None:
+    with (inventories / "site/group_vars/all/main.yml").open("a") as file:
+        file.write(f"app_python: {said}\n")
+    assert load("site", inventories).python == python
+
+
 def test_an_inventory_without_app_hosts_is_refused(inventories: Path) -> None:
     (inventories / "site/hosts.yml").write_text("---\nedge: {hosts: {e: }}\ndb: {hosts: {e: }}\n")
     with pytest.raises(RefusedError, match="no host in the group app"):
