@@ -79,7 +79,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Environment:
-    """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with."""
+    """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with.
+
+    has_database: whether the inventory has a host for one. python: the X.Y of releases, "" for the hosts' own.
+    """
 
     name: str
     kind: str
@@ -91,6 +94,8 @@ class Environment:
     signing: Signing = Signing(required=False)
     source: Source = Source()
     prefix: str = ""
+    has_database: bool = True
+    python: str = ""
 
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
@@ -114,6 +119,8 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
             *(str(variables.of(names[0], f"app_source{part}", "")) for part in ("", "_ref", "_folder"))
         ),
         prefix=str(variables.of(names[0], "app_environment_prefix", "")),
+        has_database=bool(found.get("db", {}).get("hosts")),
+        python=str(variables.of(names[0], "app_python", "") or "").rpartition("python")[2],
     )
 
 

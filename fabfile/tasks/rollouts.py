@@ -56,7 +56,8 @@ def build(
         if wanted.required:
             signing_keys.chosen(wanted)
         place = said.source if said and not source else environment.Source(source, "", folder)
-        built = signing.signed(wanted, _built(place, ref, targets, allow_dirty))
+        python = said.python if said else ""
+        built = signing.signed(wanted, _built(place, ref, python, targets, allow_dirty))
         if built.signature:
             signing.put_beside(built)
         if json:
@@ -66,13 +67,12 @@ def build(
             print(f"signed   {built.signed_with or 'not yet: fab deploy signs it'}")
 
 
-def _built(source: Source, ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
+def _built(source: Source, ref: str, python: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
     # Imported here: a rollback builds nothing, and has a second to be done in.
     from fabfile.bundle import archive, origin
-    from fabfile.bundle.wheels import Target
 
     running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
-    wanted = [Target.parse(text) for text in targets.split(",")] if targets else archive.DEFAULT_TARGETS
+    wanted = archive.targets(targets, python)
     place = origin.find(source, ref)
     return archive.build(place.folder, targets=wanted, ref=place.ref or None, allow_dirty=allow_dirty)
 
@@ -141,7 +141,9 @@ def deploy(
         release = (
             _given(bundle)
             if bundle
-            else _built(environment.source, ref, allow_dirty=environment.kind == "lab" and not ref)
+            else _built(
+                environment.source, ref, environment.python, "", environment.kind == "lab" and not ref
+            )
         )
         if plan:
             print(deploying.make_plan(environment, release, apart).text())

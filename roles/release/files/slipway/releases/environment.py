@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from slipway.files import create_file, exchange, fsync_directory, remove, sync_disk_of
 from slipway.host import Host
-from slipway.releases import builder, requirements
+from slipway.releases import builder, interpreter, requirements
 from slipway.releases.requirements import Pin
 from slipway.turns.session import Session
 
@@ -41,7 +40,8 @@ def name_of(host: Host, pins: Sequence[Pin]) -> str:
 
 
 def _interpreter(host: Host) -> dict[str, str]:
-    return {"python": platform.python_version(), "path": host.python, "machine": host.machine()}
+    python = interpreter.of(host)
+    return {"python": python.version, "path": python.path, "machine": host.machine()}
 
 
 def complaint(host: Host, name: str) -> str:
@@ -92,7 +92,7 @@ def _make(
     """program: what bash is given, and what follows the host's Python and the environment's place."""
     place, new = session.host.environments / name, scratch / "environment"
     place.mkdir(mode=0o755, exist_ok=True)
-    words = [program[0], session.host.python, str(place), *program[1:]]
+    words = [program[0], interpreter.of(session.host).path, str(place), *program[1:]]
     built = builder.build(session, release, scratch, place, words)
     new.mkdir(mode=0o755)
     built.rename(new / "venv")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.releases import builder, environment
+from slipway.releases import builder, environment, interpreter
 from slipway.releases.manifest import Manifest
 from slipway.turns.session import Session
 
@@ -47,7 +47,7 @@ def build(session: Session, manifest: Manifest, name: str, scratch: Path) -> Non
     ]
     (scratch / "bundle/own.txt").write_text("".join(own), encoding="ascii")
     library = environment.installer(session, manifest.release, scratch)
-    words = [PROGRAM, host.python, str(release), builder.PIP, str(library)]
+    words = [PROGRAM, interpreter.of(host).path, str(release), builder.PIP, str(library)]
     words += [LAYING, str(host.environments / name / "venv")]
     words += [*builder.INSTALL, "--compile", "-r", f"{release}/bundle/own.txt"]
     builder.build(session, manifest.release, scratch, release, words).rename(release / "venv")
