@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.containers import engine as engines
+from tests.containers import images
 from tests.containers.engine import Engine
 from tests.lab.errors import LabError
 
@@ -21,3 +22,9 @@ def engine() -> Iterator[Engine]:
         yield found
     finally:
         running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def shop(engine: Engine) -> images.Built:
+    """Return the bundled service's image."""
+    return images.build(engine, images.bundle())

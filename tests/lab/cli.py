@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import archive, commands, compose, mirror, postgresql, redis, variants
+from tests.lab import archive, commands, made, postgresql, variants
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -167,39 +167,6 @@ def reboot(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def build_image(arguments: argparse.Namespace) -> int:
-    """Build the image."""
-    folder = Lab(arguments.inventory).image()
-    print(f"image: {folder.name} {folder}")
-    return 0
-
-
-def packages(arguments: argparse.Namespace) -> int:
-    """Build the archive, or unpack a later version."""
-    version = arguments.version
-    programs = archive.ensure().programs if version == archive.VERSION else postgresql.programs(version)
-    print(programs if arguments.bin else f"postgresql-{arguments.version}: {programs}")
-    return 0
-
-
-def redis_server(_arguments: argparse.Namespace) -> int:
-    """Unpack Debian's Redis."""
-    print(redis.program())
-    return 0
-
-
-def compose_program(_arguments: argparse.Namespace) -> int:
-    """Unpack Debian 13's docker-compose."""
-    print(compose.program())
-    return 0
-
-
-def sources(_arguments: argparse.Namespace) -> int:
-    """Print the sources of Debian."""
-    print("\n".join(mirror.sources()))
-    return 0
-
-
 def address(arguments: argparse.Namespace) -> int:
     """Print an address."""
     print(Lab(arguments.inventory).address(arguments.name))
@@ -253,10 +220,10 @@ COMMANDS = {
     "restore": restore,
     "kill": kill,
     "reboot": reboot,
-    "image": build_image,
-    "packages": packages,
-    "redis": redis_server,
-    "compose": compose_program,
-    "sources": sources,
+    "image": made.build_image,
+    "packages": made.packages,
+    "redis": made.redis_server,
+    "compose": made.compose_program,
+    "sources": made.sources,
     "install": install,
 }
