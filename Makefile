@@ -52,7 +52,7 @@ down: .venv/installed ## Remove the lab's hosts
 
 .PHONY: test
 test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
-	@$(BIN)/python -m tests.suites lint unit migrator-test examples-test service-test e2e
+	@$(BIN)/python -m tests.suites lint unit migrator-test examples-test service-test containers-test e2e
 
 .PHONY: quick
 quick: .venv/installed ## A first useful answer: linters, contracts, the tests that need no server and no host
@@ -139,6 +139,31 @@ rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kil
 variants: .venv/installed ## Hosts as strangers have them: each ends serving, or is left as it was (an hour)
 	@$(LAB) install
 	@pytest -m variants tests/e2e
+
+# What images stand on, made here; BASE names another, by its digest.
+BASE ?= localhost/slipway-base:12
+.PHONY: image-base
+image-base: .venv/installed ## Assemble what images stand on, of Debian's newest packages, without a registry
+	@mkdir -p build
+	@$(LAB) sources >build/base.sources
+	@mapfile -t sources <build/base.sources; containers/base/build build/base.tar "$${sources[@]}"
+	@podman import build/base.tar localhost/slipway-base:12
+	@rm build/base.tar build/base.sources
+
+.PHONY: image
+image: .venv/installed ## Build the service's image, from the bundle that hosts get
+	@[ "$(origin BASE)" != file ] || podman image exists $(BASE) || $(MAKE) --no-print-directory image-base
+	@fab image --base $(BASE) $(IMAGE_ARGUMENTS)
+
+.PHONY: containers
+containers: .venv/installed ## Images, containers and compose files, whole, in an engine of the tests' own
+	@$(LAB) install --containers
+	@$(STEADY) $@ pytest tests/containers
+
+.PHONY: containers-test
+containers-test: .venv/installed ## Of make containers the main path
+	@$(LAB) install --containers
+	@$(STEADY) $@ pytest -m "share or not long" tests/containers
 
 .PHONY: check
 check: .venv/installed ## Say what site.yml would change on the hosts of INVENTORY

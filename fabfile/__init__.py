@@ -4,6 +4,7 @@ from invoke import Collection
 
 from fabfile.tasks import backfills as _backfills
 from fabfile.tasks import backups as _backups
+from fabfile.tasks import building as _building
 from fabfile.tasks import checking as _checking
 from fabfile.tasks import closing as _closing
 from fabfile.tasks import database as _database
@@ -21,7 +22,8 @@ from fabfile.tasks import words as _words
 _GROUPS = {
     "Bring a release live, or go back": (
         _checking.check_service,
-        _rollouts.build,
+        _building.build,
+        _building.image,
         _rollouts.deploy,
         _rollouts.rollback,
         _rollouts.recover,

@@ -1,4 +1,4 @@
-"""`fab build`, `deploy`, `rollback`, `recover`."""
+"""`fab deploy`, `rollback`, `recover`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from invoke import Context, task
 
 from fabfile import report
 from fabfile.errors import RefusedError
-from fabfile.tasks import running
+from fabfile.tasks import building, running
 
 if TYPE_CHECKING:
-    from fabfile.bundle.archive import Bundle
-    from fabfile.hosts.environment import Source
     from fabfile.rollout.rollback import Moved
 
 ENV = "the environment: a folder of inventory/; without it SLIPWAY_ENV, else the lab"
@@ -23,67 +21,6 @@ WAIT = "seconds to queue behind another deploy"
 TICKET = "the change this belongs to, for the audit log"
 JSON = "one JSON object on standard output; what happens meanwhile is on the other one"
 YES = "go ahead in production, and do not ask"
-
-
-@task(
-    help={
-        "ref": "the commit, tag or branch to build; without it HEAD, with nothing changed since",
-        "targets": "what hosts it is for, e.g. 3.10:x86_64,3.11:x86_64",
-        "allow_dirty": "build the files as they are, for the lab; the release is marked",
-        "env": "of this environment's service (app_source), signed for it; without it nobody signs before a deploy",
-        "source": "a folder or a git repository with the service, instead of service/ or the environment's",
-        "folder": "where in --source the service is",
-        "json": "one JSON object instead of sentences",
-    },
-)
-def build(
-    _context: Context,
-    ref: str = "",
-    targets: str = "",
-    allow_dirty: bool = False,
-    env: str = "",
-    source: str = "",
-    folder: str = "",
-    json: bool = False,
-) -> None:
-    """Build the bundle of a release: wheels for every target, manifest, checksums; sign it."""
-    with running.sentences():
-        from fabfile.bundle import signing, signing_keys
-        from fabfile.hosts import environment
-
-        said = environment.load(env) if env else None
-        wanted = said.signing if said else environment.Signing(required=False)
-        if wanted.required:
-            signing_keys.chosen(wanted)
-        place = said.source if said and not source else environment.Source(source, "", folder)
-        python = said.python if said else ""
-        built = signing.signed(wanted, _built(place, ref, python, targets, allow_dirty))
-        if built.signature:
-            signing.put_beside(built)
-        if json:
-            print(built.as_json())
-        else:
-            print(f"release  {built.release}\nbundle   {built.path}\nsha256   {built.sha256}")
-            print(f"signed   {built.signed_with or 'not yet: fab deploy signs it'}")
-
-
-def _built(source: Source, ref: str, python: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
-    # Imported here: a rollback builds nothing, and has a second to be done in.
-    from fabfile.bundle import archive, origin
-
-    running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
-    wanted = archive.targets(targets, python)
-    place = origin.find(source, ref)
-    return archive.build(place.folder, targets=wanted, ref=place.ref or None, allow_dirty=allow_dirty)
-
-
-def _given(path: str) -> Bundle:
-    from fabfile.bundle import archive, wheels
-
-    file = running.bundle(path)
-    manifest = archive.manifest_of(file)
-    release = running.release_id(str(manifest.get("release", "")))
-    return archive.Bundle(file, wheels.sha256(file), release, str(manifest.get("app", "")))
 
 
 @task(
@@ -139,10 +76,10 @@ def deploy(
             # Before a minute goes into a build for nothing.
             signing_keys.chosen(environment.signing)
         release = (
-            _given(bundle)
+            building.given(bundle)
             if bundle
-            else _built(
-                environment.source, ref, environment.python, "", environment.kind == "lab" and not ref
+            else building.built(
+                environment.source, ref, environment.python, allow_dirty=environment.kind == "lab" and not ref
             )
         )
         if plan:

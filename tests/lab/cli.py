@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import archive, commands, postgresql, redis, variants
+from tests.lab import archive, commands, made, postgresql, variants
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -64,9 +64,11 @@ def parser() -> argparse.ArgumentParser:
     packages.add_argument("--version", choices=tuple(postgresql.BINARIES), default=archive.VERSION)
     packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
     command("redis", "Unpack Debian's redis-server; print the program.", inventory=False)
-    command("install", "Install the Debian packages that the lab needs.", inventory=False).add_argument(
-        "--tests", action="store_true", help="and what the tests run beside it"
-    )
+    command("compose", "Unpack Debian 13's docker-compose; print the program.", inventory=False)
+    command("sources", "Print where this machine gets Debian from, as lines of apt's.", inventory=False)
+    packed = command("install", "Install the Debian packages that the lab needs.", inventory=False)
+    packed.add_argument("--tests", action="store_true", help="and what the tests run beside it")
+    packed.add_argument("--containers", action="store_true", help="and what runs images")
     return main
 
 
@@ -172,27 +174,6 @@ def reboot(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def build_image(arguments: argparse.Namespace) -> int:
-    """Build the image."""
-    folder = Lab(arguments.inventory).image()
-    print(f"image: {folder.name} {folder}")
-    return 0
-
-
-def packages(arguments: argparse.Namespace) -> int:
-    """Build the archive, or unpack a later version."""
-    version = arguments.version
-    programs = archive.ensure().programs if version == archive.VERSION else postgresql.programs(version)
-    print(programs if arguments.bin else f"postgresql-{arguments.version}: {programs}")
-    return 0
-
-
-def redis_server(_arguments: argparse.Namespace) -> int:
-    """Unpack Debian's Redis."""
-    print(redis.program())
-    return 0
-
-
 def address(arguments: argparse.Namespace) -> int:
     """Print an address."""
     print(Lab(arguments.inventory).address(arguments.name))
@@ -201,7 +182,7 @@ def address(arguments: argparse.Namespace) -> int:
 
 def install(arguments: argparse.Namespace) -> int:
     """Install what is missing."""
-    needed = commands.DEBIAN_PACKAGES
+    needed = {**commands.DEBIAN_PACKAGES, **(commands.CONTAINER_PACKAGES if arguments.containers else {})}
     absent = sorted({needed[need] for need in commands.missing(needed)})
     welcome = commands.WELCOME_PACKAGES if arguments.tests else {}
     wanted = sorted({welcome[need] for need in commands.missing(welcome)})
@@ -246,8 +227,10 @@ COMMANDS = {
     "restore": restore,
     "kill": kill,
     "reboot": reboot,
-    "image": build_image,
-    "packages": packages,
-    "redis": redis_server,
+    "image": made.build_image,
+    "packages": made.packages,
+    "redis": made.redis_server,
+    "compose": made.compose_program,
+    "sources": made.sources,
     "install": install,
 }

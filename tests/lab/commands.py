@@ -30,6 +30,19 @@ DEBIAN_PACKAGES = {
 }
 # What tests run beside that, where the machine's archive has it: Ubuntu has Chromium as a snap alone.
 WELCOME_PACKAGES = {"chromium": "chromium"}
+# What runs images, and composes them, in the containers' tests.
+CONTAINER_PACKAGES = {
+    "podman": "podman",
+    "buildah": "buildah",
+    "crun": "crun",
+    "runc": "runc",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "mmdebstrap": "mmdebstrap",
+}
 ARCHIVE_NEEDS = ("apt-ftparchive", "dpkg-deb", "gpg", "npm", "node", "setpriv")
 
 # A child ends with the lab command that started it, even when that command is killed.

@@ -38,6 +38,13 @@ def read(options: tuple[str, ...] = ()) -> Mirrors:
     return Mirrors(debian, choose(archives, f"{SUITE}-security", "/debian-security"), proxy(options))
 
 
+def sources() -> list[str]:
+    """Return the apt sources of Debian 12 on this machine, one-line format."""
+    found = read()
+    lines = [f"deb {found.debian} {SUITE}{pocket} main" for pocket in DEBIAN.pockets]
+    return lines + ([f"deb {found.security} {SUITE}-security main"] if found.security else [])
+
+
 def choose(archives: list[tuple[str, str]], suite: str, path: str) -> str | None:
     """Return the first archive that carries the suite; failing that, another release's archive of the same path."""
     named = [uri for uri, carried in archives if carried == suite]

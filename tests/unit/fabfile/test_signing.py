@@ -23,7 +23,7 @@ from fabfile.hosts import environment, state
 from fabfile.hosts.environment import Environment, Signer, Signing
 from fabfile.hosts.variables import Variables
 from fabfile.rollout import deploy, plan
-from fabfile.tasks import rollouts, running
+from fabfile.tasks import building, rollouts, running
 from tests.unit.conftest import Slipway
 from tests.unit.fabfile.signing_support import Engineer, engineer, let_sign
 from tests.unit.fabfile.test_hosts import NEW, answers, expect, listed, mock, row, status
@@ -281,12 +281,12 @@ def test_a_build_for_an_environment_puts_the_signature_beside_the_bundle(
 ) -> None:  # fmt: skip
     ada = engineer(tmp_path, "ada")
     monkeypatch.setattr(environment, "load", lambda name: replace(an_environment, signing=by(key=ada.key)))
-    monkeypatch.setattr(rollouts, "_built", lambda *given: bundle)
+    monkeypatch.setattr(building, "built", lambda *given: bundle)
 
-    rollouts.build.body(Context(), env="production")
+    building.build.body(Context(), env="production")
     signed_for_it = capsys.readouterr().out
     Path(f"{bundle.path}.sig").unlink()
-    rollouts.build.body(Context())
+    building.build.body(Context())
 
     assert f"signed   {ada.fingerprint}" in signed_for_it
     assert "signed   not yet: fab deploy signs it" in capsys.readouterr().out
@@ -299,7 +299,7 @@ def test_a_minute_of_building_is_not_spent_when_there_is_no_key(
     found = replace(an_environment, signing=by(engineer(tmp_path, "ada")))
     monkeypatch.setattr(running, "chosen", lambda *given: found)
     monkeypatch.setattr(deploy, "require_free", lambda *given: None)
-    monkeypatch.setattr(rollouts, "_built", lambda *given, **more: pytest.fail("it was built"))
+    monkeypatch.setattr(building, "built", lambda *given, **more: pytest.fail("it was built"))
 
     with pytest.raises(Exit, match="No key to sign") as ended:
         rollouts.deploy.body(Context())

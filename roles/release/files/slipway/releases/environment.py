@@ -69,7 +69,8 @@ def installer(session: Session, release: str, scratch: Path) -> Path:
     """
     name = name_of(session.host, ())
     if complaint(session.host, name):
-        _make(session, release, name, (), scratch, [INSTALLER])
+        place = session.host.environments / name
+        _make(session, release, name, (), scratch, [INSTALLER, interpreter.of(session.host).path, str(place)])
     (library,) = (session.host.environments / name / "venv").glob("lib/python3*/site-packages")
     return library
 
@@ -81,18 +82,22 @@ def build(session: Session, release: str, name: str, pins: Sequence[Pin], scratc
     """
     library, place = installer(session, release, scratch), session.host.environments / name
     (scratch / "bundle/pins.txt").write_text(requirements.render(pins), encoding="ascii")
+    _make(session, release, name, pins, scratch, making(interpreter.of(session.host).path, place, library))
+
+
+def making(python: str, place: Path, library: Path, compiling: str = COMPILING) -> list[str]:
+    """What bash -c is given to make place/venv of place/bundle: wheelhouse/, and pins.txt. library: where pip is."""
+    pip = [builder.PIP, str(library), compiling, *builder.INSTALL, "--no-compile"]
     install = [f"--find-links={place}/bundle/wheelhouse", "-r", f"{place}/bundle/pins.txt"]
-    pip = [builder.PIP, str(library), COMPILING, *builder.INSTALL, "--no-compile"]
-    _make(session, release, name, pins, scratch, [PROGRAM, *pip, *install])
+    return [PROGRAM, python, str(place), *pip, *install]
 
 
 def _make(
-    session: Session, release: str, name: str, pins: Sequence[Pin], scratch: Path, program: Sequence[str]
+    session: Session, release: str, name: str, pins: Sequence[Pin], scratch: Path, words: Sequence[str]
 ) -> None:
-    """program: what bash is given, and what follows the host's Python and the environment's place."""
+    """words: what bash -c is given."""
     place, new = session.host.environments / name, scratch / "environment"
     place.mkdir(mode=0o755, exist_ok=True)
-    words = [program[0], interpreter.of(session.host).path, str(place), *program[1:]]
     built = builder.build(session, release, scratch, place, words)
     new.mkdir(mode=0o755)
     built.rename(new / "venv")

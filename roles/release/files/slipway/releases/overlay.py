@@ -42,12 +42,19 @@ def build(session: Session, manifest: Manifest, name: str, scratch: Path) -> Non
     """Makes the release's venv at its final path, of the wheels in scratch/bundle/app, over the environment name."""
     host = session.host
     release = host.release(manifest.release)
-    own = [
-        f"{release}/bundle/{path} --hash=sha256:{manifest.files[path][0]}\n" for path in manifest.own_wheels
-    ]
-    (scratch / "bundle/own.txt").write_text("".join(own), encoding="ascii")
+    (scratch / "bundle/own.txt").write_text(pins(manifest, release), encoding="ascii")
     library = environment.installer(session, manifest.release, scratch)
-    words = [PROGRAM, interpreter.of(host).path, str(release), builder.PIP, str(library)]
-    words += [LAYING, str(host.environments / name / "venv")]
-    words += [*builder.INSTALL, "--compile", "-r", f"{release}/bundle/own.txt"]
+    words = making(interpreter.of(host).path, release, library, host.environments / name / "venv")
     builder.build(session, manifest.release, scratch, release, words).rename(release / "venv")
+
+
+def pins(manifest: Manifest, place: Path) -> str:
+    """What pip reads of the release's own wheels, which are below place/bundle."""
+    own = manifest.own_wheels
+    return "".join(f"{place}/bundle/{path} --hash=sha256:{manifest.files[path][0]}\n" for path in own)
+
+
+def making(python: str, place: Path, library: Path, shared: Path) -> list[str]:
+    """What bash -c is given to make place/venv of place/bundle: own.txt, and what it names. shared: the other venv."""
+    pip = [builder.PIP, str(library), LAYING, str(shared), *builder.INSTALL]
+    return [PROGRAM, python, str(place), *pip, "--compile", "-r", f"{place}/bundle/own.txt"]

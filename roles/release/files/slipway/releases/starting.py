@@ -5,6 +5,7 @@ What it does is decided here, by what the release declares; a unit only calls it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def give_address():
             said["password"] = file.read().strip()
     except (KeyError, FileNotFoundError):
         said["password"] = ""
+    except (OSError, UnicodeDecodeError) as failure:
+        sys.exit(f"The credential database_password cannot be read: {{failure}}. Nothing was started.")
     driver = {driver!a} or next(filter(find_spec, {drivers!a}), "")
     who = quote(said["user"], safe="") + (":" + quote(said["password"], safe="") if said["password"] else "")
     if said["host"].startswith("/"):
@@ -104,7 +107,7 @@ if __name__ == "__main__":
     # This folder is no place to import from; a setting may have kept it out already.
     sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
     name, *more = sys.argv[1:] or [""]
-    if name in MIGRATIONS:
+{given}    if name in MIGRATIONS:
         become(MIGRATIONS[name], more)
 {address}    if not name:
         serve()
@@ -115,8 +118,18 @@ if __name__ == "__main__":
 """
 
 
-def program(app: str, venv: Path, socket: Path, release: str, said: Declaration) -> str:
-    """The text of `start`. venv: the release's. socket: what uvicorn listens on."""
+def program(
+    app: str,
+    venv: Path,
+    listening: Path | int,
+    release: str,
+    said: Declaration,
+    given: Mapping[str, str] | None = None,
+) -> str:
+    """The text of `start`. venv: the release's. listening: uvicorn's socket, or a port on every address.
+
+    given: variables for whatever it starts, where no unit sets them.
+    """
     commands = {
         **(said.processes or {}),
         **{name: timer.command for name, timer in (said.timers or {}).items()},
@@ -134,10 +147,14 @@ def program(app: str, venv: Path, socket: Path, release: str, said: Declaration)
             wait=WAIT.format(release=release) if said.check else "",
             options="".join(
                 f"        {name}={value!a},\n"
-                for name, value in _options(venv, socket, release, said).items()
+                for name, value in _options(venv, listening, release, said).items()
             ),
         ),
-        MAIN.format(address="    give_address()\n" if environment else "", release=release),
+        MAIN.format(
+            given=f"    os.environ.update({dict(given)!a})\n" if given else "",
+            address="    give_address()\n" if environment else "",
+            release=release,
+        ),
     ]
     return "".join(parts)
 
@@ -149,19 +166,23 @@ def _migrations(app: str, said: Declaration) -> dict[str, tuple[str, ...]]:
     return {name: ("slipway-migrator", name) for name in MIGRATING} if said.migrations else {}
 
 
-def _options(venv: Path, socket: Path, release: str, said: Declaration) -> dict[str, Any]:
-    """uvicorn's, but how many workers: that is the host's, in WEB_CONCURRENCY."""
+def _options(venv: Path, listening: Path | int, release: str, said: Declaration) -> dict[str, Any]:
+    """uvicorn's, but how many workers: that is the host's, in WEB_CONCURRENCY.
+
+    Whoever reaches the socket is the edge. Who may say whose request it is on a port, FORWARDED_ALLOW_IPS says.
+    """
+    on_socket = isinstance(listening, Path)
     return {
         "app": said.application,
         "factory": said.factory,
-        "uds": str(socket),
+        **({"uds": str(listening)} if on_socket else {"host": "0.0.0.0", "port": listening}),  # noqa: S104
         "backlog": 2048,
         "ws": "auto" if said.websockets else "none",
         "timeout_keep_alive": 75,
         # Above the longest request, below the unit's TimeoutStopSec.
         "timeout_graceful_shutdown": 20,
         "proxy_headers": True,
-        "forwarded_allow_ips": "*",
+        **({"forwarded_allow_ips": "*"} if on_socket else {}),
         "access_log": False,
         "server_header": False,
         **({} if said.sends_release else {"headers": [("X-Release", release)]}),

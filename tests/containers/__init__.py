@@ -1,0 +1,1 @@
+"""Images and containers, run by an engine of the tests' own."""

@@ -1,0 +1,30 @@
+"""One engine for all tests of a run; what it keeps of an earlier run are images and layers, no container."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.containers import engine as engines
+from tests.containers import images
+from tests.containers.engine import Engine
+from tests.lab.errors import LabError
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Return the engine; a machine that cannot have one skips, and says why."""
+    try:
+        running = engines.running()
+        found = running.__enter__()
+    except LabError as error:
+        pytest.skip(str(error))
+    try:
+        yield found
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def shop(engine: Engine) -> images.Built:
+    """Return the bundled service's image."""
+    return images.build(engine, images.bundle())
