@@ -10,6 +10,7 @@ from typing import Any
 
 from fabfile.errors import RefusedError
 from fabfile.hosts import bastion, policies
+from fabfile.hosts.app_host import AppHost as AppHost
 from fabfile.hosts.inventory import PROJECT, listed
 from fabfile.hosts.policies import Budget, Policy
 from fabfile.hosts.variables import Variables
@@ -17,24 +18,6 @@ from fabfile.hosts.variables import Variables
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 # Names the key to sign with, before deploy_signing_key.
 VARIABLE = "SLIPWAY_SIGNING_KEY"
-
-
-@dataclass(frozen=True)
-class AppHost:
-    """A host, of the service or of its database, and how SSH reaches it as the user who deploys.
-
-    proxy: the command whose standard input and output lead there, through a bastion; "" for none. app: the service's
-    name.
-    """
-
-    name: str
-    address: str
-    port: int
-    user: str
-    key_file: Path | None
-    known_hosts: Path
-    proxy: str = ""
-    app: str = ""
 
 
 @dataclass(frozen=True)
