@@ -14,7 +14,8 @@ from fabfile.hosts.environment import AppHost, Environment
 @dataclass(frozen=True)
 class Database:
     """app: the service's name, and its schema's. port: of the server's socket. replicas: how many standbys
-    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted. certificates: their folder there.
+    belong to it. physical_expected: backups_physical. overrides: db_status_thresholds. accepted: db_status_accepted.
+    certificates: their folder there.
     """
 
     host: AppHost
@@ -25,6 +26,7 @@ class Database:
     cluster: str
     replicas: int = 0
     backups_expected: bool = True
+    physical_expected: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     accepted: Any = ()
     certificates: str = "/etc/ssl/slipway"
@@ -54,6 +56,7 @@ def of(found: Environment) -> Database:
         cluster=str(variables.of(host.name, "postgresql_cluster", "main")),
         replicas=int(variables.of(host.name, "db_status_replicas", 0)),
         backups_expected=bool(variables.of(host.name, "db_status_backups_expected", True)),
+        physical_expected=bool(variables.of(host.name, "backups_physical", False)),
         overrides=overrides,
         accepted=variables.of(host.name, "db_status_accepted", []) or [],
         certificates=str(variables.of(host.name, "certificates_folder", "/etc/ssl/slipway")),
