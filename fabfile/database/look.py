@@ -181,6 +181,7 @@ class Look:
             version=0,
             replicas=database.replicas,
             backups_expected=database.backups_expected,
+            physical_expected=database.physical_expected,
             budget=len(self.environment.app_hosts) * 2 * budget.of_one_release + ADMINS,
             since=self._memory.since,
             thresholds=thresholds.of(database.overrides),

@@ -30,8 +30,8 @@ class Asked(Protocol):
 @dataclass(frozen=True)
 class Database:
     """app: the service's name, and its schema's. port: of the server's socket. replicas: how many standbys
-    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted. certificates: their folder there.
-    here: this very host is it. sockets: the folder of the server's.
+    belong to it. physical_expected: backups_physical. overrides: db_status_thresholds. accepted: db_status_accepted.
+    certificates: their folder there. here: this very host is it. sockets: the folder of the server's.
     """
 
     host: AppHost
@@ -42,6 +42,7 @@ class Database:
     cluster: str
     replicas: int = 0
     backups_expected: bool = True
+    physical_expected: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     accepted: Any = ()
     certificates: str = "/etc/ssl/slipway"
@@ -76,6 +77,7 @@ def of(found: Environment) -> Database:
         cluster=str(variables.of(host.name, "postgresql_cluster", "main")),
         replicas=int(variables.of(host.name, "db_status_replicas", 0)),
         backups_expected=bool(variables.of(host.name, "db_status_backups_expected", True)),
+        physical_expected=bool(variables.of(host.name, "backups_physical", False)),
         overrides=overrides,
         accepted=variables.of(host.name, "db_status_accepted", []) or [],
         certificates=str(variables.of(host.name, "certificates_folder", "/etc/ssl/slipway")),
