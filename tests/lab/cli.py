@@ -33,11 +33,7 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--variant", action="append", default=[], choices=variants.names(), help="what new hosts come with"
     )
-    start.add_argument(
-        "--address-of",
-        metavar="NAME",
-        help="say the rest on stderr, and print the address of a host or group",
-    )
+    start.add_argument("--address-of", metavar="NAME", help="print one address, and the rest on stderr")
     command("down", "Crash hosts and delete all of them.").add_argument("hosts", nargs="*", metavar="HOST")
     command("list", "Show the inventory's hosts and whether they run.")
     command("address", "Print the address of a host, or of a group's first.").add_argument(
@@ -101,9 +97,7 @@ def up(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     booted = lab.up(arguments.hosts)
     said = [f"{host.name} answers on {host.address}." for host in booted]
-    said.append(
-        f"Up after {time.monotonic() - began:.1f} s." if booted else "Nothing to do: every host runs."
-    )
+    said += [f"Up after {time.monotonic() - began:.1f} s."] if booted else ["Nothing to do: every host runs."]
     print("\n".join(said), file=sys.stderr if asked else sys.stdout, flush=True)
     if asked:
         print(asked)
