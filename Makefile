@@ -40,9 +40,9 @@ help: ## List the commands
 .PHONY: up
 up: .venv/installed ## Boot the lab's host, configure it from nothing, and say where it serves
 	@$(LAB) install
-	@$(LAB) up --inventory $(INVENTORY)
-	@ansible-playbook --inventory $(INVENTORY) site.yml
-	@echo "url: https://$$($(LAB) address edge --inventory $(INVENTORY))"
+	@address=$$($(LAB) up --inventory $(INVENTORY) --address-of edge); \
+	  ansible-playbook --inventory $(INVENTORY) site.yml; \
+	  echo "url: https://$$address"
 	@echo "ca: $(CURDIR)/.lab/generated/$(ENVIRONMENT)/pki/ca.pem"
 	@echo "next: source .venv/bin/activate, for fab and ansible-playbook; then fab status, fab deploy, fab rollback"
 
