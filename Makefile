@@ -158,12 +158,12 @@ image: .venv/installed ## Build the service's image, from the bundle that hosts 
 .PHONY: containers
 containers: .venv/installed ## Images, containers and compose files, whole, in an engine of the tests' own
 	@$(LAB) install --containers
-	@$(STEADY) $@ pytest tests/containers
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@ pytest tests/containers
 
 .PHONY: containers-test
 containers-test: .venv/installed ## Of make containers the main path
 	@$(LAB) install --containers
-	@$(STEADY) $@ pytest -m "share or not long" tests/containers
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@ pytest -m "share or not long" tests/containers
 
 .PHONY: check
 check: .venv/installed ## Say what site.yml would change on the hosts of INVENTORY
@@ -201,9 +201,11 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 	esac; done
 
 .PHONY: secrets
-secrets: .venv/installed ## Make the encrypted secrets of INVENTORY, once
+secrets: .venv/installed ## Make the secrets of INVENTORY, once; inventory/compose: and all that its containers are given
 	@[ "$(origin INVENTORY)" != file ] || { echo "Say for which inventory: make secrets INVENTORY=inventory/production"; exit 2; }
-	@$(BIN)/python -m fabfile.hosts.vault $(INVENTORY)
+	@if grep -qs '^nginx_app_sockets:' $(INVENTORY)/group_vars/all/main.yml; then \
+	  ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/compose.yml; \
+	else $(BIN)/python -m fabfile.hosts.vault $(INVENTORY); fi
 
 .PHONY: lock
 lock: ## Lock the controller's packages anew (needs pip-tools; see requirements/README.md)
