@@ -2,6 +2,7 @@
 
 from invoke import Collection
 
+from fabfile.tasks import alerting as _alerting
 from fabfile.tasks import backfills as _backfills
 from fabfile.tasks import backups as _backups
 from fabfile.tasks import checking as _checking
@@ -30,6 +31,8 @@ _GROUPS = {
         _closing.prune,
     ),
     "See what is there": (
+        _alerting.alerts,
+        _alerting.silence,
         _looking.status,
         _looking.releases,
         _looking.logs,
