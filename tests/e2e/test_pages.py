@@ -74,12 +74,12 @@ def host_again(configured: Host, site: Site) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("host_again")
-def test_what_the_pages_show_works_as_it_is_typed_in_a_fresh_shell(lab: Lab, tmp_path: Path) -> None:
+def test_what_the_pages_show_works_as_it_is_typed_in_a_fresh_shell(lab: Lab) -> None:
     typed = commands()
     script = "".join(f"{here(command, lab)}\necho ENDED $?\n" for command in typed)
     login = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(tmp_path),
+        "HOME": str(Path.home()),
         "USER": os.environ.get("USER", "root"),
         "TERM": "dumb",
         "INVENTORY": f"inventory/{lab.site.inventory.name}",
