@@ -63,6 +63,8 @@ EVERYTHING: dict[str, Any] = {
     "locale_generate": ["en_US.UTF-8", "de_DE.UTF-8"],
     "nginx_body_limit": "5m",
     "nginx_body_limits": {"/uploads/": "100m"},
+    "nginx_static": "/static/",
+    "nginx_content_security_policy": "default-src 'self'",
     "nginx_websockets": True,
     "nginx_hsts_max_age": 0,
     "nginx_metrics_port": 0,

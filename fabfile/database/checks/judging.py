@@ -54,7 +54,7 @@ class About:
     budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision; None
     when unknown, NO_SCHEMA where it has no migrations.
     chains: the revisions of the live release and of the others at hand. since: counters less those of an earlier look.
-    schema: the service's; "" is called as the database.
+    schema: the service's; "" is called as the database. certificates: the host's folder of them.
     """
 
     environment: str
@@ -72,6 +72,7 @@ class About:
     since: Callable[[str, Counters], Came] = from_the_beginning
     facts: Mapping[str, Any] = field(default_factory=dict)
     schema: str = ""
+    certificates: str = "/etc/ssl/slipway"
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: dict(thresholds.DEFAULTS))
 
     def threshold(self, check: str, role: str = "") -> Threshold:

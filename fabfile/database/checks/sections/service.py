@@ -111,7 +111,8 @@ def certificate(about: About) -> Judged:
         ends = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
     except ValueError:
         said = "The host's certificate cannot be read."
-        yield stated(about, "certificate", Level.UNKNOWN, said, "openssl x509 -in /etc/ssl/slipway/host.pem")
+        command = f"openssl x509 -in {about.certificates}/host.pem"
+        yield stated(about, "certificate", Level.UNKNOWN, said, command)
         return
     days = (ends - about.now).total_seconds() / 86400
     said = f"The host's certificate ends in {days:.0f} days"
