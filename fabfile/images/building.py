@@ -35,8 +35,8 @@ class Image:
     release: str
     bundle: str
 
-    def as_json(self) -> str:
-        return json.dumps(asdict(self))
+    def as_json(self, sbom: str = "") -> str:
+        return json.dumps({**asdict(self), **({"sbom": sbom} if sbom else {})})
 
 
 def build(bundle: Bundle, base: str = BASE, tool: str = "", fresh: bool = False) -> Image:

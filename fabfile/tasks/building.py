@@ -87,6 +87,7 @@ def given(path: str) -> Bundle:
         "allow_dirty": "build the files as they are; the release is marked",
         "source": "a folder or a git repository with the service, instead of service/",
         "folder": "where in --source the service is",
+        "sbom": "write what it is made of beside the bundle, as CycloneDX has it",
         "fresh": "use no layer of an earlier build",
         "json": "one JSON object instead of sentences",
     },
@@ -101,13 +102,14 @@ def image(
     allow_dirty: bool = False,
     source: str = "",
     folder: str = "",
+    sbom: bool = False,
     fresh: bool = False,
     json: bool = False,
 ) -> None:
     """Build the image of a release, from the same bundle that hosts get; nothing is fetched."""
     with running.sentences():
         from fabfile.hosts import environment
-        from fabfile.images import building
+        from fabfile.images import building, materials
 
         if ref and bundle:
             raise RefusedError("--ref builds a bundle and --bundle names one: give one of them.")
@@ -116,10 +118,15 @@ def image(
         tool = building.find(tool)
         place = environment.Source(source, "", folder)
         release = given(bundle) if bundle else built(place, ref, "", targets, allow_dirty)
-        made = building.build(release, base, tool, fresh)
-        if json:
-            print(made.as_json())
-        else:
-            print(
-                f"release  {made.release}\nbundle   {made.bundle}\nimage    {made.name}\nid       {made.id}"
+        if sbom and tool == "buildah":
+            raise RefusedError(
+                "buildah runs no image, which --sbom has to: use podman or docker. Nothing was built."
             )
+        made = building.build(release, base, tool, fresh)
+        listed = str(materials.write(release, made.name, tool)) if sbom else ""
+        if json:
+            print(made.as_json(listed))
+            return
+        print(f"release  {made.release}\nbundle   {made.bundle}\nimage    {made.name}\nid       {made.id}")
+        if listed:
+            print(f"sbom     {listed}")

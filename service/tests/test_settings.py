@@ -117,7 +117,10 @@ def test_a_value_that_cannot_be_is_refused_in_one_sentence(
 ) -> None:
     process.environ({variable: value})
     (sentence,) = refusal()
-    rule = Settings.model_fields[variable.removeprefix(PREFIX).lower()].description
+    field = variable.removeprefix(PREFIX).lower()
+    rule = next(
+        filter(None, (each.model_fields[field].description for each in (Settings, MigrationSettings)))
+    )
     assert sentence == f"{variable} is {value!r}: it must be {rule}."
 
 
@@ -219,9 +222,19 @@ def test_a_remote_database_needs_tls_and_a_password(process: Process, tmp_path: 
     assert sentence.startswith("The credential migrate_database_password is not set")
 
 
+def test_a_variable_that_is_missing_is_named_with_what_it_must_be(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOP_ENVIRONMENT")
+    (sentence,) = refusal()
+    assert sentence == (
+        "SHOP_ENVIRONMENT is not set: it must be one of development, lab, test, staging, production."
+    )
+
+
 def test_credentials_that_cannot_be_read_are_told(process: Process) -> None:
     (process.credentials / "secret_key").write_bytes(b"\xff" * 40)
-    assert "cannot be read" in refusal()[0]
+    assert "cannot be read: secret_key is no UTF-8 text." in refusal()[0]
     process.environ({"CREDENTIALS_DIRECTORY": "/nonexistent"})
     assert "CREDENTIALS_DIRECTORY is '/nonexistent'" in refusal()[0]
 

@@ -28,3 +28,11 @@ def engine() -> Iterator[Engine]:
 def shop(engine: Engine) -> images.Built:
     """Return the bundled service's image."""
     return images.build(engine, images.bundle())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say of the main path whose share it is, for the table of make test."""
+    for item in items:
+        if item.get_closest_marker("containers") and item.get_closest_marker("share"):
+            item.user_properties.append(("share", "containers"))

@@ -68,7 +68,9 @@ def _sentences(error: ValidationError, model: type[MigrationSettings]) -> list[s
             sentences.append(str(problem["ctx"]["error"]))
             continue
         field = str(problem["loc"][0])
-        name, rule = _name(field), model.model_fields[field].description
+        # A group of settings that reads another's field declares it without one.
+        rule = model.model_fields[field].description or MigrationSettings.model_fields[field].description
+        name = _name(field)
         if problem["type"] == "missing":
             sentences.append(f"{name} is not set: it must be {rule}.")
         elif field in SECRETS:
@@ -76,6 +78,19 @@ def _sentences(error: ValidationError, model: type[MigrationSettings]) -> list[s
         else:
             sentences.append(f"{name} is {os.environ.get(name, '')!r}: it must be {rule}.")
     return sentences
+
+
+def _unreadable(directory: Path) -> str:
+    """Which credential cannot be read, and why: what refused them all says neither."""
+    for secret in sorted(SECRETS):
+        try:
+            if (directory / secret).exists():
+                (directory / secret).read_text(encoding="utf-8")
+        except OSError as failure:
+            return f"{secret}, {failure.strerror}"
+        except UnicodeDecodeError:
+            return f"{secret} is no UTF-8 text"
+    return ""
 
 
 def load_settings(model: type[AnySettings]) -> AnySettings:
@@ -94,8 +109,8 @@ def load_settings(model: type[AnySettings]) -> AnySettings:
         settings = model()
     except ValidationError as error:
         raise ConfigurationError(sentences + _sentences(error, model)) from None
-    except (SettingsError, OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "one is not a plain file of UTF-8 text"
+    except (SettingsError, OSError, UnicodeDecodeError):
+        reason = _unreadable(Path(directory or "")) or "one is not a plain file"
         sentences.append(f"The credentials in {directory!r} cannot be read: {reason}.")
         raise ConfigurationError(sentences) from None
     if sentences:
