@@ -204,7 +204,7 @@ def test_any_service_becomes_an_image(engine: Engine, service: str) -> None:
         status, headers, _ = running.get("/")
         alive = engine.run("podman", "healthcheck", "run", running.name)
         ready = engine.run("podman", "exec", running.name, "python", "-I", "/srv/release/probe", "ready")
-        listed = hardened.once(engine, built.name, "no-such-command").stderr
+        listed = hardened.once(engine, built.name, "no-such-command", settings=settings).stderr
     assert headers["x-release"] == built.bundle.release
     assert status < 500
     assert alive.returncode == 0

@@ -32,14 +32,21 @@ FULL = {
 }
 
 
-def program(app: str, said: dict[str, Any], venv: str = "", listening: str = "") -> str:
+def program(
+    app: str,
+    said: dict[str, Any],
+    venv: str = "",
+    listening: str | int = "",
+    given: dict[str, str] | None = None,
+) -> str:
     assert declaration_rules.complaints(said) == []
     return starting.program(
         app,
         Path(venv or f"/srv/{app}/releases/{RELEASE}/venv"),
-        Path(listening or f"/run/{app}/{RELEASE}/http.sock"),
+        listening if isinstance(listening, int) else Path(listening or f"/run/{app}/{RELEASE}/http.sock"),
         RELEASE,
         Declaration.of(app, said),
+        given,
     )
 
 
@@ -53,6 +60,12 @@ def program(app: str, said: dict[str, Any], venv: str = "", listening: str = "")
 )
 def test_what_is_written_is_this(name: str, app: str, said: dict[str, Any]) -> None:
     assert program(app, said) == (GOLDEN / name).read_text()
+
+
+def test_in_an_image_it_listens_on_a_port_and_says_its_release_itself() -> None:
+    text = program("notes", FULL, "/srv/release/venv", 8000, {"NOTES_RELEASE": RELEASE})
+
+    assert text == (GOLDEN / "start-in-an-image").read_text()
 
 
 @pytest.mark.parametrize(

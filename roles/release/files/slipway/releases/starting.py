@@ -57,7 +57,7 @@ def give_address():
         said["password"] = ""
     except (OSError, UnicodeDecodeError) as failure:
         sys.exit(f"The credential database_password cannot be read: {{failure}}. Nothing was started.")
-    driver = {driver!a} or next(filter(find_spec, {drivers!a}), "")
+{need}    driver = {driver!a} or next(filter(find_spec, {drivers!a}), "")
     who = quote(said["user"], safe="") + (":" + quote(said["password"], safe="") if said["password"] else "")
     if said["host"].startswith("/"):
         where, query = "", "?host=" + quote(said["host"], safe="") + "&port=" + said["port"]
@@ -71,6 +71,14 @@ def give_address():
     for variable, part in {environment!a}.items():
         os.environ[variable] = said[part]
 '''
+# A host gives the password whenever there is one; whoever runs an image may have forgotten it.
+NEED = """\
+    if not said["password"] and not said["host"].startswith("/"):
+        sys.exit(
+            f"The credential database_password is missing or empty, and the database at {said['host']!r} asks for it. "
+            "It is a file in the folder that CREDENTIALS_DIRECTORY names. Nothing was started."
+        )
+"""
 SERVE = '''
 
 def serve():
@@ -138,7 +146,11 @@ def program(
     parts = [
         HEAD.format(venv=str(venv), release=release, commands=commands, migrations=_migrations(app, said)),
         ADDRESS.format(
-            prefix=said.environment_prefix, driver=said.driver, drivers=DRIVERS, environment=environment
+            prefix=said.environment_prefix,
+            driver=said.driver,
+            drivers=DRIVERS,
+            environment=environment,
+            need="" if isinstance(listening, Path) else NEED,
         )
         if environment
         else "",
