@@ -50,7 +50,7 @@ TARGET = """\
 here=$(python3 -c 'import os, sys; print(f"{{sys.version_info[0]}}.{{sys.version_info[1]}}:{{os.uname().machine}}")')
 case " {targets} " in
   *" $here "*) ;;
-  *) echo "Release {release} is built for {targets}; this base has $here. For it: fab image --targets $here" >&2
+  *) echo "The bundle is built for {targets}; this base has $here. For it: fab image --targets $here" >&2
      exit 1 ;;
 esac
 """
@@ -88,7 +88,7 @@ def _environment(manifest: Manifest, pins: Iterable[Pin], folder: Path) -> None:
     (folder / "bundle/pins.txt").write_text(requirements.render(pins), encoding="ascii")
     targets = " ".join(f"{python}:{machine}" for python, machine in manifest.targets)
     commands = [
-        TARGET.format(targets=targets, release=manifest.release),
+        TARGET.format(targets=targets),
         _bash([environment.INSTALLER, "$python", str(INSTALLER)]),
         f"library=$(echo {INSTALLER}/venv/lib/python3*/site-packages)",
         _bash(environment.making("$python", ENVIRONMENT, Path("$library"), COMPILING)),
