@@ -158,12 +158,12 @@ image: .venv/installed ## Build the service's image, from the bundle that hosts 
 .PHONY: containers
 containers: .venv/installed ## Images, containers and compose files, whole, in an engine of the tests' own
 	@$(LAB) install --containers
-	@$(STEADY) $@ pytest tests/containers
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@ pytest tests/containers
 
 .PHONY: containers-test
 containers-test: .venv/installed ## Of make containers the main path
 	@$(LAB) install --containers
-	@$(STEADY) $@ pytest -m "share or not long" tests/containers
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@ pytest -m "share or not long" tests/containers
 
 .PHONY: check
 check: .venv/installed ## Say what site.yml would change on the hosts of INVENTORY
