@@ -7,11 +7,14 @@ import secrets
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fabfile.bundle import archive
+from fabfile.bundle.wheels import Target
 from tests.containers import hardened, images
 from tests.containers.engine import ROOT, Engine
 from tests.containers.images import Built
@@ -108,7 +111,6 @@ def test_the_same_bundle_makes_the_same_bytes_whatever_builds(engine: Engine, sh
     assert layers(engine, again.name) == first
 
 
-@pytest.mark.share
 def test_another_commit_with_the_same_lock_shares_all_but_its_own_layer(engine: Engine, shop: Built) -> None:
     later = images.bundle()
     assert later.release != shop.bundle.release
@@ -194,17 +196,18 @@ def complaints(said: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("service", ["hello", pytest.param("notes", marks=pytest.mark.share)])
-def test_any_service_becomes_an_image(engine: Engine, service: str) -> None:
-    built = images.build(engine, images.bundle(ROOT / "examples" / service))
-
+@pytest.mark.parametrize("service", ["hello", "notes"])
+def test_any_service_becomes_an_image(engine: Engine, service: str, request: pytest.FixtureRequest) -> None:
+    built: Built = request.getfixturevalue(service)
     settings = {"NOTES_DATABASE_HOST": "/run/postgresql"}
+
     with hardened.container(engine, built.name, name=f"a-{service}", settings=settings) as running:
         running.answers("/nowhere", 404)
         status, headers, _ = running.get("/")
         alive = engine.run("podman", "healthcheck", "run", running.name)
         ready = engine.run("podman", "exec", running.name, "python", "-I", "/srv/release/probe", "ready")
         listed = hardened.once(engine, built.name, "no-such-command", settings=settings).stderr
+
     assert headers["x-release"] == built.bundle.release
     assert status < 500
     assert alive.returncode == 0
@@ -214,9 +217,6 @@ def test_any_service_becomes_an_image(engine: Engine, service: str) -> None:
 
 
 def test_a_base_whose_python_the_bundle_is_not_for_is_refused(engine: Engine) -> None:
-    from fabfile.bundle import archive
-    from fabfile.bundle.wheels import Target
-
     made = archive.build(
         ROOT / "examples/hello",
         output=ROOT / "build/bundles",
@@ -236,7 +236,5 @@ def test_a_bundle_that_a_host_would_not_take_becomes_no_image(
     data = bytearray(shop.bundle.path.read_bytes())
     data[len(data) // 2] ^= 1
     broken.write_bytes(data)
-    from dataclasses import replace
-
     with pytest.raises(AssertionError, match=r"differs from its checksum.*Nothing was built"):
         images.build(engine, replace(shop.bundle, path=broken))
