@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -123,19 +124,25 @@ def test_another_commit_with_the_same_lock_shares_all_but_its_own_layer(engine: 
 
 
 def test_no_secret_of_who_builds_is_in_it(
-    engine: Engine, shop: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planted where a build could find it: its environment, pip's configuration, the service's folder."""
     planted = secrets.token_hex(16)
-    for variable in ("SHOP_SECRET_KEY", "PIP_INDEX_URL", "DATABASE_PASSWORD"):
+    service = tmp_path / "hello"
+    shutil.copytree(
+        ROOT / "examples/hello", service, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+    )
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    for words in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message=x")):
+        subprocess.run(["git", "-C", service, *words], check=True)
+    (service / ".env").write_text(f"SECRET_KEY={planted}\n")
+    for variable in ("SECRET_KEY", "DATABASE_PASSWORD"):
         monkeypatch.setenv(variable, planted)
-    hidden = ROOT / "service/.env"
-    assert not hidden.exists()
-    hidden.write_text(f"SHOP_SECRET_KEY={planted}\n")
-    try:
-        built = images.build(engine, images.bundle(), "--fresh")
-    finally:
-        hidden.unlink()
+    made = images.bundle(service)
+    # With it no wheel of the bundle could be had.
+    monkeypatch.setenv("PIP_INDEX_URL", planted)
+
+    built = images.build(engine, made, "--fresh")
     said = json.dumps(engine.inspect(built.name, "image")) + engine.podman(
         "history", "--no-trunc", built.name
     )
