@@ -137,7 +137,7 @@ def once(
     said += [f"--volume={place}:{there}:ro" for place, there in (mounts or {}).items()]
     return engine.run(
         "podman",
-        "--log-level=fatal",
+        "--log-level=error",
         "run",
         "--rm",
         "--network=none",
