@@ -201,9 +201,11 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 	esac; done
 
 .PHONY: secrets
-secrets: .venv/installed ## Make the encrypted secrets of INVENTORY, once
+secrets: .venv/installed ## Make the secrets of INVENTORY, once; inventory/compose: and all that its containers are given
 	@[ "$(origin INVENTORY)" != file ] || { echo "Say for which inventory: make secrets INVENTORY=inventory/production"; exit 2; }
-	@$(BIN)/python -m fabfile.hosts.vault $(INVENTORY)
+	@if grep -qs '^nginx_app_sockets:' $(INVENTORY)/group_vars/all/main.yml; then \
+	  ansible-playbook --inventory $(INVENTORY) $(ANSIBLE_FLAGS) playbooks/compose.yml; \
+	else $(BIN)/python -m fabfile.hosts.vault $(INVENTORY); fi
 
 .PHONY: lock
 lock: ## Lock the controller's packages anew (needs pip-tools; see requirements/README.md)

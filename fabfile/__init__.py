@@ -7,6 +7,7 @@ from fabfile.tasks import backups as _backups
 from fabfile.tasks import building as _building
 from fabfile.tasks import checking as _checking
 from fabfile.tasks import closing as _closing
+from fabfile.tasks import containers as _containers
 from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
 from fabfile.tasks import executing as _executing
@@ -30,6 +31,10 @@ _GROUPS = {
         _hosts.restart,
         _closing.mark_bad,
         _closing.prune,
+    ),
+    "The same in containers": (
+        _containers.image_deploy,
+        _containers.image_rollback,
     ),
     "See what is there": (
         _looking.status,

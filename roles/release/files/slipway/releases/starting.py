@@ -87,7 +87,7 @@ def serve():
 {wait}    tell_systemd()
     uvicorn.run(
 {options}    )
-
+{listening}
 
 def tell_systemd():
     """Started is what took its settings."""
@@ -97,6 +97,20 @@ def tell_systemd():
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying:
             notifying.sendto(b"READY=1", "\\0" + address[1:] if address.startswith("@") else address)
 '''
+# A socket that an earlier start left there would be in the way: nobody answers at it.
+LISTENING = """\
+
+
+def where():
+    path = os.environ.get({variable!a})
+    if not path:
+        return {{"host": "0.0.0.0", "port": {port}}}
+    if os.path.exists(path):
+        os.unlink(path)
+    return {{"uds": path, "forwarded_allow_ips": "*"}}
+"""
+# By which a container is told to listen at a socket, in a folder that the edge has too.
+SOCKET_VARIABLE = "SLIPWAY_SOCKET"
 # uvicorn's parent would end with 0 when its workers refuse the settings. Its import takes as long as the check does.
 CHECK = """\
     import subprocess
@@ -134,7 +148,8 @@ def program(
     said: Declaration,
     given: Mapping[str, str] | None = None,
 ) -> str:
-    """The text of `start`. venv: the release's. listening: uvicorn's socket, or a port on every address.
+    """The text of `start`. venv: the release's. listening: uvicorn's socket, or a port on every address, unless
+    SOCKET_VARIABLE names a socket when it starts.
 
     given: variables for whatever it starts, where no unit sets them.
     """
@@ -160,7 +175,11 @@ def program(
             options="".join(
                 f"        {name}={value!a},\n"
                 for name, value in _options(venv, listening, release, said).items()
-            ),
+            )
+            + ("" if isinstance(listening, Path) else "        **where(),\n"),
+            listening=""
+            if isinstance(listening, Path)
+            else LISTENING.format(variable=SOCKET_VARIABLE, port=listening),
         ),
         MAIN.format(
             given=f"    os.environ.update({dict(given)!a})\n" if given else "",
@@ -187,7 +206,7 @@ def _options(venv: Path, listening: Path | int, release: str, said: Declaration)
     return {
         "app": said.application,
         "factory": said.factory,
-        **({"uds": str(listening)} if on_socket else {"host": "0.0.0.0", "port": listening}),  # noqa: S104
+        **({"uds": str(listening)} if on_socket else {}),
         "backlog": 2048,
         "ws": "auto" if said.websockets else "none",
         "timeout_keep_alive": 75,
