@@ -133,12 +133,9 @@ def test_without_a_database_it_is_alive_and_not_ready(engine: Engine, served: Ru
 
 
 def test_at_a_socket_it_is_asked_there(engine: Engine, shop: Built, credentials: Path) -> None:
-    settings = {**SETTINGS, "SLIPWAY_SOCKET": "/run/service/http.sock"}
-    flags = (*FLAGS, "--tmpfs=/run/service:mode=0700,uid=10001")
+    settings = {**SETTINGS, "SLIPWAY_SOCKET": "/tmp/http.sock"}
     mounts = {credentials: CREDENTIALS}
-    with hardened.container(
-        engine, shop.name, name="socket", settings=settings, mounts=mounts, flags=flags
-    ) as running:
+    with hardened.container(engine, shop.name, name="socket", settings=settings, mounts=mounts) as running:
         hardened.wait_for(
             lambda: engine.run("podman", "healthcheck", "run", running.name).returncode == 0, "it is alive"
         )
