@@ -101,10 +101,14 @@ class Engine:
         return dict(json.loads(self.podman("inspect", f"--type={kind}", name))[0])
 
     def compose(
-        self, *argv: str | Path, folder: Path, seconds: float = 600
+        self,
+        *argv: str | Path,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        seconds: float = 600,
     ) -> subprocess.CompletedProcess[str]:
         """docker-compose over podman's socket; see serve()."""
-        return self.run(compose.program(), *argv, folder=folder, seconds=seconds)
+        return self.run(compose.program(), *argv, folder=folder, environment=environment, seconds=seconds)
 
     def serve(self, health_seconds: float = 1.0) -> None:
         """Offers docker's socket, and runs the containers' health checks, until the engine ends."""

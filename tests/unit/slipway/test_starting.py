@@ -68,6 +68,33 @@ def test_in_an_image_it_listens_on_a_port_and_says_its_release_itself() -> None:
     assert text == (GOLDEN / "start-in-an-image").read_text()
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_in_an_image_it_can_be_told_to_listen_at_a_socket_whatever_was_left_there(
+    tmp_path: Path, left: bool
+) -> None:
+    start, path = tmp_path / "start", tmp_path / "http.sock"
+    start.write_text(program("hello", {"application": "hello:app"}, str(tmp_path / "venv"), 8000))
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library/uvicorn.py").write_text(
+        "import json\n\n\ndef run(**options):\n    print(json.dumps(options))\n"
+    )
+    if left:
+        with socket.socket(socket.AF_UNIX) as before:
+            before.bind(str(path))
+
+    def options(**environment: str) -> dict[str, Any]:
+        own = {"PYTHONPATH": str(tmp_path / "library"), **environment}
+        done = subprocess.run([sys.executable, start], capture_output=True, text=True, env=own, check=True)
+        return dict(json.loads(done.stdout))
+
+    told = options(SLIPWAY_SOCKET=str(path))
+
+    assert (told["uds"], told["forwarded_allow_ips"]) == (str(path), "*")
+    assert "port" not in told
+    assert not path.exists()
+    assert options()["port"] == 8000
+
+
 @pytest.mark.parametrize(
     "word",
     [
