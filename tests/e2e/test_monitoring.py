@@ -129,6 +129,9 @@ def watched() -> Iterator[Watched]:
             made = Watched(lab, site_of(lab), receiver, Playbooks(lab.site.inventory))
             made.playbooks.run("site.yml", **made.variables).succeeded()
             serving(made.seen, made.site)
+            # A database without a backup is a warning, and right so.
+            Fab("monitored").run("db-backup").ended(0)
+            Fab("monitored").run("db-restore", "--test").ended(0)
             yield made
 
 
