@@ -14,7 +14,7 @@ import yaml
 
 from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK, REPOSITORY
 
-INVENTORIES = ("lab", "fleet", "production")
+INVENTORIES = ("lab", "fleet", "production", "monitored")
 # Each platform with the Debian suite whose programs stand for its own.
 SUITES = {"Ubuntu-22": "bullseye", "Debian-12": "bookworm"}
 # What an inventory can say beyond the defaults, all at once.
