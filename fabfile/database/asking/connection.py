@@ -204,6 +204,7 @@ def _arguments(database: Database) -> str:
             "unit": f"postgresql@{database.version}-{database.cluster}.service",
             "lock": f"{database.sockets}/.s.PGSQL.{database.port}.lock",
             "markers": f"/var/backups/slipway/{database.name}",
+            "physical": f"/var/backups/slipway-physical/{database.name}",
             "live": f"/srv/{database.app}/current/manifest.json",
             "releases": f"/srv/{database.app}/releases",
             "server": f"/usr/lib/postgresql/{database.version}",
