@@ -128,7 +128,8 @@ class Ground:
         config.write_text(REPOSITORY.format(key=key, socket=self.directory, **places))
         config.chmod(0o644)
         own = {
-            "stanza": "shop", "database": "shop", "config": config, "tool": tool(), "folder": self.marks,
+            "stanza": "shop", "database": "shop", "config": config, "tool": tool(), "repository": self.repository,
+            "folder": self.marks,
             "sides": self.sides, "socket": self.directory, "port": 5432, "programs": self.directory / "bin",
             "data": self.directory / "data", "onlookers": OS_USER,
         } | changed  # fmt: skip

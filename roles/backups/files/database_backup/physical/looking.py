@@ -8,7 +8,7 @@ from typing import Any
 
 from database_backup import files
 from database_backup.errors import BackupError, FailedError
-from database_backup.physical import chains, continuity, state, tool
+from database_backup.physical import chains, continuity, seals, state, tool
 from database_backup.physical.settings import Settings
 from database_backup.server import Session
 
@@ -60,27 +60,38 @@ def _of_the_server(settings: Settings) -> tuple[str, int]:
 
 
 def verify(settings: Settings) -> dict[str, Any]:
-    """Reads every file of the repository. Its exit status says nothing, so its words are read. ok: None before 2.39."""
-    if tool.version(settings) < tool.VERIFIES:
-        return {
-            "at": files.utc_now(),
-            "ok": None,
-            "detail": "this pgBackRest has no verify; restores are the proof",
-        }
-    said = tool.ask(settings, "verify", "--output=text", level="info")
-    status = STATUS.search(said.out)
-    # Where all is well, 2.45 says nothing and later ones say so.
-    ok = said.status == 0 and (not said.out.strip() or (status is not None and status["status"] == "ok"))
-    named = sorted({found["path"] for found in WRONG_FILE.finditer(said.wrong)})
-    detail = "every file is what it was" if ok else _detail(said, named)
-    found = {"at": files.utc_now(), "ok": ok, "detail": detail, "files": named[:SHOWN]}
+    """Reads every file of the backups, and of the WAL where pgBackRest has `verify` (2.39).
+
+    Its exit status says nothing, so its words are read.
+    """
+    backups = chains.of(tool.kept(settings))
+    named = seals.broken(settings, [each.label for each in backups])
+    detail = "every file of the backups is what it was"
+    if not named and tool.version(settings) >= tool.VERIFIES:
+        named, detail = _by_the_tool(settings)
+    elif named:
+        detail = _named(named)
+    found = {"at": files.utc_now(), "ok": not named, "detail": detail, "files": named[:SHOWN]}
     written = state.remembered(settings, state.LOOK)
     files.write_whole(settings.folder / state.LOOK, {**written, "verify": found})
     return found
 
 
-def _detail(said: tool.Said, named: list[str]) -> str:
+def _by_the_tool(settings: Settings) -> tuple[list[str], str]:
+    """(what is wrong, a sentence); nothing is wrong where the list is empty."""
+    said = tool.ask(settings, "verify", "--output=text", level="info")
+    status = STATUS.search(said.out)
+    # Where all is well, 2.45 says nothing and later ones say so.
+    ok = said.status == 0 and (not said.out.strip() or (status is not None and status["status"] == "ok"))
+    named = sorted({found["path"] for found in WRONG_FILE.finditer(said.wrong)})
+    if ok:
+        return [], "every file of the backups and of the WAL is what it was"
     if named:
-        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        return f"not what they were: {', '.join(named[:SHOWN])}{more}"
-    return said.reason if said.status else f"verify says {json.dumps(' '.join(said.out.split())[:300])}"
+        return named, _named(named)
+    why = said.reason if said.status else f"verify says {json.dumps(' '.join(said.out.split())[:300])}"
+    return ["unknown"], why
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"not what they were: {', '.join(names[:SHOWN])}{more}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from database_backup import files, lock, words
 from database_backup.errors import BackupError, FailedError, RefusedError
-from database_backup.physical import chains, looking, state, tool
+from database_backup.physical import chains, looking, seals, state, tool
 from database_backup.physical.settings import Settings
 from database_backup.server import Session
 
@@ -40,7 +40,10 @@ def _made(settings: Settings, kind: str, descriptor: int) -> dict[str, Any]:
     tool.perform(settings, "backup", f"--type={kind}", keeping=[descriptor])
     with Session(settings.server(), "postgres", "backup") as session:
         (following,) = session.rows(state.NEXT)
-    newest = chains.of(tool.info(settings))[-1]
+    backups = chains.of(tool.info(settings))
+    newest = backups[-1]
+    seals.make(settings, newest.label)
+    seals.prune(settings, [each.label for each in backups])
     state.remember(settings, state.ENDS, newest.label, following)
     seconds = round(time.monotonic() - began, 2)
     detail = (

@@ -45,7 +45,7 @@ def restore_test(settings: Settings) -> dict[str, Any]:
 
 def _tested(settings: Settings, descriptor: int) -> dict[str, Any]:
     checked = looking.verify(settings)
-    if checked["ok"] is False:
+    if not checked["ok"]:
         raise FailedError(
             f"the repository is damaged: {checked['detail']}. docs/runbooks/db-backup-integrity.md"
         )

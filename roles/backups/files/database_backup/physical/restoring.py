@@ -7,7 +7,7 @@ from typing import Any
 
 from database_backup import files, lock, words
 from database_backup.errors import BackupError, FailedError, RefusedError
-from database_backup.physical import chains, continuity, side, state, tool
+from database_backup.physical import chains, continuity, seals, side, state, tool
 from database_backup.physical.chains import Backup, Target
 from database_backup.physical.settings import Settings
 from database_backup.physical.side import Side
@@ -17,6 +17,7 @@ RATE = "rate.json"
 # WAL that is replayed, and what the server writes while it does.
 SPARE = 384 << 20
 GROWTH = 1.05
+SHOWN = 5
 
 
 def plan(settings: Settings, target: Target, now: float) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def plan(settings: Settings, target: Target, now: float) -> dict[str, Any]:
     lost = max(0, round(now - at)) if at else 0
     return {
         "backup": backup.label,
+        "chain": [each.label for each in backups if each.label == backup.label or each.label in backup.label],
         "backup_ended": chains.moment(backup.ended),
         "target": target.said,
         "moment": chains.moment(at) if at else "",
@@ -150,9 +152,11 @@ def perform(
         found.start(quick)
     except (BackupError, OSError) as failure:
         found.remove()
+        named = seals.broken(settings, planned["chain"])
+        damaged = f" Files of the backup are damaged: {', '.join(named[:SHOWN])}." if named else ""
         raise FailedError(
-            f"{target.said} was not restored: {failure}. What had been made for it was removed; the live cluster and "
-            "the repository are as they were."
+            f"{target.said} was not restored: {failure}.{damaged} What had been made for it was removed; the live "
+            "cluster and the repository are as they were."
         ) from None
     seconds = round(time.monotonic() - began, 2)
     size = sum(path.stat().st_size for path in found.data.rglob("*") if path.is_file())

@@ -15,7 +15,8 @@ WRITTEN_BY = "It is written by: ansible-playbook -i inventory/ENV playbooks/data
 
 @dataclass(frozen=True)
 class Settings:
-    """stanza: pgBackRest's name for the cluster. config: its own settings, with the key. folder: marks and locks.
+    """stanza: pgBackRest's name for the cluster. config: its own settings, with the key. repository: where they
+    lie. folder: marks, seals and locks.
 
     sides: where clusters are restored to, each a folder by its name. socket, port: of the live server. programs: the
     server's and its clients'. data: the live server's. onlookers: who may look into a restored cluster.
@@ -24,6 +25,7 @@ class Settings:
     stanza: str
     database: str
     config: Path
+    repository: Path
     tool: Path
     folder: Path
     sides: Path
@@ -64,7 +66,7 @@ def read(path: Path) -> Settings:
         own = parser["physical"]
         paths = {
             name: Path(own[name])
-            for name in ("config", "tool", "folder", "sides", "socket", "programs", "data")
+            for name in ("config", "repository", "tool", "folder", "sides", "socket", "programs", "data")
         }
         return Settings(
             stanza=own["stanza"],
