@@ -76,6 +76,7 @@ _GROUPS = {
         _toolbox.db_kill,
         _toolbox.db_shell,
         _backups.db_backup,
+        _backups.db_backups,
         _backups.db_restore,
     ),
 }

@@ -135,7 +135,7 @@ def test_a_host_asks_its_kernel_about_the_clock_and_a_container_does_not(
     contained: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os.path, "exists", lambda path: contained and path == "/run/systemd/container")
-    found = host_facts.collect(*[str(tmp_path)] * 9)["synchronised"]
+    found = host_facts.collect(*[str(tmp_path)] * 10)["synchronised"]
     assert found is None if contained else isinstance(found, bool)
 
 

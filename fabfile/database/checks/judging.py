@@ -23,7 +23,8 @@ RUNBOOKS = frozenset(
         "connections", "connection-budget", "blocked", "longest-query", "oldest-transaction", "idle-in-transaction",
         "prepared-transactions", "replica-lag", "replicas", "slots", "archiving", "wal-size", "disk", "transaction-ids",
         "sequences", "bloat", "checksums", "settings-files", "hba", "certificate", "role-validity", "migration",
-        "backup", "restore-test", "clock", "server", "privileges",
+        "backup", "restore-test", "clock", "server", "privileges", "physical-backup", "wal-continuity",
+        "backup-integrity",
     )
 )  # fmt: skip
 # Several checks that one page explains.
@@ -31,6 +32,8 @@ PAGES = {
     "replay-delay": "replica-lag",
     "archive-replay": "replica-lag",
     "archive-backlog": "archiving",
+    "physical-restore-test": "physical-backup",
+    "physical-look": "physical-backup",
     "ident": "hba",
     "slot-unread": "slots",
     "wal-room": "disk",
