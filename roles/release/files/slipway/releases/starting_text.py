@@ -77,17 +77,21 @@ def load_at_once():
 
     import uvicorn
 
-    load = uvicorn.Config.load
+    def at_once(load):
+        def loading(config):
+            gc.disable()
+            try:
+                return load(config)
+            finally:
+                gc.freeze()
+                gc.enable()
 
-    def loading(config):
-        gc.disable()
-        try:
-            load(config)
-        finally:
-            gc.freeze()
-            gc.enable()
+        return loading
 
-    uvicorn.Config.load = loading
+    # Where there is one process, a newer uvicorn loads it by the second ahead of the first.
+    for name in ("load", "load_app"):
+        if hasattr(uvicorn.Config, name):
+            setattr(uvicorn.Config, name, at_once(getattr(uvicorn.Config, name)))
 
 
 def tell_systemd():
