@@ -265,7 +265,7 @@ def hello() -> Iterator[Example]:
     yield from serving("hello", "inventory/hello", "/health")
 
 
-def test_one_file_without_a_database_on_a_python_of_its_own_is_deployed_and_rolled_back(
+def test_one_file_without_a_database_is_deployed_and_rolled_back(
     hello: Example,
 ) -> None:
     before, bundle = hello.live(), again(hello.bundle())

@@ -76,7 +76,7 @@ def test_in_an_image_it_can_be_told_to_listen_at_a_socket_whatever_was_left_ther
     start.write_text(program("hello", {"application": "hello:app"}, str(tmp_path / "venv"), 8000))
     (tmp_path / "library").mkdir()
     (tmp_path / "library/uvicorn.py").write_text(
-        "import json\n\n\ndef run(**options):\n    print(json.dumps(options))\n"
+        "import json\n\n\nclass Config:\n    pass\n\n\ndef run(**options):\n    print(json.dumps(options))\n"
     )
     if left:
         with socket.socket(socket.AF_UNIX) as before:
