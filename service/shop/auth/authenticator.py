@@ -72,7 +72,7 @@ class BearerAuthenticator(Authenticator):
     async def authenticate(self, request: Request) -> Principal:
         """The principal of `request`. Raises AppError 401, always with the same text, and 503."""
         try:
-            token = self._tokens.read("access", _bearer(request))
+            token = self._tokens.read_access(_bearer(request))
             role = await self._standings.role(token.user_id, token.token_version)
             if role is None:
                 raise InvalidToken("its user is disabled or has ended the session")

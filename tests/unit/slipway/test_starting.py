@@ -76,7 +76,7 @@ def test_in_an_image_it_can_be_told_to_listen_at_a_socket_whatever_was_left_ther
     start.write_text(program("hello", {"application": "hello:app"}, str(tmp_path / "venv"), 8000))
     (tmp_path / "library").mkdir()
     (tmp_path / "library/uvicorn.py").write_text(
-        "import json\n\n\ndef run(**options):\n    print(json.dumps(options))\n"
+        "import json\n\n\nclass Config:\n    pass\n\n\ndef run(**options):\n    print(json.dumps(options))\n"
     )
     if left:
         with socket.socket(socket.AF_UNIX) as before:
@@ -198,9 +198,22 @@ def test_a_database_elsewhere_is_believed_by_its_certificate_alone(tmp_path: Pat
 # What an inventory may set beside.
 SETTINGS: dict[str, str] = {}
 UVICORN = """\
-import json, os, sys
+import gc, json, multiprocessing, os, sys
+class Config:
+    def load(self):
+        print(json.dumps({"looks for garbage while it loads": gc.isenabled()}), flush=True)
+def work():
+    Config().load()
+    print(json.dumps({"and afterwards": gc.isenabled(), "in": gc.get_freeze_count()}), flush=True)
 def run(**options):
-    print(json.dumps({**options, "started": True, "path": sys.path[0]}))
+    print(json.dumps({**options, "started": True, "path": sys.path[0]}), flush=True)
+    if "AS_WORKERS" in os.environ:
+        # As uvicorn starts them.
+        process = multiprocessing.get_context("spawn").Process(target=work)
+        process.start()
+        process.join()
+    elif "ALONE" in os.environ:
+        work()
 """
 
 
@@ -236,6 +249,20 @@ def test_the_service_is_started_once_its_check_has_passed(tmp_path: Path) -> Non
     assert (said["app"], said["headers"], said["ws"]) == ("hello:app", [["X-Release", RELEASE]], "none")
     # A folder beside it, such as one called alembic, is nothing to be imported.
     assert said["path"] != str(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["AS_WORKERS", "ALONE"])
+def test_an_application_is_loaded_in_one_go_and_garbage_is_looked_for_beside_it(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SETTINGS, how, "1")
+
+    done, _ = served(tmp_path, "exit 0")
+
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert said[1] == {"looks for garbage while it loads": False}, done.stderr
+    assert said[2]["and afterwards"] is True
+    assert said[2]["in"] > 0
 
 
 def test_what_a_setting_keeps_out_of_the_path_costs_it_nothing_else(

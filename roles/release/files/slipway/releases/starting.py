@@ -13,131 +13,15 @@ from slipway.files import write_atomically
 from slipway.host import Host
 from slipway.releases.declaration import Declaration
 from slipway.releases.declaration_rules import DRIVERS
+from slipway.releases.starting_text import ADDRESS, CHECK, HEAD, LISTENING, MAIN, NEED, SERVE, WAIT
 
 NAME = "start"
 MODE = 0o755
 SOCKET = "http.sock"
 MIGRATING = ("migrate", "backfill")
 
-HEAD = '''\
-#!{venv}/bin/python
-"""Starts release {release}; with a name, what else of it runs. slipway wrote this: a change of it is lost."""
-
-import os
-import sys
-
-VENV = {venv!a}
-# By the names of their units.
-COMMANDS = {commands!a}
-MIGRATIONS = {migrations!a}
-
-
-def words(command):
-    return [os.path.join(VENV, "bin", command[0]), *command[1:]]
-
-
-def become(command, more):
-    command = words([*command, *more])
-    os.execv(command[0], command)
-'''
-# The migrator's address.py gives an env.py the same.
-ADDRESS = '''
-
-def give_address():
-    """Where the database is, in the variables that this service reads."""
-    from importlib.util import find_spec
-    from urllib.parse import quote
-
-    names = ("host", "port", "name", "user", "ca")
-    said = {{name: os.environ.get({prefix!a} + "DATABASE_" + name.upper(), "") for name in names}}
-    try:
-        with open(os.path.join(os.environ["CREDENTIALS_DIRECTORY"], "database_password"), encoding="utf-8") as file:
-            said["password"] = file.read().strip()
-    except (KeyError, FileNotFoundError):
-        said["password"] = ""
-    except (OSError, UnicodeDecodeError) as failure:
-        sys.exit(f"The credential database_password cannot be read: {{failure}}. Nothing was started.")
-{need}    driver = {driver!a} or next(filter(find_spec, {drivers!a}), "")
-    who = quote(said["user"], safe="") + (":" + quote(said["password"], safe="") if said["password"] else "")
-    if said["host"].startswith("/"):
-        where, query = "", "?host=" + quote(said["host"], safe="") + "&port=" + said["port"]
-    else:
-        host = "[" + said["host"] + "]" if ":" in said["host"] else said["host"]
-        where, query = host + ":" + said["port"], "?ssl=verify-full" if driver == "asyncpg" else ""
-        os.environ["PGSSLMODE"], os.environ["PGSSLROOTCERT"] = "verify-full", said["ca"]
-    said["url"] = "postgresql+" + driver + "://" + who + "@" + where + "/" + said["name"] + query
-    # Without it a driver looks for a home directory.
-    os.environ["PGPASSFILE"] = "/nonexistent"
-    for variable, part in {environment!a}.items():
-        os.environ[variable] = said[part]
-'''
-# A host gives the password whenever there is one; whoever runs an image may have forgotten it.
-NEED = """\
-    if not said["password"] and not said["host"].startswith("/"):
-        sys.exit(
-            f"The credential database_password is missing or empty, and the database at {said['host']!r} asks for it. "
-            "It is a file in the folder that CREDENTIALS_DIRECTORY names. Nothing was started."
-        )
-"""
-SERVE = '''
-
-def serve():
-{check}    import uvicorn
-
-{wait}    tell_systemd()
-    uvicorn.run(
-{options}    )
-{listening}
-
-def tell_systemd():
-    """Started is what took its settings."""
-    import socket
-
-    if address := os.environ.get("NOTIFY_SOCKET"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying:
-            notifying.sendto(b"READY=1", "\\0" + address[1:] if address.startswith("@") else address)
-'''
-# A socket that an earlier start left there would be in the way: nobody answers at it.
-LISTENING = """\
-
-
-def where():
-    path = os.environ.get({variable!a})
-    if not path:
-        return {{"host": "0.0.0.0", "port": {port}}}
-    if os.path.exists(path):
-        os.unlink(path)
-    return {{"uds": path, "forwarded_allow_ips": "*"}}
-"""
 # By which a container is told to listen at a socket, in a folder that the edge has too.
 SOCKET_VARIABLE = "SLIPWAY_SOCKET"
-# uvicorn's parent would end with 0 when its workers refuse the settings. Its import takes as long as the check does.
-CHECK = """\
-    import subprocess
-
-    checking = subprocess.Popen(words({check!a}))
-"""
-WAIT = """\
-    if status := checking.wait():
-        print(f"The check of release {release} ended with {{status}}; nothing was started.", file=sys.stderr)
-        sys.exit(status if status > 0 else 128 - status)
-"""
-MAIN = """
-
-# Workers import this file, and do nothing of it.
-if __name__ == "__main__":
-    # This folder is no place to import from; a setting may have kept it out already.
-    sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
-    name, *more = sys.argv[1:] or [""]
-{given}    if name in MIGRATIONS:
-        become(MIGRATIONS[name], more)
-{address}    if not name:
-        serve()
-    elif name in COMMANDS:
-        become(COMMANDS[name], more)
-    else:
-        sys.exit(f"Release {release} has no {{name!r}}; it has {{', '.join([*COMMANDS, *MIGRATIONS]) or 'nothing'}}.")
-"""
 
 
 def program(
