@@ -150,6 +150,19 @@ image-base: .venv/installed ## Assemble what images stand on, of Debian's newest
 	@podman import build/base.tar localhost/slipway-base:12
 	@rm build/base.tar build/base.sources
 
+# What runs beside the service in containers. PostgreSQL 14 comes out of POSTGRESQL_SOURCE, a line of apt's with an archive that
+# has it, as PGDG's; without one it is the tests' own.
+.PHONY: image-parts
+image-parts: .venv/installed ## Assemble the images of nginx, PostgreSQL 14 and Redis, without a registry
+	@mkdir -p build
+	@$(LAB) sources >build/parts.sources
+	@mapfile -t sources <build/parts.sources; for part in nginx:bookworm postgresql:14 redis:bookworm; do \
+	  more=(); [ $${part%:*} != postgresql ] || more=("$(or $(POSTGRESQL_SOURCE),$$($(LAB) packages --source))"); \
+	  containers/parts/build $${part%:*} build/part.tar "$${sources[@]}" "$${more[@]}"; \
+	  podman import build/part.tar localhost/slipway-$$part; \
+	done
+	@rm build/part.tar build/parts.sources
+
 .PHONY: image
 image: .venv/installed ## Build the service's image, from the bundle that hosts get
 	@[ "$(origin BASE)" != file ] || podman image exists $(BASE) || $(MAKE) --no-print-directory image-base

@@ -14,7 +14,8 @@ from fabfile.containers import engine
 from fabfile.containers.engine import CommandError
 from fabfile.errors import RefusedError
 
-FOLDER = Path(__file__).parents[2] / "containers"
+# SLIPWAY_CONTAINERS: another folder with the same files, and with secrets of its own.
+FOLDER = Path(os.environ.get("SLIPWAY_CONTAINERS") or Path(__file__).parents[2] / "containers")
 FILE = "compose.production.yaml"
 # The service's containers, and the group of whoever runs in one.
 SLOTS = ("api-1", "api-2")

@@ -13,6 +13,8 @@ from typing import Any
 
 from fabfile.errors import LockedError, RefusedError
 
+REMEMBERED = 5
+
 
 @contextmanager
 def turn(state: Path, who: str) -> Iterator[None]:
@@ -68,6 +70,11 @@ class Journal:
         """The newest row of another release that was live; None when there was none."""
         live = [row for row in self.rows() if row["step"] == "live"]
         return next((row for row in reversed(live) if row["release"] != release), None)
+
+    def images(self) -> list[str]:
+        """The last few that were brought live, or begun, by name; the newest first."""
+        named = [str(row["image"]) for row in reversed(self.rows()) if row.get("image")]
+        return list(dict.fromkeys(named))[:REMEMBERED]
 
     def schema(self) -> str | None:
         """What the last migration that ended brought the database to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fabfile import schema
@@ -78,8 +79,14 @@ def look(project: Project, wish: Wish) -> Standing:
     for slot in slots.values():
         if slot.image and slot.image not in images:
             images[slot.image] = project.image(slot.image)
+    journal = Journal(project.state)
+    for name in journal.images():
+        # One that was begun and cut off may be the only one that knows the schema; it may be gone, too.
+        if name not in images:
+            with suppress(RefusedError):
+                images[name] = project.image(name)
     told = next((slot.schema for slot in slots.values() if slot.schema), None)
-    return Standing(slots, images, told or Journal(project.state).schema())
+    return Standing(slots, images, told or journal.schema())
 
 
 def waiting(standing: Standing, wish: Wish) -> list[schema.Revision]:
@@ -128,7 +135,12 @@ class _Rollout:
     def prepare(self) -> None:
         """The database is there and has the release's schema; the traffic is as it was."""
         self.journal.write(
-            "begin", self.image.release, back=self.wish.back, ticket=self.wish.ticket, who=who()
+            "begin",
+            self.image.release,
+            image=self.image.name,
+            back=self.wish.back,
+            ticket=self.wish.ticket,
+            who=who(),
         )
         self.report.step("database", "and cache: there, and healthy")
         self._or_fail(

@@ -20,7 +20,7 @@ from pathlib import Path
 from dev.cluster import DevelopmentCluster, die_with_parent
 
 SERVICE = Path(__file__).resolve().parent.parent
-FOLDER = SERVICE.parent / "build" / "dev"
+FOLDER = Path(os.environ.get("SHOP_DEV_FOLDER") or SERVICE.parent / "build" / "dev")
 ADMIN = "admin@demo.example"
 # What SHOP_DATABASE_HOST takes: a socket's address is 107 bytes at most.
 LONGEST_FOLDER = 91
@@ -117,13 +117,13 @@ def fill(environ: dict[str, str]) -> str:
     return kept.read_text()
 
 
-def serve(environ: dict[str, str], port: int) -> int:
+def serve(environ: dict[str, str], port: int, host: str = "127.0.0.1") -> int:
     """Run uvicorn until it ends or this process is told to; its exit status."""
     words = [
         "--factory",
         "shop.main:application",
         "--host",
-        "127.0.0.1",
+        host,
         "--port",
         str(port),
         "--no-access-log",
@@ -165,11 +165,22 @@ def develop(port: int) -> int:
         cluster.stop()
 
 
+def develop_in_container(port: int) -> int:
+    """Serve beside a database that runs already, to whoever reaches this container."""
+    environ = environment()
+    password = fill(environ)
+    print(f"/docs    log in as {ADMIN}, or as another user, with {password}", flush=True)
+    return serve(environ, port, "0.0.0.0")  # noqa: S104
+
+
 def main() -> int:
     """Serve, or delete; 1 after a sentence on why not."""
     parser = argparse.ArgumentParser(prog="make dev", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="the port of 127.0.0.1 (%(default)s)")
     parser.add_argument("--reset", action="store_true", help="delete the database and the keys")
+    parser.add_argument(
+        "--in-container", action="store_true", help="beside the database that SHOP_DATABASE_HOST names"
+    )
     chosen = parser.parse_args()
     # SIGTERM ends it as Ctrl-C does, which a shell's background job ignores unless told.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -179,7 +190,7 @@ def main() -> int:
             if chosen.reset:
                 shutil.rmtree(FOLDER)
                 return 0
-            return develop(chosen.port)
+            return (develop_in_container if chosen.in_container else develop)(chosen.port)
     except (Refused, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

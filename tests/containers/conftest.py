@@ -6,6 +6,7 @@ import pytest
 
 from tests.containers import engine as engines
 from tests.containers import images
+from tests.containers import production as productions
 from tests.containers.engine import ROOT, Engine
 from tests.lab.errors import LabError
 
@@ -48,3 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("containers") and item.get_closest_marker("share"):
             item.user_properties.append(("share", "containers"))
+
+
+@pytest.fixture(scope="session")
+def production(
+    engine: Engine, shop: images.Built, tmp_path_factory: pytest.TempPathFactory
+) -> productions.Production:
+    """Return the production compose file, serving the shop's release."""
+    return productions.up(engine, tmp_path_factory.mktemp("containers"), shop)

@@ -15,7 +15,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
@@ -35,7 +35,7 @@ PLENTY = 2_000_000
 class Wish:
     """What the customers do: address and ca of the site, the order's path, the token, a product for each client.
 
-    rate: orders a second of all clients together.
+    address: with a port where it is not 443. rate: orders a second of all clients together.
     """
 
     address: str
@@ -120,7 +120,7 @@ class Seen:
 class Shop:
     """A customer's account in the shop, made through its API, and products that never run out."""
 
-    def __init__(self, site: Site, database: Host, clients: int) -> None:
+    def __init__(self, site: Site, database: Host | None, clients: int) -> None:
         self.site, self.database = site, database
         name = uuid.uuid4().hex
         login = {"email": f"load-{name}@shop.example", "password": PASSWORD}
@@ -140,10 +140,12 @@ class Shop:
         rows = ", ".join(
             f"('{product}', 'LOAD-{product}', 'Load', 'load', 1.00, {PLENTY})" for product in self.products
         )
-        hosts.sql(
-            database,
-            f"INSERT INTO shop.products (id, sku, name, category, price, stock) VALUES {rows}",
-        )
+        self.sql(f"INSERT INTO shop.products (id, sku, name, category, price, stock) VALUES {rows}")
+
+    def sql(self, statement: str) -> str:
+        """What the database says to a statement, a row a line."""
+        assert self.database
+        return hosts.sql(self.database, statement)
 
     def _post(self, path: str, body: dict[str, Any], status: int) -> Response:
         headers = {"Content-Type": "application/json"}
@@ -155,16 +157,11 @@ class Shop:
 
     def orders(self) -> int:
         """How many orders the database has of this customer."""
-        return int(
-            hosts.sql(self.database, f"SELECT count(*) FROM shop.orders WHERE account_id = '{self.account}'")
-        )
+        return int(self.sql(f"SELECT count(*) FROM shop.orders WHERE account_id = '{self.account}'"))
 
     def keys(self) -> set[str]:
         """The keys of the orders that the database has of this customer."""
-        rows = hosts.sql(
-            self.database,
-            f"SELECT idempotency_key FROM shop.orders WHERE account_id = '{self.account}'",
-        )
+        rows = self.sql(f"SELECT idempotency_key FROM shop.orders WHERE account_id = '{self.account}'")
         return set(rows.split())
 
     def load(self, rate: float) -> Load:
@@ -178,12 +175,14 @@ class Load:
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
+        # What a command becomes that runs where the site is reached.
+        self.there: Callable[[list[str]], list[str]] = lambda argv: argv
         self.seen = Seen()
 
     def __enter__(self) -> Load:
         self._output = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.load", json.dumps(asdict(self.wish))],
+            self.there([sys.executable, "-m", "tests.e2e.load", json.dumps(asdict(self.wish))]),
             stdin=subprocess.PIPE,
             stdout=self._output,
         )
@@ -230,8 +229,9 @@ class _Client:
         try:
             async with asyncio.timeout(PATIENCE):
                 if self.writer is None:
+                    host, _, port = self.wish.address.partition(":")
                     self.reader, self.writer = await asyncio.open_connection(
-                        self.wish.address, 443, ssl=self.context
+                        host, int(port or 443), ssl=self.context
                     )
                 status, release = await self._ask(key)
         except (OSError, EOFError, ValueError, TimeoutError) as failure:

@@ -49,6 +49,12 @@ def ensure() -> Archive:
     )
 
 
+def source() -> str:
+    """Return the archive as a line of apt's sources, for whoever is on this machine."""
+    found = ensure()
+    return f"deb [signed-by={found.key}] copy:{found.repository} {SUITE} main"
+
+
 def build(folder: Path) -> None:
     """Build the archive into an empty folder: binaries to packages, packages to a signed repository."""
     server, client = folder / "postgresql-14", folder / "postgresql-client-14"

@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     )
     packages.add_argument("--version", choices=tuple(postgresql.BINARIES), default=archive.VERSION)
     packages.add_argument("--bin", action="store_true", help="print nothing but the folder")
+    packages.add_argument("--source", action="store_true", help="print version 14 as a line of apt's sources")
     command("redis", "Unpack Debian's redis-server; print the program.", inventory=False)
     command("compose", "Unpack Debian 13's docker-compose; print the program.", inventory=False)
     command("sources", "Print where this machine gets Debian from, as lines of apt's.", inventory=False)

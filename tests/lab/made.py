@@ -16,6 +16,9 @@ def build_image(arguments: argparse.Namespace) -> int:
 def packages(arguments: argparse.Namespace) -> int:
     """Build the archive, or unpack a later version."""
     version = arguments.version
+    if arguments.source:
+        print(archive.source())
+        return 0
     programs = archive.ensure().programs if version == archive.VERSION else postgresql.programs(version)
     print(programs if arguments.bin else f"postgresql-{arguments.version}: {programs}")
     return 0
