@@ -63,7 +63,9 @@ def deploy(project: Project, report: Report, wish: Wish) -> Moved:
         standing = look(project, wish)
         refuse(standing, wish)
         rollout = _Rollout(project, report, wish, standing, Journal(project.state))
-        rollout.prepare()
+        # A migration goes on in its container whoever listens: its end is waited for, and then a Ctrl-C is obeyed.
+        with shielded():
+            rollout.prepare()
         rollout.move()
     return Moved(
         wish.image.release,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socketserver
 import subprocess
 import sys
@@ -319,3 +320,23 @@ def test_a_socket_that_nobody_answers_is_not_opened(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "api-1 has not proven itself" in done.stderr
+
+
+def test_ctrl_c_takes_back_what_was_begun(
+    tmp_path: Path, old: Image, new: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, old, new)
+    whole = machine.traffic
+
+    def interrupted(*words: str, image: Image | None = None) -> str:
+        if words[0] == "open" and words[1] == "api-2" and "--release=" + NEW in words:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(*words, image=image)
+
+    monkeypatch.setattr(machine, "traffic", interrupted)
+
+    with pytest.raises(FailedError, match=r"Interrupted by Ctrl-C(.|\n)*was taken back"):
+        deploy(machine, new)
+
+    assert set(machine.containers.values()) == {old.name}
+    assert machine.answering == set(SLOTS)
