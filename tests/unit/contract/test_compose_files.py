@@ -13,7 +13,7 @@ from tests.unit.contract.repository import ROOT
 PRODUCTION, DEVELOPMENT = "compose.production.yaml", "compose.yaml"
 NUMERIC = re.compile(r"[1-9][0-9]*:[1-9][0-9]*")
 # Of compose's first edition, or of a cluster that is none here.
-OBSOLETE = {"version", "links", "deploy", "container_name", "privileged", "network_mode: host"}
+OBSOLETE = {"version", "links", "deploy", "container_name", "privileged"}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -48,6 +48,7 @@ def test_no_image_may_be_another_tomorrow_and_no_key_is_of_old(name: str, servic
     said = whole["services"][service]
 
     assert not OBSOLETE & (whole.keys() | said.keys())
+    assert said.get("network_mode", "none") == "none"
     assert said["image"].startswith("${SLIPWAY_")
     assert "latest" not in said["image"]
     assert "build" not in said
