@@ -106,6 +106,12 @@ def build(
     return Bundle(path, wheels.sha256(path), release, said.app)
 
 
+def targets(named: str, python: str = "") -> Sequence[Target]:
+    """Those that were named, with commas between; else hosts whose releases have this Python, else all."""
+    found = named or (f"{python}:x86_64" if python else "")
+    return [Target.parse(text) for text in found.split(",")] if found else DEFAULT_TARGETS
+
+
 def file_of(folder: Path, app: str, release: str) -> Path:
     """Where the bundle of a release is kept; older ones are compressed."""
     plain, packed = (folder / f"{app}-{release}.{suffix}" for suffix in ("tar", "tar.gz"))

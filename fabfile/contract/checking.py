@@ -28,12 +28,16 @@ def check(
     service: Path,
     settings: Mapping[str, str],
     credentials: Path | None,
+    wanted: str = "",
     cache: Path = archive.PROJECT / "build/wheelhouse",
 ) -> Iterator[Line]:
-    """Each rule as soon as it was tried; what stands on one that does not hold is not. Raises RefusedError."""
+    """Each rule as soon as it was tried; what stands on one that does not hold is not. Raises RefusedError.
+
+    wanted: the X.Y of releases where the hosts' own Python is not theirs.
+    """
     if not service.is_dir():
         raise RefusedError(f"{service} is no folder. Nothing was tried.")
-    interpreter, version = releases.python()
+    interpreter, version = releases.python(wanted or releases.WANTED)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         try:
@@ -45,7 +49,7 @@ def check(
             # It was built of a copy; the files to mend are the caller's.
             yield missing("build", str(failure).replace(str(releases.place(scratch)), str(service)))
             return
-        yield _interpreter(version)
+        yield _interpreter(version, wanted)
         yield _locked(made)
         environment = running.environ(made, settings, credentials)
         imported = _imported(made, environment)
@@ -81,13 +85,12 @@ def _declared(tree: Path) -> Iterator[Line]:
     yield holds("prefix", f"its settings begin with {prefix}{own}")
 
 
-def _interpreter(version: str) -> Line:
-    if version == releases.WANTED:
-        return holds("Python", f"it was built and installed under {version}, as on Ubuntu 22.04")
-    return without(
-        "Python",
-        f"this machine has no python{releases.WANTED}, which Ubuntu 22.04 has: it was tried under {version}",
-    )
+def _interpreter(version: str, wanted: str) -> Line:
+    where = "app_python" if wanted else "Ubuntu 22.04"
+    if version == (wanted or releases.WANTED):
+        return holds("Python", f"it was built and installed under {version}, as {where} has it")
+    lacking = f"this machine has no python{wanted or releases.WANTED}, which {where} has"
+    return without("Python", f"{lacking}: it was tried under {version}")
 
 
 def _locked(made: Release) -> Line:

@@ -47,12 +47,12 @@ class Release:
         return self.folder / "venv/bin" / name
 
 
-def python() -> tuple[str, str]:
-    """(The interpreter that hosts have, else the one at hand; its X.Y.)"""
+def python(wanted: str) -> tuple[str, str]:
+    """(The interpreter of the version that hosts have, else the one at hand; its X.Y.)"""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     # pyenv has a Python under its full version.
-    kept = sorted((Path.home() / ".pyenv/versions").glob(f"{WANTED}.*/bin/python{WANTED}"))
-    for command in (f"python{WANTED}", *map(str, kept[-1:]), sys.executable):
+    kept = sorted((Path.home() / ".pyenv/versions").glob(f"{wanted}.*/bin/python{wanted}"))
+    for command in (f"python{wanted}", *map(str, kept[-1:]), sys.executable):
         try:
             done = subprocess.run(
                 [command, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True
@@ -60,7 +60,7 @@ def python() -> tuple[str, str]:
         except OSError:
             continue
         if done.returncode == 0:
-            return done.stdout.strip(), WANTED if command != sys.executable else here
+            return done.stdout.strip(), wanted if command != sys.executable else here
     return sys.executable, here
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ import psycopg
 
 from fabfile.database.asking import connection, down, queries, refusals, releases, reserved, snapshot
 from fabfile.database.asking.connection import Tunnel
-from fabfile.database.asking.place import Database
+from fabfile.database.asking.place import Asked, Database
 from fabfile.database.asking.refusals import DownError
 from fabfile.database.checks import acceptances, thresholds
 from fabfile.database.checks.acceptances import Acceptance
@@ -33,8 +33,7 @@ from fabfile.database.checks.sections import (
 )
 from fabfile.database.findings import Finding, Level, Report, Section, Server
 from fabfile.errors import RefusedError
-from fabfile.hosts.connection import UnreachableError
-from fabfile.hosts.environment import Environment
+from fabfile.hosts.answers import UnreachableError
 
 # Sessions and replication first: in a bad hour they are what counts, and they cost little on any catalogue.
 SECTIONS: dict[str, tuple[Check, ...]] = {
@@ -77,13 +76,13 @@ class Look:
     """Looks again and again; the way there and the session are opened anew when they were lost."""
 
     def __init__(
-        self, environment: Environment, database: Database, accepted: Sequence[Acceptance] = (),
-        limit_ms: int = snapshot.TIMEOUT_MS,
+        self, environment: Asked, database: Database, accepted: Sequence[Acceptance] = (),
+        limit_ms: int = snapshot.TIMEOUT_MS, memory: Memory | None = None, release: releases.Release | None = None,
     ) -> None:  # fmt: skip
         self.environment, self.database, self.limit_ms = environment, database, limit_ms
         self._accepted = accepted
-        self._memory = Memory(environment.name)
-        self._release = releases.of(environment, database)
+        self._memory = memory or Memory(environment.name)
+        self._release = release or releases.of(environment, database)
         self._opened = ExitStack()
         self._way: Tunnel | None = None
         self._session: psycopg.Connection[Any] | None = None
@@ -108,7 +107,12 @@ class Look:
             raise
         seconds = time.monotonic() - began
         report = Report(
-            self.environment.name, self.database.name, server, datetime.now(UTC), seconds, tuple(parts)
+            self.environment.name,
+            self.database.name,
+            server,
+            datetime.now(timezone.utc),
+            seconds,
+            tuple(parts),
         )
         return acceptances.applied(
             report, self._accepted, whole=not names and server.role in ("primary", "standby")
@@ -173,10 +177,11 @@ class Look:
             environment=self.environment.name,
             database=database.name,
             schema=database.app,
-            now=datetime.now(UTC),
+            now=datetime.now(timezone.utc),
             version=0,
             replicas=database.replicas,
             backups_expected=database.backups_expected,
+            physical_expected=database.physical_expected,
             budget=len(self.environment.app_hosts) * 2 * budget.of_one_release + ADMINS,
             since=self._memory.since,
             thresholds=thresholds.of(database.overrides),

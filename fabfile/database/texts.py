@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rich.cells import cell_len, set_cell_size
+try:
+    from rich.cells import cell_len, set_cell_size
+except ModuleNotFoundError:
+    # The program of a database's host shows nothing on a screen.
+    def cell_len(text: str) -> int:  # type: ignore[misc]
+        return len(text)
+
+    def set_cell_size(text: str, total: int, unicode_version: str = "") -> str:
+        return text[:total]
+
 
 # ESC and what it introduces: control sequences, strings such as a window's title, and two-character ones.
 ESCAPES = re.compile(

@@ -10,6 +10,7 @@ from typing import Any
 
 from fabfile.errors import RefusedError
 from fabfile.hosts import bastion, policies
+from fabfile.hosts.app_host import AppHost as AppHost
 from fabfile.hosts.inventory import PROJECT, listed
 from fabfile.hosts.policies import Budget, Policy
 from fabfile.hosts.variables import Variables
@@ -17,24 +18,6 @@ from fabfile.hosts.variables import Variables
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 # Names the key to sign with, before deploy_signing_key.
 VARIABLE = "SLIPWAY_SIGNING_KEY"
-
-
-@dataclass(frozen=True)
-class AppHost:
-    """A host, of the service or of its database, and how SSH reaches it as the user who deploys.
-
-    proxy: the command whose standard input and output lead there, through a bastion; "" for none. app: the service's
-    name.
-    """
-
-    name: str
-    address: str
-    port: int
-    user: str
-    key_file: Path | None
-    known_hosts: Path
-    proxy: str = ""
-    app: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +62,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Environment:
-    """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with."""
+    """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with.
+
+    has_database: whether the inventory has a host for one. python: the X.Y of releases, "" for the hosts' own.
+    """
 
     name: str
     kind: str
@@ -91,6 +77,8 @@ class Environment:
     signing: Signing = Signing(required=False)
     source: Source = Source()
     prefix: str = ""
+    has_database: bool = True
+    python: str = ""
 
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
@@ -114,6 +102,8 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
             *(str(variables.of(names[0], f"app_source{part}", "")) for part in ("", "_ref", "_folder"))
         ),
         prefix=str(variables.of(names[0], "app_environment_prefix", "")),
+        has_database=bool(found.get("db", {}).get("hosts")),
+        python=str(variables.of(names[0], "app_python", "") or "").rpartition("python")[2],
     )
 
 

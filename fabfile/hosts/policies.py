@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fabfile.hosts.variables import Variables
+if TYPE_CHECKING:
+    from fabfile.hosts.variables import Variables
 
 
 @dataclass(frozen=True)

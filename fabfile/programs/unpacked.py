@@ -11,7 +11,9 @@ import sys
 
 COPIES = "/var/cache/slipway"
 # A program that lies elsewhere was not installed, and leaves nothing behind.
-INSTALLED = "/usr/local/sbin"
+INSTALLED = ("/usr/local/sbin", "/usr/local/lib/slipway")
+# What belongs to the archive and to no copy.
+START = ("__main__.py", "unpacked.py")
 # An older program may still run from its copy.
 KEPT_SECONDS = 3600.0
 
@@ -20,7 +22,7 @@ def prefer(package: str, digest: str, archive: str = os.path.dirname(__file__), 
     """Have package imported from its copy. Root makes the copy where there is none; without one the archive serves."""
     copy = os.path.join(copies, f"{package}-{digest}-{sys.implementation.cache_tag}")
     if not os.path.isdir(copy):
-        if os.geteuid() != 0 or os.path.dirname(archive) != INSTALLED:
+        if os.geteuid() != 0 or os.path.dirname(archive) not in INSTALLED:
             return
         try:
             _make(package, archive, copy)
@@ -44,7 +46,7 @@ def _make(package: str, archive: str, copy: str) -> None:
         made = tempfile.mkdtemp(dir=os.path.dirname(copy), prefix=f"{package}-")
         os.chmod(made, 0o755)
         with zipfile.ZipFile(archive) as files:
-            files.extractall(made, [name for name in files.namelist() if name.startswith(f"{package}/")])
+            files.extractall(made, [name for name in files.namelist() if name not in START])
         # Unchecked: nobody but root can write here, and another program has another digest.
         unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
         if not compileall.compile_dir(

@@ -109,6 +109,7 @@ def make(environment: Environment, manifest: dict[str, Any], states: States, sig
             *_problems(manifest, states, held, chain, applied),
             *_connections(environment)[1],
             *_prefix(environment, manifest),
+            *_database(environment, manifest),
             *_space(states, manifest),
             *signing.complaints(environment, signed_with, states),
             *memory.problems,
@@ -173,6 +174,8 @@ def _takes(files: dict[str, Any], live: dict[str, str]) -> int:
 
 
 def _connections(environment: Environment) -> tuple[str, list[str]]:
+    if not environment.has_database:
+        return "none, because the inventory has no database", []
     budget = environment.budget
     needed = len(environment.app_hosts) * 2 * budget.of_one_release + ADMIN_CONNECTIONS
     offered = budget.max_connections - RESERVED_CONNECTIONS
@@ -191,6 +194,18 @@ def _prefix(environment: Environment, manifest: dict[str, Any]) -> list[str]:
     return [
         f"the service's settings begin with {said}, and the hosts' with {environment.prefix}: "
         f"app_environment_prefix: {said}, then ansible-playbook -i inventory/{environment.name} site.yml"
+    ]
+
+
+def _database(environment: Environment, manifest: dict[str, Any]) -> list[str]:
+    """What the service asks of a database that is not there."""
+    said = manifest.get("service") or {}
+    asking = sorted(said.keys() & {"migrations", "environment"})
+    if environment.has_database or not asking:
+        return []
+    return [
+        f"the service has {' and '.join(asking)} in its [tool.slipway], and inventory/{environment.name} has no host "
+        "in the group db: name one there, or leave that out of the service"
     ]
 
 

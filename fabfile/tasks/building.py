@@ -45,7 +45,8 @@ def build(
         if wanted.required:
             signing_keys.chosen(wanted)
         place = said.source if said and not source else environment.Source(source, "", folder)
-        made = signing.signed(wanted, built(place, ref, targets, allow_dirty))
+        python = said.python if said else ""
+        made = signing.signed(wanted, built(place, ref, python, targets, allow_dirty))
         if made.signature:
             signing.put_beside(made)
         if json:
@@ -55,14 +56,13 @@ def build(
             print(f"signed   {made.signed_with or 'not yet: fab deploy signs it'}")
 
 
-def built(source: Source, ref: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
-    """A bundle that is built now. Raises BuildError."""
+def built(source: Source, ref: str, python: str, targets: str = "", allow_dirty: bool = False) -> Bundle:
+    """A bundle that is built now. python: the hosts' own (3.12), or empty. Raises BuildError."""
     # Imported here: a rollback builds nothing, and has a second to be done in.
     from fabfile.bundle import archive, origin
-    from fabfile.bundle.wheels import Target
 
     running.checked("a commit", ref, running.REF, "main, v1.2 or 3f2a9c1")
-    wanted = [Target.parse(text) for text in targets.split(",")] if targets else archive.DEFAULT_TARGETS
+    wanted = archive.targets(targets, python)
     place = origin.find(source, ref)
     return archive.build(place.folder, targets=wanted, ref=place.ref or None, allow_dirty=allow_dirty)
 
@@ -117,7 +117,7 @@ def image(
         building.check_base(base)
         tool = building.find(tool)
         place = environment.Source(source, "", folder)
-        release = given(bundle) if bundle else built(place, ref, targets, allow_dirty)
+        release = given(bundle) if bundle else built(place, ref, "", targets, allow_dirty)
         if sbom and tool == "buildah":
             raise RefusedError(
                 "buildah runs no image, which --sbom has to: use podman or docker. Nothing was built."

@@ -19,18 +19,25 @@ SETTING = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
     name="check-service",
     help={
         "path": "the service's folder, which may also stand behind the task; without it service/",
+        "env": "the environment whose app_python it is tried under; without it Ubuntu 22.04's",
         "settings": "a file of NAME=value lines, what it needs to run, as /etc/<app>/<app>.env has it",
         "credentials": "a folder with a file for each of its secrets",
         "json": "one JSON object instead of lines",
     },
 )
 def check_service(
-    _context: Context, path: str = "", settings: str = "", credentials: str = "", json: bool = False
+    _context: Context,
+    path: str = "",
+    env: str = "",
+    settings: str = "",
+    credentials: str = "",
+    json: bool = False,
 ) -> None:
     """Build a service as for a host, start it here, and say line by line what of the contract holds."""
     with running.sentences():
         from fabfile.bundle import archive
         from fabfile.contract import checking, lines
+        from fabfile.hosts import environment
 
         folder = Path(path).expanduser().resolve() if path else archive.PROJECT / "service"
         given = _settings(settings)
@@ -38,7 +45,7 @@ def check_service(
         if secrets and not secrets.is_dir():
             raise RefusedError(f"--credentials {credentials} is no folder. Nothing was tried.")
         found = []
-        for line in checking.check(folder, given, secrets):
+        for line in checking.check(folder, given, secrets, environment.load(env).python if env else ""):
             found.append(line)
             if not json:
                 print(lines.text(line), flush=True)

@@ -78,7 +78,9 @@ def deploy(
         release = (
             building.given(bundle)
             if bundle
-            else building.built(environment.source, ref, allow_dirty=environment.kind == "lab" and not ref)
+            else building.built(
+                environment.source, ref, environment.python, allow_dirty=environment.kind == "lab" and not ref
+            )
         )
         if plan:
             print(deploying.make_plan(environment, release, apart).text())

@@ -18,6 +18,7 @@ description:
   - Changes nothing. A role compares with these facts and asks the host again only where something is to be done.
 options:
   app: {description: the name of the service, type: str, required: true}
+  python: {description: the Python that its releases are to be built with, type: str, default: ''}
 author: Slipway
 """
 EXAMPLES = r"""
@@ -40,6 +41,7 @@ ansible_facts:
     processor_vcpus: {description: processors this host may use, type: int, returned: always}
     virtualization_type: {description: container, none or a hypervisor, type: str, returned: always}
     python: {description: the version of the interpreter that looked, type: dict, returned: always}
+    app_python: {description: 'why the one of a path cannot be used', type: dict, returned: always}
     packages: {description: name to version of what is installed, type: dict, returned: always}
     packages_unfinished: {description: packages that dpkg began and did not finish, type: list, returned: always}
     dpkg_works: {description: whether dpkg or apt holds its lock just now, type: bool, returned: always}
@@ -73,13 +75,15 @@ ansible_facts:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(argument_spec={"app": {"type": "str", "required": True}}, supports_check_mode=True)
+    arguments = {"app": {"type": "str", "required": True}, "python": {"type": "str", "default": ""}}
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     installed, unfinished = programs.packages()
     running, enabled, starting = programs.units()
     facts = {
         **system.facts(),
         **network.facts(),
         **neighbours.facts(module.params["app"]),
+        "app_python": {"complaint": programs.python_complaint(module.params["python"])},
         "packages": installed,
         "packages_unfinished": unfinished,
         "dpkg_works": programs.dpkg_works(),

@@ -71,7 +71,7 @@ def look(wanted: dict[str, Any]) -> dict[str, Any]:
         seen["connections"] = service.connections(wanted["app"]["name"], wanted["app"]["prefix"])
     if wanted["edge"]:
         said += service.edge(wanted["edge"]["name"], wanted["edge"]["authority"])
-    return {"complaints": said, "notes": foreign + updates.notes(), **seen}
+    return {"complaints": said, "notes": foreign + system.network() + updates.notes(), **seen}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from tests.containers import engine as engines
 from tests.containers import images
 from tests.containers import production as productions
-from tests.containers.engine import Engine
+from tests.containers.engine import ROOT, Engine
 from tests.lab.errors import LabError
 
 
@@ -29,6 +29,18 @@ def engine() -> Iterator[Engine]:
 def shop(engine: Engine) -> images.Built:
     """Return the bundled service's image."""
     return images.build(engine, images.bundle())
+
+
+@pytest.fixture(scope="session")
+def notes(engine: Engine) -> images.Built:
+    """Return the image of an example: a database, a worker, settings under names of its own."""
+    return images.build(engine, images.bundle(ROOT / "examples/notes"))
+
+
+@pytest.fixture(scope="session")
+def hello(engine: Engine) -> images.Built:
+    """Return the image of the smallest example, which has no database."""
+    return images.build(engine, images.bundle(ROOT / "examples/hello"))
 
 
 @pytest.hookimpl(tryfirst=True)

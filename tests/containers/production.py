@@ -31,7 +31,7 @@ RUN ["sed", "-i", "s/{release}/{again}/g", "/srv/release/start", "/srv/release/m
 {further}USER 10001:10001
 LABEL org.slipway.release={again}
 """
-BROKEN = 'RUN ["sed", "-i", "s/^    import uvicorn$/    sys.exit(\\"It cannot start.\\")/", "/srv/release/start"]\n'
+BROKEN = """RUN ["sed", "-i", "s/import uvicorn$/sys.exit('It cannot start.')/", "/srv/release/start"]\n"""
 
 
 class Edge(Site):

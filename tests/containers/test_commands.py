@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.containers import databases, hardened, images
-from tests.containers.engine import ROOT, Engine
+from tests.containers import databases, hardened
+from tests.containers.engine import Engine
 from tests.containers.hardened import CREDENTIALS, FLAGS
 from tests.containers.images import Built
 
@@ -66,24 +66,23 @@ def test_its_timers_command_and_its_backfills_run(
     assert hardened.once(engine, shop.name, "migrate", settings=SHOP, mounts=mounts).returncode == 0
 
     purged = hardened.once(engine, shop.name, "purge", settings=SHOP, mounts=mounts)
-    asked = hardened.once(engine, shop.name, "backfill", settings=SHOP, mounts=mounts)
+    asked = hardened.once(engine, shop.name, "backfill", "status", settings=SHOP, mounts=mounts)
 
     assert purged.returncode == 0, purged.stderr
     assert asked.returncode == 0, asked.stdout + asked.stderr
 
 
 def test_a_plain_service_migrates_and_works_with_the_address_that_it_is_given(
-    engine: Engine, database: Path
+    engine: Engine, notes: Built, database: Path
 ) -> None:
-    built = images.build(engine, images.bundle(ROOT / "examples/notes"))
     mounts = {database: databases.FOLDER}
-    migrated = hardened.once(engine, built.name, "migrate", settings=NOTES, mounts=mounts)
+    migrated = hardened.once(engine, notes.name, "migrate", settings=NOTES, mounts=mounts)
     assert migrated.returncode == 0, migrated.stdout + migrated.stderr
 
     with (
-        hardened.container(engine, built.name, name="notes", settings=NOTES, mounts=mounts) as serving,
+        hardened.container(engine, notes.name, name="notes", settings=NOTES, mounts=mounts) as serving,
         hardened.container(
-            engine, built.name, "worker", name="worker", settings=NOTES, mounts=mounts,
+            engine, notes.name, "worker", name="worker", settings=NOTES, mounts=mounts,
             flags=(*FLAGS, "--no-healthcheck"),
         ) as working,
     ):  # fmt: skip
@@ -119,16 +118,15 @@ def test_a_plain_service_migrates_and_works_with_the_address_that_it_is_given(
     ],
 )
 def test_a_password_that_cannot_be_used_is_a_sentence_for_any_service(
-    engine: Engine, tmp_path: Path, how: str, sentence: str
+    engine: Engine, notes: Built, tmp_path: Path, how: str, sentence: str
 ) -> None:
-    built = images.build(engine, images.bundle(ROOT / "examples/notes"))
     if how != "missing":
         (tmp_path / "database_password").write_text("" if how == "empty" else "x")
         (tmp_path / "database_password").chmod(0 if how == "unreadable" else 0o444)
     tmp_path.chmod(0o755)
 
     settings = {**NOTES, "NOTES_DATABASE_HOST": "database", "CREDENTIALS_DIRECTORY": CREDENTIALS}
-    done = hardened.once(engine, built.name, settings=settings, mounts={tmp_path: CREDENTIALS})
+    done = hardened.once(engine, notes.name, settings=settings, mounts={tmp_path: CREDENTIALS})
 
     assert done.returncode == 1
     assert sentence in done.stderr

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fabfile.bundle import archive
+from fabfile.bundle.wheels import Target
 from tests.containers import hardened, images
 from tests.containers.engine import ROOT, Engine
 from tests.containers.images import Built
@@ -108,7 +112,6 @@ def test_the_same_bundle_makes_the_same_bytes_whatever_builds(engine: Engine, sh
     assert layers(engine, again.name) == first
 
 
-@pytest.mark.share
 def test_another_commit_with_the_same_lock_shares_all_but_its_own_layer(engine: Engine, shop: Built) -> None:
     later = images.bundle()
     assert later.release != shop.bundle.release
@@ -121,19 +124,25 @@ def test_another_commit_with_the_same_lock_shares_all_but_its_own_layer(engine: 
 
 
 def test_no_secret_of_who_builds_is_in_it(
-    engine: Engine, shop: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planted where a build could find it: its environment, pip's configuration, the service's folder."""
     planted = secrets.token_hex(16)
-    for variable in ("SHOP_SECRET_KEY", "PIP_INDEX_URL", "DATABASE_PASSWORD"):
+    service = tmp_path / "hello"
+    shutil.copytree(
+        ROOT / "examples/hello", service, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+    )
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    for words in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message=x")):
+        subprocess.run(["git", "-C", service, *words], check=True)
+    (service / ".env").write_text(f"SECRET_KEY={planted}\n")
+    for variable in ("SECRET_KEY", "DATABASE_PASSWORD"):
         monkeypatch.setenv(variable, planted)
-    hidden = ROOT / "service/.env"
-    assert not hidden.exists()
-    hidden.write_text(f"SHOP_SECRET_KEY={planted}\n")
-    try:
-        built = images.build(engine, images.bundle(), "--fresh")
-    finally:
-        hidden.unlink()
+    made = images.bundle(service)
+    # With it no wheel of the bundle could be had.
+    monkeypatch.setenv("PIP_INDEX_URL", planted)
+
+    built = images.build(engine, made, "--fresh")
     said = json.dumps(engine.inspect(built.name, "image")) + engine.podman(
         "history", "--no-trunc", built.name
     )
@@ -194,17 +203,18 @@ def complaints(said: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("service", ["hello", pytest.param("notes", marks=pytest.mark.share)])
-def test_any_service_becomes_an_image(engine: Engine, service: str) -> None:
-    built = images.build(engine, images.bundle(ROOT / "examples" / service))
-
+@pytest.mark.parametrize("service", ["hello", "notes"])
+def test_any_service_becomes_an_image(engine: Engine, service: str, request: pytest.FixtureRequest) -> None:
+    built: Built = request.getfixturevalue(service)
     settings = {"NOTES_DATABASE_HOST": "/run/postgresql"}
+
     with hardened.container(engine, built.name, name=f"a-{service}", settings=settings) as running:
         running.answers("/nowhere", 404)
         status, headers, _ = running.get("/")
         alive = engine.run("podman", "healthcheck", "run", running.name)
         ready = engine.run("podman", "exec", running.name, "python", "-I", "/srv/release/probe", "ready")
         listed = hardened.once(engine, built.name, "no-such-command", settings=settings).stderr
+
     assert headers["x-release"] == built.bundle.release
     assert status < 500
     assert alive.returncode == 0
@@ -214,9 +224,6 @@ def test_any_service_becomes_an_image(engine: Engine, service: str) -> None:
 
 
 def test_a_base_whose_python_the_bundle_is_not_for_is_refused(engine: Engine) -> None:
-    from fabfile.bundle import archive
-    from fabfile.bundle.wheels import Target
-
     made = archive.build(
         ROOT / "examples/hello",
         output=ROOT / "build/bundles",
@@ -236,7 +243,5 @@ def test_a_bundle_that_a_host_would_not_take_becomes_no_image(
     data = bytearray(shop.bundle.path.read_bytes())
     data[len(data) // 2] ^= 1
     broken.write_bytes(data)
-    from dataclasses import replace
-
     with pytest.raises(AssertionError, match=r"differs from its checksum.*Nothing was built"):
         images.build(engine, replace(shop.bundle, path=broken))

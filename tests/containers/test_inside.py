@@ -132,6 +132,18 @@ def test_without_a_database_it_is_alive_and_not_ready(engine: Engine, served: Ru
     assert "/health/ready answered 503." in ready.stderr
 
 
+def test_at_a_socket_it_is_asked_there(engine: Engine, shop: Built, credentials: Path) -> None:
+    settings = {**SETTINGS, "SLIPWAY_SOCKET": "/tmp/http.sock"}
+    mounts = {credentials: CREDENTIALS}
+    with hardened.container(engine, shop.name, name="socket", settings=settings, mounts=mounts) as running:
+        hardened.wait_for(
+            lambda: engine.run("podman", "healthcheck", "run", running.name).returncode == 0, "it is alive"
+        )
+
+        with pytest.raises(OSError, match="refused"):
+            running.get(LIVE)
+
+
 def test_where_nothing_answers_the_health_check_says_so(engine: Engine, shop: Built) -> None:
     done = hardened.once(
         engine,

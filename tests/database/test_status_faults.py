@@ -140,6 +140,15 @@ def test_a_prepared_transaction_is_found_by_its_name(cluster: Cluster) -> None:
     assert "left behind" in found(report, "prepared-transactions").sentence
 
 
+def test_an_archive_command_that_keeps_nothing_is_no_archive(cluster: Cluster) -> None:
+    fresh = found(cluster.look(), "archiving")
+    wanted = About("test", "shop", datetime.now(UTC), 0, head=HEAD, physical_expected=True)
+    missed = found(cluster.look(about=wanted), "archiving")
+    assert (fresh.level, fresh.sentence) == (Level.OK, "WAL is not archived: true keeps nothing.")
+    assert (missed.level, missed.runbook) == (Level.CRITICAL, "db-archiving.md")
+    assert "goes nowhere (true keeps nothing)" in missed.sentence
+
+
 def test_an_archive_command_that_fails_is_said(cluster: Cluster) -> None:
     with cluster.connect() as session:
         session.execute("ALTER SYSTEM SET archive_command = 'false'")

@@ -30,9 +30,11 @@ HOSTILE = """'";$(touch /hostile)`id`\\\\n %s %% #ü€ &|<>*? !{"""
 # Before pytest chooses by marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is tested on the fleet, so that it and the one host can be tested side by side."""
+    """Mark on which hosts a test is and whether it spoils them, so that these can run side by side."""
+    # A bare host is looked at before it is anything else.
+    items.sort(key=lambda item: "test_bare_host" not in item.nodeid)
     for item in items:
-        for lane in ("fleet", "debian"):
+        for lane in ("fleet", "debian", "spoilt"):
             if lane in getattr(item, "fixturenames", ()):
                 item.add_marker(getattr(pytest.mark, lane))
         if item.get_closest_marker("share"):
@@ -139,7 +141,7 @@ def rehearsal(bare: Bare, playbooks: Playbooks) -> Rehearsal:
 
 
 @pytest.fixture(scope="session")
-def first_run(rehearsal: Rehearsal, playbooks: Playbooks) -> Run:
+def first_run(bare: Bare, playbooks: Playbooks) -> Run:
     """site.yml on the bare host."""
     return playbooks.run("site.yml").succeeded()
 
@@ -159,7 +161,7 @@ def configured(lab: Lab, site: Site, request: pytest.FixtureRequest) -> Host:
     if "serving" in host.snapshots():
         host.restore("serving")
     else:
-        request.getfixturevalue("second_run")
+        request.getfixturevalue("first_run")
         host.snapshot("serving")
     serving(host, site)
     return host

@@ -102,6 +102,17 @@ REFUSALS = {
     "a unit file in a memory limit": Refusal(
         {"app_memory_max": "1G\nExecStartPre=/bin/sh"}, "app_memory_max"
     ),
+    "a Python that no archive has": Refusal(
+        {"app_python": "python3.12"},
+        "app_python is python3.12, which Debian 12 has no package of (it has python3.11): name an archive that has it",
+    ),
+    "a Python that is not there": Refusal(
+        {"app_python": "/opt/python/bin/python3.12"},
+        "app_python is /opt/python/bin/python3.12, which cannot be used: No such file or directory. Put one there",
+    ),
+    "a Python where nobody else may look": Refusal(
+        {"app_python": "/root/bin/python3.12"}, "app_python is '/root/bin/python3.12', not a package such as"
+    ),
     "a locale that is not generated": Refusal(
         {"locale_default": "xx_XX.UTF-8"},
         "locale_default is xx_XX.UTF-8, which is neither C.UTF-8 nor in locale_generate",

@@ -98,7 +98,7 @@ def test_a_release_whose_schema_was_taken_away_under_it_gets_no_traffic(ground: 
     bundle, host = ground.release(), ground.first
     applied = hosts.sql(host, APPLIED)
     watch = Watch(host, Moment("start", "begin"), release_of(bundle))
-    started = ground.fab.start("deploy", f"--bundle={bundle}", "--gate=8")
+    started = ground.fab.start("deploy", f"--bundle={bundle}", "--gate=25")
     frozen = watch.frozen()
     hosts.sql(host, "UPDATE shop.alembic_version SET version_num = 'ffffffffffff'")
     try:
@@ -227,14 +227,18 @@ def test_another_bundle_under_the_name_of_a_release_is_refused(ground: Ground, s
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
-    [("size=20m", "bytes free for staging"), ("size=900m,nr_inodes=20", "No space left on device")],
-    ids=["too small", "full while it is unpacked"],
+    ("options", "remade", "sentence"),
+    [
+        ("size=10m", again, "bytes free for staging"),
+        ("size=60m", relocked, "bytes free for staging"),
+        ("size=900m,nr_inodes=20", again, "No space left on device"),
+    ],
+    ids=["too small", "too small for its environment", "full while it is unpacked"],
 )
 def test_a_disk_that_is_full_changes_nothing(
-    ground: Ground, served: str, options: str, sentence: str
+    ground: Ground, served: str, options: str, remade: Callable[[Path], Path], sentence: str
 ) -> None:
-    bundle = ground.release()
+    bundle = remade(ground.bundle)
     hosts.output(ground.first, f"mount -t tmpfs -o {options},mode=0700 tmpfs {STAGING}")
     try:
         with ground.shop().load(RATE) as load:

@@ -47,6 +47,18 @@ def test_nothing_waits_for_a_restart_and_no_file_has_a_fault(host: Host) -> None
     )
 
 
+def test_a_new_cluster_needs_no_restart_for_backups_standbys_and_logical_replication(host: Host) -> None:
+    wanted = {
+        "wal_level": "logical",
+        "archive_mode": "on",
+        "hot_standby": "on",
+        "wal_log_hints": "on",
+        "cluster_name": "14/main",
+    }
+    for name, value in wanted.items():
+        assert hosts.sql(host, f"SHOW {name}") == value
+
+
 def test_statements_are_counted(host: Host) -> None:
     marker = "SELECT 'counted by a test'::text"
     hosts.sql(host, marker, user="shop")

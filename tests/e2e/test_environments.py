@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import hosts
+from tests.e2e.conftest import serving
+from tests.e2e.fab_runs import again, release_of, relocked
+from tests.e2e.freezing import Moment, Watch
 from tests.e2e.ground import RATE, Ground, entries, ground_of, new_release, slipway
+from tests.e2e.test_killed_rollouts import Fault, crash_the_host, kill_the_helper
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -27,6 +31,8 @@ pip "$1" --requirement "$bundle/requirements.lock"; pip "$1" "$bundle"/app/*.whl
 python3 -c "import json, sys; path = sys.argv[1]; said = json.load(open(path)); del said[\\"environment\\"]
 json.dump(said, open(path, \\"w\\"))" "$1/manifest.json"; rm --recursive "$bundle"
 """
+# How many modules are there when the one who builds is in the middle of it; all are some thousand.
+HALFWAY = 300
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +96,40 @@ def test_a_release_that_shares_nothing_is_gone_back_to_and_pruned(ground: Ground
     slipway(host, "stop", old, "--unless-live", "--wait=60")
     ground.fab.run("prune", "--keep=1").ended(0)
     assert environment_of(host, new) in hosts.output(host, "ls --directory /srv/shop/environments/*")
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["a new one", "one that two releases share"])
+@pytest.mark.parametrize("fault", [kill_the_helper, crash_the_host])
+def test_the_build_of_an_environment_is_cut_off_in_the_middle(
+    fault: Fault, damaged: bool, ground: Ground, site: Site
+) -> None:
+    """Of one that no host has, or in the place of one in which a bit has turned under the releases that share it."""
+    (bundle, before), host = new_release(ground), ground.first
+    ground.fab.deploy(bundle).ended(0)
+    place = environment_of(host, before)
+    new = ground.release() if damaged else relocked(ground.bundle)
+    if damaged:
+        hosts.python(host, "flip.py", pattern=f"{place}/venv/lib/python3*/site-packages/anyio-*/METADATA")
+    watch = Watch(host, Moment("stage.environment", "begin"), release_of(new))
+    with ground.shop().load(RATE) as load:
+        started = ground.fab.start("deploy", f"--bundle={new}", "--bake=0")
+        frozen = watch.frozen()
+        frozen.thaw()
+        modules = f"find /srv/shop/staging/{release_of(new)}/venv -name '*.py' 2>/dev/null | wc -l"
+        hosts.until("it is being built", lambda: int(hosts.output(host, modules)) > HALFWAY, seconds=60)
+        fault(started, frozen)
+        assert started.wait().status != 0
+        serving(host, site)
+        assert ground.live() == before
+        sharing = again(new)
+        ground.fab.deploy(new, "--wait=90").ended(0, "it was built", "lost=0")
+        ground.fab.deploy(sharing, "--wait=90").ended(0, "lost=0")
+        ground.fab.run("rollback", f"--to={before}").ended(0, "lost=0")
+    if fault is kill_the_helper:
+        load.seen.lost_nothing()
+    assert environment_of(host, release_of(sharing)) == environment_of(host, release_of(new))
+    assert (environment_of(host, release_of(new)) == place) == damaged
+    assert not slipway(host, "status")["leftovers"]
 
 
 def made_whole(host: Host, bundle: Path, release: str) -> None:

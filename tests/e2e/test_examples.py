@@ -258,9 +258,15 @@ def hello() -> Iterator[Example]:
     yield from serving("hello", "inventory/hello", "/health")
 
 
-def test_one_file_without_a_database_is_deployed_and_rolled_back(hello: Example) -> None:
+def test_one_file_without_a_database_on_a_python_of_its_own_is_deployed_and_rolled_back(
+    hello: Example,
+) -> None:
     before, bundle = hello.live(), again(hello.bundle())
     new = release_of(bundle)
+    python = hosts.output(
+        hello.host, "/srv/hello/current/venv/bin/python -c 'import sys; print(sys.version_info[:2])'"
+    )
+    assert python == "(3, 11)"
     assert hello.site.get("/?name=Ada").json() == {"message": "Hello, Ada!"}
     hello.fab.deploy(bundle, bake=1).ended(0, f"{new} is live on every app host", "lost=0")
     assert hello.site.get("/").headers["X-Release"] == new

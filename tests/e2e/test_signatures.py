@@ -81,7 +81,7 @@ def test_whoever_may_log_in_cannot_bring_what_nobody_signed(ground: Ground, othe
     codes = [answer["error"]["code"] for answer in (unsigned, strange, elsewhere)]
     assert codes == ["signature-missing", "signer-unknown", "signature-wrong"]
     assert not hosts.differences(before, hosts.files(host, "/etc", "/srv", "/usr/local"))
-    refused.ended(0, "IN THE WAY: shop-1 lets lab sign, and the bundle is signed with another key")
+    refused.ended(0, f"IN THE WAY: {host.name} lets lab sign, and the bundle is signed with another key")
     ground.fab.deploy(bundle, SLIPWAY_SIGNING_KEY=str(other)).ended(2, "Nothing was changed.")
     ground.is_whole()
 

@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--variant", action="append", default=[], choices=variants.names(), help="what new hosts come with"
     )
+    start.add_argument("--address-of", metavar="NAME", help="print one address, and the rest on stderr")
     command("down", "Crash hosts and delete all of them.").add_argument("hosts", nargs="*", metavar="HOST")
     command("list", "Show the inventory's hosts and whether they run.")
     command("address", "Print the address of a host, or of a group's first.").add_argument(
@@ -93,14 +94,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Boot hosts."""
     lab = Lab(arguments.inventory, arguments.variant)
+    asked = arguments.address_of and lab.address(arguments.address_of)
     began = time.monotonic()
     booted = lab.up(arguments.hosts)
-    if not booted:
-        print("Nothing to do: every host runs.")
-    for host in booted:
-        print(f"{host.name} answers on {host.address}.")
-    if booted:
-        print(f"Up after {time.monotonic() - began:.1f} s.")
+    said = [f"{host.name} answers on {host.address}." for host in booted]
+    said += [f"Up after {time.monotonic() - began:.1f} s."] if booted else ["Nothing to do: every host runs."]
+    print("\n".join(said), file=sys.stderr if asked else sys.stdout, flush=True)
+    if asked:
+        print(asked)
     return 0
 
 

@@ -51,7 +51,7 @@ def read(folder: Path) -> Inventory:
     if program is None:
         raise LabError(
             "The lab reads its hosts with ansible-inventory, which is neither beside this Python nor on PATH; "
-            "nothing was changed. Type: make venv, and run the lab with .venv/bin/python."
+            "nothing was changed. Type: make .venv/installed, and run the lab with .venv/bin/python."
         )
     listing = run(
         [program, "-i", folder, "--list"],

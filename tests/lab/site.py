@@ -52,6 +52,11 @@ class Site:
         return self.inventory.parent.parent / ".lab"
 
     @property
+    def archive_key(self) -> Path:
+        """The key that the lab's own archive is signed with, once a host of the checkout needed it."""
+        return self.state / "archive-key.asc"
+
+    @property
     def hosts(self) -> Path:
         """The folder of this inventory's hosts; another inventory may use the same names."""
         return self.state / "hosts" / self.inventory.name
@@ -103,15 +108,28 @@ class Site:
             self.access.ensure_key()
 
     def ready(self) -> None:
-        """Bring up the network, its package cache and the archive. The caller holds the bridge's lock."""
+        """Bring up the network, its package cache, and the archive where a host was given it.
+
+        The caller holds the bridge's lock.
+        """
         self.network.ensure(self.mirrors)
-        built = archive.ensure()
-        self.network.publish(built.repository)
-        (self.state / "archive-key.asc").write_text(built.key.read_text())
+        if self.archive_key.exists():
+            self.serve_archive()
 
     def image(self) -> Path:
-        """Return the image's folder, building it through the network's package cache when there is none."""
+        """Return the image's folder, building it through the network's package cache when there is none.
+
+        Ubuntu has PostgreSQL 14 itself, other systems need the lab's archive.
+        """
+        if self.platform is not platforms.UBUNTU:
+            self.serve_archive()
         return image.ensure(self.platform, self.sources)
+
+    def serve_archive(self) -> None:
+        """Serve the lab's own archive on the network, built first when this machine has none."""
+        built = archive.ensure()
+        self.network.publish(built.repository)
+        self.archive_key.write_text(built.key.read_text())
 
     def write_known_hosts(self) -> None:
         """Write the keys of every host of the checkout, whichever inventory it is in."""

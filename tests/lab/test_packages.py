@@ -19,9 +19,7 @@ APT = "DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recomme
 def add_archive(host: Host) -> None:
     """Add the lab's archive to a host's sources, as a role would."""
     network = host.site.network
-    host.run(
-        "cat > /etc/apt/keyrings/lab.asc", stdin=(host.site.state / "archive-key.asc").read_text(), check=True
-    )
+    host.run("cat > /etc/apt/keyrings/lab.asc", stdin=host.site.archive_key.read_text(), check=True)
     source = f"deb [signed-by=/etc/apt/keyrings/lab.asc] {network.url}/archive {archive.SUITE} main"
     host.run("cat > /etc/apt/sources.list.d/lab.list", stdin=source + "\n", check=True)
     host.run(f"{APT} update", check=True)

@@ -42,6 +42,7 @@ EVERYTHING: dict[str, Any] = {
     "__nginx_ipv6": False,
     "app_log_level": "debug",
     "app_process_stop_timeout": 45,
+    "app_python": "python3.11",
     "app_runs_timers": False,
     "app_state_directory": True,
     "app_redis_url": "redis://192.0.2.51:6379/0",

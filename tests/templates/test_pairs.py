@@ -73,6 +73,8 @@ PAIRS = [
         on=EVERYTHING,
         off=SINGLE,
     ),
+    # Releases are built with another Python where the inventory says so.
+    Pair("etc/slipway/shop/release.conf", "\npython = /usr/bin/python3.11\n", on=EVERYTHING, off=SINGLE),
     # During a rotation a second key of tokens is accepted.
     Pair(UNIT, "LoadCredential=secret_key_previous:/etc/shop/credentials/", on=EVERYTHING, off=SINGLE),
     Pair("etc/shop/credentials/secret_key_previous", "(a secret", on=EVERYTHING, off=SINGLE),

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def test_what_was_built_is_not_taken_over_when_it_leads_out(tmp_path: Path, plan
         os.mkfifo(path)
 
     with pytest.raises(StepError, match="not to be trusted"):
-        handover.take_over(tree)
+        handover.take_over(tree, os.path.realpath(sys.executable))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else, and take them over")
@@ -160,7 +161,7 @@ def test_what_was_built_is_roots_in_the_end_and_only_root_can_write_to_it(tmp_pa
         if not path.is_symlink():
             path.chmod(0o777)
 
-    handover.take_over(tree)
+    handover.take_over(tree, os.path.realpath(sys.executable))
 
     for path in (tree, *tree.rglob("*")):
         found = path.lstat()

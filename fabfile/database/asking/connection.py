@@ -7,6 +7,7 @@ same SSH session runs a small program, which says what only the host knows and t
 from __future__ import annotations
 
 import json
+import pkgutil
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
@@ -25,16 +26,17 @@ from fabfile.database.asking import host_facts, place, refusals, ssh
 from fabfile.database.asking.place import Database
 from fabfile.database.asking.refusals import DownError
 from fabfile.errors import FabError
-from fabfile.hosts.connection import UnreachableError
-from fabfile.hosts.environment import AppHost, Environment
+from fabfile.hosts.answers import UnreachableError
+from fabfile.hosts.app_host import AppHost
+
+if TYPE_CHECKING:
+    from fabfile.hosts.environment import Environment
 
 Connection = psycopg.Connection[Any]
 Read = TypeVar("Read")
-SOCKETS = "/var/run/postgresql"
 FACTS_SECONDS = 15.0
 # Of one answer's line, in bytes.
 LONGEST = 1 << 24
-PROGRAM = Path(host_facts.__file__)
 # The program comes first on standard input; whatever follows would be the end.
 LOADER = "import sys; exec(sys.stdin.buffer.read(%d).decode())"
 
@@ -167,12 +169,14 @@ class Reopened:
 def tunnel(database: Database) -> Iterator[Tunnel]:
     """An open forward to the server's socket, ended with the block. Raises UnreachableError."""
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        local = Path(folder, f".s.PGSQL.{database.port}")
-        program = PROGRAM.read_bytes() + f"\nmain({_arguments(database)!r})\n".encode()
+        local = Path(database.sockets if database.here else folder, f".s.PGSQL.{database.port}")
+        # Out of an archive it is no file.
+        source = pkgutil.get_data(host_facts.__package__, "host_facts.py") or b""
+        program = source + f"\nmain({_arguments(database)!r})\n".encode()
+        command = ["python3", "-I", "-c", LOADER % len(program)]
         process = subprocess.Popen(
-            ssh.command(
-                database.host, shlex.join(["python3", "-I", "-c", LOADER % len(program)]), forward=local,
-                remote=f"{SOCKETS}/{local.name}",
+            command if database.here else ssh.command(
+                database.host, shlex.join(command), local, f"{database.sockets}/{local.name}"
             ),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             # Ctrl-C is for who uses the connection, such as psql, and not for the connection.
@@ -186,8 +190,9 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
                 process.stdin.flush()
             except BrokenPipeError:
                 raise _lost(database.host, process) from None
-            _await(local, process, database.host)
-            yield Tunnel(database, Path(folder), process, began)
+            if not database.here:
+                _await(local, process, database.host)
+            yield Tunnel(database, local.parent, process, began)
         finally:
             end(process)
 
@@ -197,7 +202,7 @@ def _arguments(database: Database) -> str:
         {
             "data": f"/var/lib/postgresql/{database.version}/{database.cluster}",
             "unit": f"postgresql@{database.version}-{database.cluster}.service",
-            "lock": f"{SOCKETS}/.s.PGSQL.{database.port}.lock",
+            "lock": f"{database.sockets}/.s.PGSQL.{database.port}.lock",
             "markers": f"/var/backups/slipway/{database.name}",
             "live": f"/srv/{database.app}/current/manifest.json",
             "releases": f"/srv/{database.app}/releases",

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fabfile.errors import RefusedError
-from fabfile.hosts import environment
-from fabfile.hosts.environment import AppHost, Environment
+from fabfile.hosts.app_host import AppHost
+from fabfile.hosts.policies import Budget
+
+if TYPE_CHECKING:
+    from fabfile.hosts.environment import Environment
+
+
+class Asked(Protocol):
+    """What a look has to know of an environment."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def app(self) -> str: ...
+    @property
+    def app_hosts(self) -> tuple[AppHost, ...]: ...
+    @property
+    def budget(self) -> Budget: ...
 
 
 @dataclass(frozen=True)
 class Database:
     """app: the service's name, and its schema's. port: of the server's socket. replicas: how many standbys
-    belong to it. overrides: db_status_thresholds. accepted: db_status_accepted. certificates: their folder there.
+    belong to it. physical_expected: backups_physical. overrides: db_status_thresholds. accepted: db_status_accepted.
+    certificates: their folder there. here: this very host is it. sockets: the folder of the server's.
     """
 
     host: AppHost
@@ -25,13 +42,19 @@ class Database:
     cluster: str
     replicas: int = 0
     backups_expected: bool = True
+    physical_expected: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     accepted: Any = ()
     certificates: str = "/etc/ssl/slipway"
+    here: bool = False
+    sockets: str = "/var/run/postgresql"
 
 
 def of(found: Environment) -> Database:
     """The database of an environment. Raises RefusedError for values that cannot be meant."""
+    # The program of the database's host has no inventory to read.
+    from fabfile.hosts import environment
+
     variables = environment.variables_of(found.name)
     host = environment.host_of(found.name, "db")
     for what, text in (("address", host.address), ("user", host.user)):
@@ -54,6 +77,7 @@ def of(found: Environment) -> Database:
         cluster=str(variables.of(host.name, "postgresql_cluster", "main")),
         replicas=int(variables.of(host.name, "db_status_replicas", 0)),
         backups_expected=bool(variables.of(host.name, "db_status_backups_expected", True)),
+        physical_expected=bool(variables.of(host.name, "backups_physical", False)),
         overrides=overrides,
         accepted=variables.of(host.name, "db_status_accepted", []) or [],
         certificates=str(variables.of(host.name, "certificates_folder", "/etc/ssl/slipway")),

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -18,7 +19,8 @@ from psycopg.rows import class_row
 from fabfile.errors import RefusedError
 
 Row = TypeVar("Row")
-FOLDER = Path(__file__).parent / "sql"
+# In the archive of a host's program it is a folder that knows iterdir and read_text alone.
+FOLDER = cast(Path, resources.files(__package__) / "sql")
 # A form for newer servers has its floor in its name: checkpoints.17.sql beside checkpoints.sql.
 HEADER = re.compile(
     r"-- purpose: (?P<purpose>.+)\n-- floor: (?P<floor>\d+)\n-- ceiling: (?P<ceiling>\d+|none)\n"
@@ -29,7 +31,9 @@ HEADER = re.compile(
 @cache
 def statement(name: str, version: int, folder: Path = FOLDER) -> str:
     """The text of the query for a server's major version. Raises RefusedError outside its floor and ceiling."""
-    for file in (*sorted(folder.glob(f"{name}.[0-9]*.sql"), reverse=True), folder / f"{name}.sql"):
+    newer = [file for file in folder.iterdir() if re.fullmatch(rf"{name}\.\d+\.sql", file.name)]
+    newer.sort(key=lambda file: file.name, reverse=True)
+    for file in (*newer, folder / f"{name}.sql"):
         text = file.read_text(encoding="utf-8")
         header = HEADER.match(text)
         if header is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 
 from fabfile.database import texts
-from fabfile.hosts.connection import UnreachableError
-from fabfile.hosts.environment import AppHost
+from fabfile.hosts.answers import UnreachableError
+from fabfile.hosts.app_host import AppHost
 
 FULL = ("connection slots are reserved", "too many clients", "sorry, too many")
 OF_ROLE, OF_DATABASE = "too many connections for role", "too many connections for database"

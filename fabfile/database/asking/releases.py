@@ -10,8 +10,8 @@ from typing import Any
 
 from fabfile import schema
 from fabfile.database.asking import connection, ssh
-from fabfile.database.asking.place import Database
-from fabfile.hosts.environment import AppHost, Environment
+from fabfile.database.asking.place import Asked, Database
+from fabfile.hosts.app_host import AppHost
 from fabfile.schema import Revision
 
 Known = tuple[str | None, list[list[Revision]]]
@@ -28,6 +28,16 @@ class OnTheHost:
         manifest = facts.get("manifest") or {}
         rows = [manifest.get("schema_revisions") or [], *(facts.get("chains") or [])]
         return _head(manifest), _chains(rows)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Nowhere:
+    """Nobody is asked: app hosts tell of their own schema."""
+
+    def now(self, _facts: Mapping[str, Any]) -> Known:
+        return "", []
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -66,7 +76,10 @@ class OnAnother:
         )
 
 
-def of(environment: Environment, database: Database) -> OnTheHost | OnAnother:
+Release = OnTheHost | OnAnother | Nowhere
+
+
+def of(environment: Asked, database: Database) -> OnTheHost | OnAnother:
     """Where to learn it for an environment."""
     if database.host.name in {host.name for host in environment.app_hosts}:
         return OnTheHost()

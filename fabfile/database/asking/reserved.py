@@ -76,8 +76,9 @@ def _section(name: str, said: list[Finding | Table]) -> Section:
 
 
 def _ask(database: Database) -> dict[str, Any]:
+    command = PROGRAM.format(app=database.app)
     done = subprocess.run(
-        ssh.command(database.host, PROGRAM.format(app=database.app)),
+        command.split() if database.here else ssh.command(database.host, command),
         stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     if done.returncode != 0:

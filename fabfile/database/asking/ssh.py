@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fabfile.hosts.environment import AppHost
+from fabfile.hosts.app_host import AppHost
 
 CONNECT_SECONDS = 10
 

@@ -65,6 +65,7 @@ class About:
     monitor: bool = True
     replicas: int = 0
     backups_expected: bool = False
+    physical_expected: bool = False
     budget: int = 0
     head: str | None = None
     chains: Sequence[Sequence[Revision]] = ()

@@ -67,3 +67,24 @@ def said(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
     except FileNotFoundError:
         return ""
+
+
+def python_complaint(named: str) -> str:
+    """Why a Python that is named by its path cannot make environments; empty when it can, or none is."""
+    if not named.startswith("/"):
+        return ""
+    try:
+        done = subprocess.run(
+            [named, "-I", "-c", "import ensurepip, venv"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as failure:
+        return failure.strerror or str(failure)
+    return (
+        (done.stderr.strip().splitlines() or [f"it ends with {done.returncode}"])[-1]
+        if done.returncode
+        else ""
+    )

@@ -14,6 +14,8 @@ CERTIFICATES = [f"/etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name
 # What Slipway states, and what keeps a host patched and reachable; any other failed unit is somebody else's.
 OWN = ("slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
        "systemd-timesyncd*", "chrony*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
+# What nginx, PostgreSQL and the service begin after, and how long it may take a boot.
+ONLINE, SLOW_SECONDS = "systemd-networkd-wait-online.service", 20
 PATHS = (
     "/",
     "/boot",
@@ -42,10 +44,26 @@ def failed(app: str | None) -> tuple[list[str], list[str]]:
     """Complaints about units of Slipway's and of the service that have failed, and notes of the others."""
     listed = run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
     patterns = OWN + ((f"{app}@*", f"{app}-*") if app else ())
-    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    # Of the network, network() says more.
+    names = [line.split()[0] for line in listed.splitlines() if line.strip() and ONLINE not in line]
     own = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
     sentence = "{} has failed: journalctl -u {} says why".format
     return [sentence(name, name) for name in own], [sentence(name, name) for name in names if name not in own]
+
+
+def network() -> list[str]:
+    """A note when the last boot waited long for an interface without network, and all that serves with it."""
+    times = [f"ExecMain{at}TimestampMonotonic" for at in ("Start", "Exit")]
+    shown = run("systemctl", "show", ONLINE, f"--property={','.join(['Result', *times])}").stdout
+    said = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    began, ended = (int(said.get(name) or 0) for name in times)
+    seconds = max(0, ended - began) / 1e6
+    if said.get("Result", "success") == "success" and seconds < SLOW_SECONDS:
+        return []
+    return [
+        f"the last boot waited {seconds:.0f} s for a network interface, and nginx, PostgreSQL and the service with it: "
+        "networkctl says which has none; where it needs none, optional: true for it in /etc/netplan"
+    ]
 
 
 def disks(app: str | None) -> list[str]:

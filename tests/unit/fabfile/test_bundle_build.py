@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway.releases import interpreter
 
 from fabfile.bundle import archive, wheels
 from fabfile.bundle.wheels import Target, requirements_for
@@ -101,7 +102,7 @@ def test_the_second_build_needs_no_index(project: Project, monkeypatch: pytest.M
 
 
 def test_a_host_accepts_the_bundle(project: Project, host: support.Host, slipway: Slipway) -> None:
-    here = Target(host.python_version(), host.machine())
+    here = Target(interpreter.of(host).short, host.machine())
     built = project.build(targets=[here])
 
     answer = slipway("stage", "--bundle", "-", "--sha256", built.sha256, given=built.path)
@@ -231,6 +232,15 @@ def test_an_unknown_commit_is_refused(project: Project) -> None:
 def test_a_target_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BuildError, match="is not a target"):
         Target.parse(text)
+
+
+def test_a_bundle_is_for_the_python_that_the_hosts_are_to_build_releases_with() -> None:
+    assert archive.targets("") == archive.DEFAULT_TARGETS
+    assert archive.targets("", "3.12") == [Target("3.12", "x86_64")]
+    assert archive.targets("3.10:x86_64,3.11:aarch64", "3.12") == [
+        Target("3.10", "x86_64"),
+        Target("3.11", "aarch64"),
+    ]
 
 
 def test_markers_of_the_lock_are_judged_for_the_target_not_the_controller() -> None:

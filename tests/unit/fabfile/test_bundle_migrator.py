@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway.releases import interpreter
 
 from fabfile.bundle import archive
 from fabfile.bundle.wheels import Target
@@ -58,7 +59,7 @@ def test_a_service_that_migrates_gets_the_migrator_pinned_beside_its_own_wheels(
 
 
 def test_a_host_installs_it(migrating: Project, host: support.Host, slipway: Slipway) -> None:
-    built = migrating.build(targets=[Target(host.python_version(), host.machine())])
+    built = migrating.build(targets=[Target(interpreter.of(host).short, host.machine())])
 
     slipway("stage", "--bundle", "-", "--sha256", built.sha256, given=built.path)
 

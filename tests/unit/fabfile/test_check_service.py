@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def service(tmp_path: Path) -> Service:
 
 
 def checked(service: Service) -> dict[str, Line]:
-    return {line.what: line for line in checking.check(service.folder, {}, None, CACHE)}
+    return {line.what: line for line in checking.check(service.folder, {}, None, cache=CACHE)}
 
 
 def test_a_plain_service_holds_and_is_told_what_it_does_without(service: Service) -> None:
@@ -39,6 +40,17 @@ def test_a_plain_service_holds_and_is_told_what_it_does_without(service: Service
     ]
     assert {"git", "name", "lock", "application", "check", "ready", "X-Release", "SIGTERM"} <= states.keys()
     assert "/healthz answers 200" in found["ready"].said
+
+
+def test_it_is_tried_under_the_python_that_is_wanted(service: Service) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    (found,) = (
+        line for line in checking.check(service.folder, {}, None, here, CACHE) if line.what == "Python"
+    )
+    assert (found.state, found.said) == (
+        "holds",
+        f"it was built and installed under {here}, as app_python has it",
+    )
 
 
 def headers(name: str) -> Callable[[Service], None]:

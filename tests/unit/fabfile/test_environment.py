@@ -66,10 +66,31 @@ def test_a_changed_file_is_seen_at_once(inventories: Path) -> None:
     assert {host.port for host in after.app_hosts} == {2222}
 
 
+@pytest.mark.parametrize(
+    ("said", "python"), [("''", ""), ("python3.11", "3.11"), ("/opt/python/bin/python3.12", "3.12")]
+)
+def test_the_python_of_releases_is_the_inventorys(inventories: Path, said: str, python: str) -> None:
+    with (inventories / "site/group_vars/all/main.yml").open("a") as file:
+        file.write(f"app_python: {said}\n")
+    assert load("site", inventories).python == python
+
+
 def test_an_inventory_without_app_hosts_is_refused(inventories: Path) -> None:
     (inventories / "site/hosts.yml").write_text("---\nedge: {hosts: {e: }}\ndb: {hosts: {e: }}\n")
     with pytest.raises(RefusedError, match="no host in the group app"):
         load("site", inventories)
+
+
+@pytest.mark.parametrize("group", ["", "db: {}\n", "db: {hosts: {}}\n"])
+def test_an_inventory_may_have_no_host_for_a_database(inventories: Path, group: str) -> None:
+    (inventories / "site/hosts.yml").write_text(
+        f"---\napp: {{hosts: {{a: }}}}\nedge: {{hosts: {{a: }}}}\n{group}"
+    )
+    found = load("site", inventories)
+    assert not found.has_database
+    assert found.budget.max_connections > 0
+    with pytest.raises(RefusedError, match="has no host in the group db"):
+        environment.host_of("site", "db", inventories)
 
 
 def test_a_variable_that_only_ansible_can_read_is_named(inventories: Path) -> None:

@@ -74,3 +74,14 @@ def test_the_proxy_is_the_one_of_apt(tmp_path: Path) -> None:
 def test_a_machine_without_debian_is_told_what_to_add(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"has no HTTP mirror of Debian \(bookworm\)"):
         mirror.read(apt(tmp_path, other_list="deb http://archive.example/ubuntu jammy main\n"))
+
+
+def test_what_is_made_of_debian_is_made_of_its_newest_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = mirror.Mirrors("http://mirror.example/debian", "http://security.example/debian-security")
+    monkeypatch.setattr(mirror, "read", lambda: found)
+
+    assert mirror.sources() == [
+        "deb http://mirror.example/debian bookworm main",
+        "deb http://mirror.example/debian bookworm-updates main",
+        "deb http://security.example/debian-security bookworm-security main",
+    ]

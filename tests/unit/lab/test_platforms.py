@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import cloud, image, inventory, network, platforms, seed, ubuntu, variants
+from tests.lab import archive, cloud, image, inventory, network, platforms, seed, ubuntu, variants
+from tests.lab.archive import Archive
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
 from tests.lab.platforms import DEBIAN, UBUNTU
@@ -42,6 +43,28 @@ def test_where_it_is_not_debian_boots_and_says_so(
 def test_debian_asks_for_nothing_of_ubuntu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ubuntu, "reachable", lambda _archive: pytest.fail("it was asked"))
     assert site(tmp_path, DEBIAN.name).platform is DEBIAN
+
+
+@pytest.mark.parametrize(("platform", "served"), [(UBUNTU, 0), (DEBIAN, 2)], ids=["ubuntu", "debian"])
+def test_the_labs_own_archive_is_built_for_hosts_whose_system_lacks_its_packages(
+    platform: platforms.Platform, served: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key := tmp_path / "key.asc").write_text("key")
+    published: list[Path] = []
+    monkeypatch.setattr(archive, "ensure", lambda: Archive(tmp_path, key, tmp_path))
+    monkeypatch.setattr(ubuntu, "reachable", lambda _archive: True)
+    monkeypatch.setattr(image, "ensure", lambda *_: tmp_path)
+    monkeypatch.setattr(network.Network, "ensure", lambda *_: None)
+    monkeypatch.setattr(network.Network, "publish", lambda _, repository: published.append(repository))
+    of = site(tmp_path / "inventory/lab", platform.name)
+    of.state.mkdir()
+
+    # A host is made, and boots later.
+    of.ready()
+    of.image()
+    of.ready()
+
+    assert len(published) == served
 
 
 def test_an_archive_that_nobody_answers_for_is_not_in_reach() -> None:

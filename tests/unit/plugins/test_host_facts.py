@@ -72,6 +72,17 @@ def test_a_package_that_dpkg_did_not_finish_is_not_installed(programs_of: Path) 
     assert programs.packages() == ({"nginx": "1.18.0", "man-db": "2.10"}, ["libc6", "linux-image"])
 
 
+def test_a_python_that_is_named_by_its_path_is_tried(tmp_path: Path) -> None:
+    without = tmp_path / "python3.12"
+    without.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ensurepip'\" >&2; exit 1\n")
+    without.chmod(0o755)
+
+    assert programs.python_complaint("") == programs.python_complaint("python3.11") == ""
+    assert programs.python_complaint(sys.executable) == ""
+    assert programs.python_complaint(str(without)) == "ModuleNotFoundError: No module named 'ensurepip'"
+    assert programs.python_complaint(f"{tmp_path}/python3.13") == "No such file or directory"
+
+
 def test_a_unit_runs_or_is_enabled_as_systemd_says(programs_of: Path) -> None:
     loaded = "Id=nginx.service\nActiveState=active\nUnitFileState=enabled\n\n"
     loaded += "Id=shop@1.service\nActiveState=failed\nUnitFileState=enabled\n\n"

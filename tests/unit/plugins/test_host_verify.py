@@ -47,6 +47,33 @@ def test_a_failed_unit_of_somebody_else_is_a_note(programs: Path) -> None:
     assert foreign == ["fwupd-refresh.service has failed: journalctl -u fwupd-refresh.service says why"]
 
 
+@pytest.mark.parametrize(
+    ("result", "seconds", "said"),
+    [
+        ("success", 2, []),
+        ("success", 45, ["waited 45 s"]),
+        ("exit-code", 120, ["waited 120 s"]),
+        (None, 0, []),
+    ],
+    ids=["at once", "slowly", "in vain", "without networkd"],
+)
+def test_a_boot_that_waited_for_an_interface_without_network_says_so(
+    result: str | None, seconds: int, said: list[str], programs: Path
+) -> None:
+    times = f"ExecMainStartTimestampMonotonic=7000000\\nExecMainExitTimestampMonotonic={7 + seconds}000000\\n"
+    shown = (
+        f"Result={result}\\n{times}" if result else "Result=success\\nExecMainStartTimestampMonotonic=0\\n"
+    )
+    failed = f"{system.ONLINE} loaded failed failed x\\n" if result == "exit-code" else ""
+    program(programs, "systemctl", f"case $1 in show) printf '{shown}';; *) printf '{failed}';; esac")
+
+    found = system.network()
+
+    assert len(found) == len(said)
+    assert all(words in sentence for words, sentence in zip(said, found, strict=True))
+    assert system.failed("shop") == ([], [])
+
+
 def test_a_unit_that_does_not_run_or_start_at_boot_is_named_with_what_to_type(programs: Path) -> None:
     program(programs, "systemctl", "case $1 in is-active) echo inactive; exit 3;; *) exit 1;; esac")
 

@@ -64,6 +64,19 @@ def test_a_plan_names_the_hosts_whose_slipway_is_another(world: World) -> None:
     assert note.startswith("a: its slipway is 0123456789abcdef, and this fab came with ")
 
 
+def test_what_a_service_asks_of_a_database_that_is_not_there_is_in_the_way(world: World) -> None:
+    said = {"application": "notes:app", "migrations": "alembic", "environment": {"DATABASE_URL": "url"}}
+    states, without = fleet(host("a", R2, row(R2, "live"))), replace(world.environment, has_database=False)
+    told = plan.make(without, {"release": R3, "files": {}, "service": said}, states)
+    assert (
+        "the service has environment and migrations in its [tool.slipway], and inventory/" in told.problems[0]
+    )
+    plain = plan.make(without, {"release": R3, "files": {}, "service": {"application": "hello:app"}}, states)
+    assert (plain.problems, plain.connections) == ([], "none, because the inventory has no database")
+    asked = plan.make(world.environment, {"release": R3, "files": {}, "service": said}, states)
+    assert not asked.problems
+
+
 def backups(*hours: float) -> Any:
     made = [datetime.now(UTC) - timedelta(hours=each) for each in hours]
     return lambda _: [{"at": at.isoformat().replace("+00:00", "Z"), "file": f"{at:%H}.dump"} for at in made]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fabfile.database import texts, units
@@ -11,6 +12,8 @@ from fabfile.database.findings import Finding, Level, Table
 
 # Of max_wal_size: as much again may be there before a checkpoint is through.
 LEAST_ROOM = 2
+# It says that WAL is kept, and keeps none: archiving can then begin without a restart.
+NOWHERE = re.compile(r"\s*(:|(/usr)?(/bin/)?true)(\s.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Archiver:
     """seconds: since WAL was last archived. ready: files that wait."""
 
     mode: str
+    command: str
     archived: int
     failed: int
     last_failed: str
@@ -142,8 +146,8 @@ def _of_an_archive(about: About, one: Receiver) -> Finding:
 def archiving(about: About, found: list[Archiver]) -> Judged:
     """Whether WAL gets away."""
     one = found[0]
-    if one.mode == "off":
-        yield stated(about, "archiving", Level.OK, "WAL is not archived: archive_mode is off.")
+    if one.mode == "off" or NOWHERE.fullmatch(one.command):
+        yield _nowhere(about, one)
         return
     said = f"{one.ready} files of WAL wait to be archived"
     yield measured(about, "archive-backlog", one.ready, said, "journalctl -u postgresql@*")
@@ -158,6 +162,17 @@ def archiving(about: About, found: list[Archiver]) -> Judged:
     finding = measured(about, "archiving", one.seconds, said, "journalctl -u postgresql@*")
     young = stated(about, "archiving", Level.WARN, finding.sentence, "journalctl -u postgresql@*")
     yield finding if finding.level is not Level.OK else young
+
+
+def _nowhere(about: About, one: Archiver) -> Finding:
+    """Right where nobody wants physical backups."""
+    why = "archive_mode is off" if one.mode == "off" else f"{texts.plain(one.command, 40)} keeps nothing"
+    if not about.physical_expected:
+        return stated(about, "archiving", Level.OK, f"WAL is not archived: {why}.")
+    said = f"WAL goes nowhere ({why}), and the inventory wants physical backups: no moment can be restored."
+    return stated(
+        about, "archiving", Level.CRITICAL, said, "ansible-playbook -i inventory/ENV playbooks/database.yml"
+    )
 
 
 def wal_size(about: About, found: list[Wal]) -> Judged:

@@ -226,10 +226,6 @@ class Host:
         found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
         return int(found[0]) * 1024 if found else None
 
-    def python_version(self) -> str:
-        """The X.Y of the Python a release's virtual environment is built with."""
-        return f"{sys.version_info.major}.{sys.version_info.minor}"
-
     def machine(self) -> str:
         return os.uname().machine
 

@@ -170,6 +170,10 @@ class Systemd:
         """Starts a unit that needs no proof, such as a timer."""
         self._change("start", unit)
 
+    def begin_unwatched(self, unit: str) -> None:
+        """Asks for a start that nobody waits for, and that may fail."""
+        self._systemctl("start", "--no-block", "--", unit)
+
     def read_units(self) -> None:
         """Has the manager read its unit files again."""
         self._change("daemon-reload")

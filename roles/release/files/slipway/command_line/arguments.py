@@ -212,4 +212,6 @@ def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
         "--step", type=values.line, metavar="NAME", help="one step's alone, as far back as they go"
     )
     showing.add_argument("--verify", action="store_true", help="check that no line was altered")
+    telling = commands.add_parser("metrics", parents=[common], help="the same as metrics, for Prometheus")
+    telling.add_argument("--write", action="store_true", help="into node-exporter's textfile folder")
     commands.add_parser("run", parents=[common], help="several commands, as a JSON list on standard input")

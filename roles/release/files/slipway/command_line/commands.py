@@ -9,6 +9,7 @@ from slipway.command_line import backfill_arguments
 from slipway.database import backfill
 from slipway.database.migrate import migrate
 from slipway.host import Host, check_release_id
+from slipway.metrics.told import metrics
 from slipway.releases.marks import mark_bad
 from slipway.releases.stage import stage
 from slipway.traffic.activate import activate
@@ -91,6 +92,7 @@ BACKFILLS: dict[str, Command] = {
 READS: dict[str, Command] = {
     "status": lambda session, given: status(session),
     "list": lambda session, given: list_releases(session, not given.brief),
+    "metrics": lambda session, given: metrics(session, given.write),
     "journal": lambda session, given: audit.journal(session, given.lines, given.verify, given.step),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from slipway.errors import StepError
 from slipway.processes import Outcome, run
-from slipway.releases import handover
+from slipway.releases import handover, interpreter
 from slipway.turns.session import Session
 
 SECONDS = 900.0
@@ -71,7 +71,7 @@ def build(session: Session, release: str, scratch: Path, place: Path, program: S
     except BaseException:
         _end(session)
         raise
-    handover.take_over(scratch / "venv")
+    handover.take_over(scratch / "venv", interpreter.of(session.host).real)
     return scratch / "venv"
 
 
@@ -104,7 +104,7 @@ def _check(outcome: Outcome, release: str) -> None:
     if outcome.status == NO_VENV:
         code, message = (
             "venv-failed",
-            "python3 -m venv failed. Is python3-venv installed? The app role installs it.",
+            "python3 -m venv failed. Is its package of venv installed? The app role installs it.",
         )
     ended = f"exit status {outcome.status}" if outcome.status is not None else f"not done after {SECONDS:g} s"
     raise StepError(

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from slipway.files import create_file, exchange, fsync_directory, remove, sync_disk_of
 from slipway.host import Host
-from slipway.releases import builder, requirements
+from slipway.releases import builder, interpreter, requirements
 from slipway.releases.requirements import Pin
 from slipway.turns.session import Session
 
@@ -41,7 +40,8 @@ def name_of(host: Host, pins: Sequence[Pin]) -> str:
 
 
 def _interpreter(host: Host) -> dict[str, str]:
-    return {"python": platform.python_version(), "path": host.python, "machine": host.machine()}
+    python = interpreter.of(host)
+    return {"python": python.version, "path": python.path, "machine": host.machine()}
 
 
 def complaint(host: Host, name: str) -> str:
@@ -70,7 +70,7 @@ def installer(session: Session, release: str, scratch: Path) -> Path:
     name = name_of(session.host, ())
     if complaint(session.host, name):
         place = session.host.environments / name
-        _make(session, release, name, (), scratch, [INSTALLER, session.host.python, str(place)])
+        _make(session, release, name, (), scratch, [INSTALLER, interpreter.of(session.host).path, str(place)])
     (library,) = (session.host.environments / name / "venv").glob("lib/python3*/site-packages")
     return library
 
@@ -82,7 +82,7 @@ def build(session: Session, release: str, name: str, pins: Sequence[Pin], scratc
     """
     library, place = installer(session, release, scratch), session.host.environments / name
     (scratch / "bundle/pins.txt").write_text(requirements.render(pins), encoding="ascii")
-    _make(session, release, name, pins, scratch, making(session.host.python, place, library))
+    _make(session, release, name, pins, scratch, making(interpreter.of(session.host).path, place, library))
 
 
 def making(python: str, place: Path, library: Path, compiling: str = COMPILING) -> list[str]:

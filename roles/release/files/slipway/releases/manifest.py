@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway.errors import RefusedError
 from slipway.host import RELEASE_ID, Host
-from slipway.releases import declaration_rules, requirements
+from slipway.releases import declaration_rules, interpreter, requirements
 from slipway.releases.declaration import Declaration
 
 SCHEMA = 1
@@ -48,7 +48,7 @@ class Manifest:
         return sum(self.files[path][1] for path in paths)
 
     def check_target(self, host: Host) -> None:
-        here = (host.python_version(), host.machine())
+        here = (interpreter.of(host).short, host.machine())
         if here not in self.targets:
             built = ", ".join(f"Python {python} on {machine}" for python, machine in self.targets)
             raise RefusedError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.releases import builder, environment
+from slipway.releases import builder, environment, interpreter
 from slipway.releases.manifest import Manifest
 from slipway.turns.session import Session
 
@@ -44,7 +44,7 @@ def build(session: Session, manifest: Manifest, name: str, scratch: Path) -> Non
     release = host.release(manifest.release)
     (scratch / "bundle/own.txt").write_text(pins(manifest, release), encoding="ascii")
     library = environment.installer(session, manifest.release, scratch)
-    words = making(host.python, release, library, host.environments / name / "venv")
+    words = making(interpreter.of(host).path, release, library, host.environments / name / "venv")
     builder.build(session, manifest.release, scratch, release, words).rename(release / "venv")
 
 

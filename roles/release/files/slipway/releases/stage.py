@@ -17,6 +17,7 @@ from slipway.releases import (
     bundle_archive,
     declaration_here,
     environment,
+    interpreter,
     kept,
     overlay,
     signatures,
@@ -177,7 +178,7 @@ def _build(session: Session, bundle: Bundle, name: str, wrong: str) -> None:
             facts = {
                 **bundle.facts,
                 "staged_at": utc_now(),
-                "python": host.python_version(),
+                "python": interpreter.of(host).short,
                 "environment": name,
             }
             said = {name: value for name, value in manifest.raw.items() if name not in signatures.FACTS}

@@ -11,6 +11,8 @@ from slipway.turns.session import Report, Session
 
 KIND = re.compile(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+")
 KIND_LENGTH = 64
+# Where there is monitoring, a rollout is told at once.
+TELLING = "slipway-metrics-{}.service"
 DETAILS_BYTES = 64 * 1024
 DETAILS_DEPTH = 16
 
@@ -21,6 +23,9 @@ def record(session: Session, kind: str, release: str | None, details: str) -> Re
     if len(kind) > KIND_LENGTH or not KIND.fullmatch(kind):
         raise RefusedError("usage", f"{kind[:80]!r} is not a kind of record; one looks like deploy.begin.")
     session.journal.note(kind, release, facts)
+    telling = TELLING.format(session.host.app)
+    if kind.endswith(".end") and session.host.path(f"/etc/systemd/system/{telling}").exists():
+        session.systemd.begin_unwatched(telling)
     return Report(True, {"kind": kind, "release": release}, f"Recorded {kind}.")
 
 

@@ -1,0 +1,74 @@
+"""What a host knows beside the service: its certificates, its updates, files that are not in force."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from slipway.files import write_atomically
+from slipway.host import Host
+from slipway.metrics.exposition import Sample
+from slipway.processes import run
+
+# Of each service of the host.
+CERTIFICATES = [f"etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
+# What changes when a package is installed, and when apt learns of others.
+CHANGES = ("/var/lib/dpkg/status", "/var/lib/apt/lists")
+ASKED = ("apt-get", "--simulate", "--quiet", "dist-upgrade")
+SECONDS = 60.0
+
+
+def samples(host: Host) -> Iterator[Sample]:
+    for path in (path for pattern in CERTIFICATES for path in sorted(host.root.glob(pattern))):
+        shown = f"/{path.relative_to(host.root)}"
+        yield "slipway_certificate_expiry_timestamp_seconds", {"path": shown}, _end(path)
+    yield "slipway_reboot_required", {}, host.path("/var/run/reboot-required").exists()
+    if (waiting := _security_updates(host)) is not None:
+        yield "slipway_security_updates_waiting", {}, waiting
+    for role, pending in _pending(host):
+        yield "slipway_files_pending", {"role": role}, pending
+
+
+def _end(path: Path) -> float:
+    """Seconds since 1970; 0 for a certificate that cannot be read, which is over for whoever looks."""
+    done = run(["openssl", "x509", "-noout", "-enddate", "-in", str(path)], SECONDS)
+    word, _, moment = done.output.strip().partition("=")
+    return float(ssl.cert_time_to_seconds(moment)) if word == "notAfter" else 0.0
+
+
+def _security_updates(host: Host) -> int | None:
+    """apt is asked again when something changed; None where it does not answer."""
+    kept = host.runtime / "updates.json"
+    now = [_changed(host.path(path)) for path in CHANGES]
+    said = _object(kept)
+    if said.get("at") == now:
+        return int(said["waiting"])
+    done = run(list(ASKED), SECONDS)
+    if done.status != 0:
+        return None
+    lines = [line for line in done.output.splitlines() if line.startswith("Inst ")]
+    waiting = sum("-security" in line.lower() for line in lines)
+    if kept.parent.is_dir():
+        write_atomically(kept, json.dumps({"at": now, "waiting": waiting}).encode())
+    return waiting
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _pending(host: Host) -> Iterator[tuple[str, bool]]:
+    """What each role wrote, and whether its daemon has it yet."""
+    for path in sorted(host.path(f"/var/lib/slipway/files/{host.app}").glob("*.json")):
+        yield path.stem, bool(_object(path).get("pending"))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
