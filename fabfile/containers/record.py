@@ -66,10 +66,16 @@ class Journal:
                 continue
         return found
 
-    def before(self, release: str) -> dict[str, Any] | None:
-        """The newest row of another release that was live; None when there was none."""
-        live = [row for row in self.rows() if row["step"] == "live"]
-        return next((row for row in reversed(live) if row["release"] != release), None)
+    def earlier(self) -> dict[str, Any] | None:
+        """Where the way back leads: to the row of what was live before; None when there is none.
+
+        Of a change that was cut off, and neither ended nor taken back, it leads to what was live when that began.
+        """
+        rows = [row for row in self.rows() if row["step"] in ("begin", "live", "as-before")]
+        live = [row for row in rows if row["step"] == "live"]
+        if not live or rows[-1]["step"] == "begin":
+            return live[-1] if live else None
+        return next((row for row in reversed(live) if row["release"] != live[-1]["release"]), None)
 
     def images(self) -> list[str]:
         """The last few that were brought live, or begun, by name; the newest first."""

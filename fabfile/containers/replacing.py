@@ -175,6 +175,7 @@ class _Rollout:
             return str(do())  # type: ignore[operator]
         except CommandError as failure:
             self.journal.write("failed", self.image.release, error=str(failure))
+            self.journal.write("as-before", self.image.release)
             raise FailedError(
                 f"{failure}\nNo container of the service was touched: they serve what they served."
             ) from None
@@ -232,6 +233,7 @@ class _Rollout:
                     f"{said}\n{logs}\nand what was there could not be put back: {further}\nfab image-rollback, or "
                     "fab image-deploy with a release that works, makes both containers agree."
                 ) from None
+            self.journal.write("as-before", self.image.release)
             served = ", ".join(f"{each.name} {each.release}" for each in self.standing.serving)
             raise FailedError(
                 f"{said}\n{logs}\n{self.image.release} was taken back. It serves what it served: {served or 'nothing'}."

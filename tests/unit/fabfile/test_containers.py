@@ -222,21 +222,33 @@ def test_two_at_once_are_one_and_a_sentence(tmp_path: Path, old: Image, new: Ima
     assert not machine.calls
 
 
-def test_the_release_before_is_the_one_that_was_live(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([], None),
+        ([("begin", OLD)], None),
+        ([("begin", OLD), ("live", OLD)], None),
+        ([("live", OLD), ("begin", NEW), ("live", NEW)], OLD),
+        ([("live", OLD), ("live", NEW), ("begin", NEW), ("live", NEW)], OLD),
+        # Cut off: what was live when it began.
+        ([("live", OLD), ("live", NEW), ("begin", "cut")], NEW),
+        ([("live", OLD), ("live", NEW), ("begin", "cut"), ("failed", "cut")], NEW),
+        # Taken back: what was live before that.
+        ([("live", OLD), ("live", NEW), ("begin", "bad"), ("failed", "bad"), ("as-before", "bad")], OLD),
+    ],
+)
+def test_the_way_back_leads_to_what_was_live(
+    tmp_path: Path, steps: list[tuple[str, str]], expected: str | None
+) -> None:
     journal = Journal(tmp_path)
-    for step, release in (
-        ("live", OLD),
-        ("begin", NEW),
-        ("live", NEW),
-        ("begin", "broken"),
-        ("failed", "broken"),
-    ):
+    for step, release in steps:
         journal.write(step, release)
     with journal.path.open("a") as file:
         file.write('{"at": "cut o')
 
-    assert (journal.before(NEW) or {})["release"] == OLD
-    assert journal.before(OLD) == journal.rows()[2]
+    found = journal.earlier()
+
+    assert (found["release"] if found else None) == expected
 
 
 def test_a_secret_with_another_owner_or_mode_is_named(
