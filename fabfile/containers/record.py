@@ -47,8 +47,10 @@ class Journal:
 
     def write(self, step: str, release: str, **details: Any) -> None:
         """Add a line, on the disk before this returns."""
+        line = json.dumps({"at": now(), "step": step, "release": release, **details}) + "\n"
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"at": now(), "step": step, "release": release, **details}) + "\n")
+            # After one that a kill has cut, this is a line of its own all the same.
+            file.write(line if not file.tell() or self.path.read_bytes().endswith(b"\n") else f"\n{line}")
             file.flush()
             os.fsync(file.fileno())
 

@@ -251,6 +251,17 @@ def test_the_way_back_leads_to_what_was_live(
     assert (found["release"] if found else None) == expected
 
 
+def test_a_line_that_a_kill_has_cut_costs_none_after_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write("live", OLD)
+    with journal.path.open("a") as file:
+        file.write('{"at": "cut o')
+
+    journal.write("live", NEW)
+
+    assert [row["release"] for row in journal.rows()] == [OLD, NEW]
+
+
 def test_a_secret_with_another_owner_or_mode_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
