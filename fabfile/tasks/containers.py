@@ -105,14 +105,14 @@ def _bring(
 ) -> None:
     running.checked("a ticket", ticket, running.TICKET, "OPS-123")
     running.checked("a number of seconds", gate, running.SECONDS, "10")
-    from fabfile.containers import replacing
+    from fabfile.containers import replacing, standing
     from fabfile.containers.project import SLOTS
 
-    wish = replacing.Wish(image, back, float(gate) if gate else replacing.Wish.patience, ticket)
+    wish = standing.Wish(image, back, float(gate) if gate else standing.Wish.patience, ticket)
     if plan:
-        standing = replacing.look(project, wish)
-        print(replacing.plan(standing, wish))
-        replacing.refuse(standing, wish)
+        found = standing.look(project, wish)
+        print(standing.plan(found, wish))
+        standing.refuse(found, wish)
         return
     with report.of(list(SLOTS), apart=json) as told:
         moved = replacing.deploy(project, told, wish)
