@@ -174,8 +174,17 @@ class Project:
                     body.get("schema_applied"))  # fmt: skip
 
     def traffic(self, *words: str, image: Image | None = None) -> str:
-        """What containers/traffic.py says, run beside the sockets. Raises CommandError."""
-        return self.compose("run", "--rm", "--no-deps", "-T", "traffic", *words, image=image)
+        """What containers/traffic.py says, run beside the sockets. Raises CommandError.
+
+        Its last line says how it ended: over podman's socket docker-compose run ends with 0 in any case.
+        """
+        said = self.compose("run", "--rm", "--no-deps", "-T", "traffic", *words, image=image)
+        found = engine.parsed(said)
+        if not found or found.get("complaint"):
+            raise CommandError(
+                (found or {}).get("complaint") or f"traffic {' '.join(words)} did not come to its end: {said}"
+            )
+        return said
 
 
 def who() -> str:

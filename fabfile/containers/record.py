@@ -47,8 +47,10 @@ class Journal:
 
     def write(self, step: str, release: str, **details: Any) -> None:
         """Add a line, on the disk before this returns."""
+        line = json.dumps({"at": now(), "step": step, "release": release, **details}) + "\n"
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"at": now(), "step": step, "release": release, **details}) + "\n")
+            # After one that a kill has cut, this is a line of its own all the same.
+            file.write(line if not file.tell() or self.path.read_bytes().endswith(b"\n") else f"\n{line}")
             file.flush()
             os.fsync(file.fileno())
 
@@ -66,10 +68,16 @@ class Journal:
                 continue
         return found
 
-    def before(self, release: str) -> dict[str, Any] | None:
-        """The newest row of another release that was live; None when there was none."""
-        live = [row for row in self.rows() if row["step"] == "live"]
-        return next((row for row in reversed(live) if row["release"] != release), None)
+    def earlier(self) -> dict[str, Any] | None:
+        """Where the way back leads: to the row of what was live before; None when there is none.
+
+        Of a change that was cut off, and neither ended nor taken back, it leads to what was live when that began.
+        """
+        rows = [row for row in self.rows() if row["step"] in ("begin", "live", "as-before")]
+        live = [row for row in rows if row["step"] == "live"]
+        if not live or rows[-1]["step"] == "begin":
+            return live[-1] if live else None
+        return next((row for row in reversed(live) if row["release"] != live[-1]["release"]), None)
 
     def images(self) -> list[str]:
         """The last few that were brought live, or begun, by name; the newest first."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from fabfile import schema
 from fabfile.containers import engine
 from fabfile.containers.engine import CommandError
-from fabfile.containers.project import SLOTS, Image, Project, Slot, who
+from fabfile.containers.project import Image, Project, Slot, who
 from fabfile.containers.record import Journal, turn
+from fabfile.containers.standing import Standing, Wish, look, refuse, waiting
 from fabfile.errors import FabError, FailedError, RefusedError, UnfinishedError
 from fabfile.interruption import in_order, obey, shielded
 from fabfile.migration import events
@@ -18,29 +20,6 @@ from fabfile.report import Report
 
 BESIDE = ("database", "cache")
 SHOWN_LINES = 20
-
-
-@dataclass(frozen=True)
-class Wish:
-    """image: which to bring live. back: to an earlier release, without a migration. patience: seconds to be ready."""
-
-    image: Image
-    back: bool = False
-    patience: float = 60.0
-    ticket: str = ""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is there before anything changes. applied: the schema; None of an empty or unknown one."""
-
-    slots: dict[str, Slot]
-    images: dict[str, Image] = field(repr=False)
-    applied: str | None = None
-
-    @property
-    def serving(self) -> list[Slot]:
-        return [slot for slot in self.slots.values() if slot.serves]
 
 
 @dataclass(frozen=True)
@@ -63,59 +42,15 @@ def deploy(project: Project, report: Report, wish: Wish) -> Moved:
         standing = look(project, wish)
         refuse(standing, wish)
         rollout = _Rollout(project, report, wish, standing, Journal(project.state))
-        rollout.prepare()
+        # A migration goes on in its container whoever listens: its end is waited for, and then a Ctrl-C is obeyed.
+        with shielded():
+            rollout.prepare()
         rollout.move()
     return Moved(
         wish.image.release,
         {name: slot.release for name, slot in standing.slots.items()},
         time.monotonic() - began,
     )
-
-
-def look(project: Project, wish: Wish) -> Standing:
-    """What the containers are, and which schema the database has."""
-    slots = {name: project.slot(name, wish.image) for name in SLOTS}
-    images = {wish.image.name: wish.image}
-    for slot in slots.values():
-        if slot.image and slot.image not in images:
-            images[slot.image] = project.image(slot.image)
-    journal = Journal(project.state)
-    for name in journal.images():
-        # One that was begun and cut off may be the only one that knows the schema; it may be gone, too.
-        if name not in images:
-            with suppress(RefusedError):
-                images[name] = project.image(name)
-    told = next((slot.schema for slot in slots.values() if slot.schema), None)
-    return Standing(slots, images, told or journal.schema())
-
-
-def waiting(standing: Standing, wish: Wish) -> list[schema.Revision]:
-    """The revisions that a deploy would apply; what takes away is left."""
-    pending = schema.pending(wish.image.chain, standing.applied)
-    held = schema.held_back(pending, standing.applied)
-    return [revision for revision in pending if revision not in held]
-
-
-def refuse(standing: Standing, wish: Wish) -> None:
-    """Raises RefusedError for a release that cannot run on the database's schema."""
-    applied = standing.applied
-    if not wish.back and (new := waiting(standing, wish)):
-        applied = new[-1].id
-    chains = [image.chain for image in standing.images.values()]
-    if reason := schema.outside(wish.image.head, applied, chains):
-        raise RefusedError(f"{wish.image.release} cannot be brought live: {reason}. Nothing was changed.")
-
-
-def plan(standing: Standing, wish: Wish) -> str:
-    """What would be done, in lines."""
-    lines = [f"{wish.image.release} ({wish.image.name}) would be brought live."]
-    for slot in standing.slots.values():
-        lines.append(
-            f"  {slot.name}: {slot.release or 'not there'}, {'serves' if slot.serves else 'does not serve'}"
-        )
-    new = [] if wish.back else waiting(standing, wish)
-    lines += [f"  migrate: {each.id} {each.title} ({each.kind})" for each in new] or ["  migrate: nothing"]
-    return "\n".join(lines)
 
 
 class _Rollout:
@@ -143,36 +78,40 @@ class _Rollout:
             who=who(),
         )
         self.report.step("database", "and cache: there, and healthy")
-        self._or_fail(
-            lambda: self.project.compose(
-                "up", "--detach", "--no-recreate", "--wait", *BESIDE, image=self.image
-            )
-        )
+        with self._untouched():
+            self.project.compose("up", "--detach", "--no-recreate", "--wait", *BESIDE, image=self.image)
         new = waiting(self.standing, self.wish)
-        if self.wish.back or (not new and self.standing.applied):
-            return
+        if not self.wish.back and (new or not self.standing.applied):
+            self._migrate(new)
+
+    def _migrate(self, new: list[schema.Revision]) -> None:
         titles = {each.id: f"{each.title} ({each.kind})" for each in new}
         self.report.step("migrate", "; ".join(f"{name} {title}" for name, title in titles.items()))
+        lines: list[str] = []
 
         def tell(line: str) -> None:
             if said := events.sentence(line, titles):
+                lines.append(said)
                 self.report.told("migrate", said)
 
-        said = self._or_fail(
-            lambda: self.project.compose(
-                "run", "--rm", "--no-deps", "-T", "migrate", image=self.image, tell=tell
-            )
-        )
-        done = engine.parsed(said) or {}
-        self.journal.write("migrated", self.image.release, **{"from": done.get("from"), "to": done.get("to")})
+        words = ("run", "--rm", "--no-deps", "-T", "migrate")
+        with self._untouched():
+            done = engine.parsed(self.project.compose(*words, image=self.image, tell=tell))
+            # As for traffic: the last line says that it ended well, and nothing else does.
+            if not done or not {"from", "to"} <= done.keys():
+                raise CommandError("\n".join(["The migration did not end well.", *lines[-SHOWN_LINES:]]))
+        self.journal.write("migrated", self.image.release, **{"from": done["from"], "to": done["to"]})
         if done.get("held_back"):
             self.report.told("migrate", f"left to migrate --contract: {', '.join(done['held_back'])}")
 
-    def _or_fail(self, do: object) -> str:
+    @contextmanager
+    def _untouched(self) -> Iterator[None]:
+        """What fails in the block has touched no container of the service."""
         try:
-            return str(do())  # type: ignore[operator]
+            yield
         except CommandError as failure:
             self.journal.write("failed", self.image.release, error=str(failure))
+            self.journal.write("as-before", self.image.release)
             raise FailedError(
                 f"{failure}\nNo container of the service was touched: they serve what they served."
             ) from None
@@ -230,6 +169,7 @@ class _Rollout:
                     f"{said}\n{logs}\nand what was there could not be put back: {further}\nfab image-rollback, or "
                     "fab image-deploy with a release that works, makes both containers agree."
                 ) from None
+            self.journal.write("as-before", self.image.release)
             served = ", ".join(f"{each.name} {each.release}" for each in self.standing.serving)
             raise FailedError(
                 f"{said}\n{logs}\n{self.image.release} was taken back. It serves what it served: {served or 'nothing'}."

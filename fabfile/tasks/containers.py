@@ -81,17 +81,7 @@ def image_rollback(
         if to:
             _bring(project, _wanted(project, to, ""), True, gate, plan, ticket, json)
             return
-        journal = Journal(project.state)
-        live = [row for row in journal.rows() if row["step"] == "live"]
-        begun = [row for row in journal.rows() if row["step"] == "begin"]
-        # What a deploy that was cut off began is no release that was live.
-        unfinished = (
-            begun
-            and live
-            and begun[-1]["at"] > live[-1]["at"]
-            and begun[-1]["release"] != live[-1]["release"]
-        )
-        before = live[-1] if unfinished else journal.before(live[-1]["release"]) if live else None
+        before = Journal(project.state).earlier()
         if before is None:
             raise RefusedError(f"Nothing was live in {' and '.join(SLOTS)} before. Nothing was changed.")
         _bring(project, project.image(str(before["image"])), True, gate, plan, ticket, json)
@@ -115,14 +105,14 @@ def _bring(
 ) -> None:
     running.checked("a ticket", ticket, running.TICKET, "OPS-123")
     running.checked("a number of seconds", gate, running.SECONDS, "10")
-    from fabfile.containers import replacing
+    from fabfile.containers import replacing, standing
     from fabfile.containers.project import SLOTS
 
-    wish = replacing.Wish(image, back, float(gate) if gate else replacing.Wish.patience, ticket)
+    wish = standing.Wish(image, back, float(gate) if gate else standing.Wish.patience, ticket)
     if plan:
-        standing = replacing.look(project, wish)
-        print(replacing.plan(standing, wish))
-        replacing.refuse(standing, wish)
+        found = standing.look(project, wish)
+        print(standing.plan(found, wish))
+        standing.refuse(found, wish)
         return
     with report.of(list(SLOTS), apart=json) as told:
         moved = replacing.deploy(project, told, wish)

@@ -23,6 +23,7 @@ from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK
 
 FILES = ("compose.production.yaml", "database", "traffic.py")
 SLOTS = ("api-1", "api-2")
+PROJECT = "com.docker.compose.project=shop"
 # What a release of the same code is made of: another name, and a label that says it.
 AGAIN = """\
 FROM {image}
@@ -31,7 +32,7 @@ RUN ["sed", "-i", "s/{release}/{again}/g", "/srv/release/start", "/srv/release/m
 {further}USER 10001:10001
 LABEL org.slipway.release={again}
 """
-BROKEN = 'RUN ["sed", "-i", "s/^    import uvicorn$/    sys.exit(\\"It cannot start.\\")/", "/srv/release/start"]\n'
+BROKEN = """RUN ["sed", "-i", "s/import uvicorn$/sys.exit('It cannot start.')/", "/srv/release/start"]\n"""
 
 
 class Edge(Site):
@@ -184,8 +185,9 @@ def up(engine: Engine, folder: Path, shop: Built) -> Production:
     engine.serve()
     images.base(engine)
     parts.load(engine)
-    engine.podman("rm", "--all", "--force", "--time=0")
-    engine.podman("volume", "rm", "--all", "--force")
+    # Containers end with the engine; what an earlier run had in its volumes stays.
+    for volume in engine.podman("volume", "ls", "--quiet", f"--filter=label={PROJECT}").split():
+        engine.podman("volume", "rm", volume)
     made = Production(engine, folder, shop)
     made.deploy(shop.bundle.release)
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -172,22 +173,30 @@ def test_a_slow_order_is_answered_by_containers_that_are_told_to_end(production:
     customers = production.customers(1)
     (product,) = customers.products
     answers: list[int] = []
-    with production.database() as session, session.transaction():
+    servers = [str(production.container(slot)["State"]["Pid"]) for slot in SLOTS]
+    with production.database() as watching, production.database() as session, session.transaction():
         session.execute("SELECT 1 FROM shop.products WHERE id = %s FOR UPDATE", (product,))
         ordering = threading.Thread(target=lambda: answers.append(_order(production, customers, product)))
         ordering.start()
-        time.sleep(1.0)
-        assert not answers, "the order did not wait"
-        ending = threading.Thread(target=lambda: production.compose("stop", *SLOTS))
-        ending.start()
-        time.sleep(1.5)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop' AND wait_event_type = 'Lock'"
+        production.wait(
+            lambda: (watching.execute(waiting).fetchone() or (0,))[0] == 1, "the order waits for the row"
+        )
+        production.engine.run("kill", "-TERM", *servers)
+        # The service waits for a row for three seconds.
+        time.sleep(0.5)
+        assert not answers
     ordering.join()
-    ending.join()
 
-    production.compose("start", *SLOTS)
     assert answers == [201]
     assert customers.orders() == 1
+    for slot, server in zip(SLOTS, servers, strict=True):
+        production.wait(partial(_restarted, production, slot, server), f"{slot} runs again")
     production.wait(production.site.ready, "the service answers again")
+
+
+def _restarted(production: Production, slot: str, before: str) -> bool:
+    return str(production.container(slot)["State"]["Pid"]) not in ("0", before)
 
 
 def test_down_leaves_the_data(production: Production) -> None:

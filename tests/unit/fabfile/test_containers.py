@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socketserver
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fabfile.containers import engine, replacing
+from fabfile.containers import engine, replacing, standing
 from fabfile.containers.engine import CommandError
 from fabfile.containers.project import SLOTS, Image, Project, Slot
 from fabfile.containers.record import Journal, turn
@@ -110,7 +111,7 @@ def new() -> Image:
 
 
 def deploy(machine: Machine, wanted: Image, back: bool = False) -> replacing.Moved:
-    return replacing.deploy(machine, Report(), replacing.Wish(wanted, back))
+    return replacing.deploy(machine, Report(), standing.Wish(wanted, back))
 
 
 def test_migrations_come_first_and_then_one_container_after_the_other(
@@ -205,12 +206,12 @@ def test_a_release_that_the_schema_does_not_fit_is_refused_before_anything_is_to
 
 def test_a_deploy_applies_nothing_that_takes_away(tmp_path: Path, old: Image) -> None:
     later = image(NEW, ("r1", "expand"), ("r2", "expand"), ("r3", "contract"))
-    wish = replacing.Wish(later)
+    wish = standing.Wish(later)
 
-    standing = replacing.look(Machine(tmp_path, old, later), wish)
+    found = standing.look(Machine(tmp_path, old, later), wish)
 
-    assert "migrate: r2" in replacing.plan(standing, wish)
-    assert "r3" not in replacing.plan(standing, wish)
+    assert "migrate: r2" in standing.plan(found, wish)
+    assert "r3" not in standing.plan(found, wish)
 
 
 def test_two_at_once_are_one_and_a_sentence(tmp_path: Path, old: Image, new: Image) -> None:
@@ -221,21 +222,44 @@ def test_two_at_once_are_one_and_a_sentence(tmp_path: Path, old: Image, new: Ima
     assert not machine.calls
 
 
-def test_the_release_before_is_the_one_that_was_live(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([], None),
+        ([("begin", OLD)], None),
+        ([("begin", OLD), ("live", OLD)], None),
+        ([("live", OLD), ("begin", NEW), ("live", NEW)], OLD),
+        ([("live", OLD), ("live", NEW), ("begin", NEW), ("live", NEW)], OLD),
+        # Cut off: what was live when it began.
+        ([("live", OLD), ("live", NEW), ("begin", "cut")], NEW),
+        ([("live", OLD), ("live", NEW), ("begin", "cut"), ("failed", "cut")], NEW),
+        # Taken back: what was live before that.
+        ([("live", OLD), ("live", NEW), ("begin", "bad"), ("failed", "bad"), ("as-before", "bad")], OLD),
+    ],
+)
+def test_the_way_back_leads_to_what_was_live(
+    tmp_path: Path, steps: list[tuple[str, str]], expected: str | None
+) -> None:
     journal = Journal(tmp_path)
-    for step, release in (
-        ("live", OLD),
-        ("begin", NEW),
-        ("live", NEW),
-        ("begin", "broken"),
-        ("failed", "broken"),
-    ):
+    for step, release in steps:
         journal.write(step, release)
     with journal.path.open("a") as file:
         file.write('{"at": "cut o')
 
-    assert (journal.before(NEW) or {})["release"] == OLD
-    assert journal.before(OLD) == journal.rows()[2]
+    found = journal.earlier()
+
+    assert (found["release"] if found else None) == expected
+
+
+def test_a_line_that_a_kill_has_cut_costs_none_after_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write("live", OLD)
+    with journal.path.open("a") as file:
+        file.write('{"at": "cut o')
+
+    journal.write("live", NEW)
+
+    assert [row["release"] for row in journal.rows()] == [OLD, NEW]
 
 
 def test_a_secret_with_another_owner_or_mode_is_named(
@@ -301,7 +325,7 @@ def traffic(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_edge_is_let_in_once_the_release_that_was_meant_answers(slot: Path) -> None:
     other = traffic(slot, "open", "api-1", f"--release={NEW}", "--within=0.3")
     assert other.returncode == 1
-    assert f"is answered by release {OLD}, not by {NEW}" in other.stderr
+    assert f"is answered by release {OLD}, not by {NEW}" in json.loads(other.stdout)["complaint"]
     assert not (slot / "live.sock").is_symlink()
 
     assert traffic(slot, "open", "api-1", f"--release={OLD}").returncode == 0
@@ -318,4 +342,61 @@ def test_a_socket_that_nobody_answers_is_not_opened(tmp_path: Path) -> None:
     done = traffic(tmp_path / "api-1", "open", "api-1", "--within=0")
 
     assert done.returncode == 1
-    assert "api-1 has not proven itself" in done.stderr
+    assert "api-1 has not proven itself" in json.loads(done.stdout)["complaint"]
+
+
+def test_ctrl_c_takes_back_what_was_begun(
+    tmp_path: Path, old: Image, new: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, old, new)
+    whole = machine.traffic
+
+    def interrupted(*words: str, image: Image | None = None) -> str:
+        if words[0] == "open" and words[1] == "api-2" and "--release=" + NEW in words:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(*words, image=image)
+
+    monkeypatch.setattr(machine, "traffic", interrupted)
+
+    with pytest.raises(FailedError, match=r"Interrupted by Ctrl-C(.|\n)*was taken back"):
+        deploy(machine, new)
+
+    assert set(machine.containers.values()) == {old.name}
+    assert machine.answering == set(SLOTS)
+
+
+class Deaf(Project):
+    """docker-compose run over podman's socket: it ends with 0 whatever became of what it ran."""
+
+    def __init__(self, says: str) -> None:
+        self.says = says
+
+    def compose(self, *words: str, image: Image | None = None, tell: Any = None) -> str:
+        return self.says
+
+
+@pytest.mark.parametrize("says", ["", "Traceback", '{"complaint": "api-1 has not proven itself"}'])
+def test_what_does_not_say_that_it_is_done_is_not_done(says: str) -> None:
+    with pytest.raises(CommandError, match=r"has not proven itself|did not come to its end"):
+        Deaf(says).traffic("open", "api-1")
+
+
+def test_a_migration_that_does_not_say_that_it_is_done_touches_no_container(
+    tmp_path: Path, old: Image, new: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, old, new)
+    whole = machine.compose
+
+    def failing(*words: str, image: Image | None = None, tell: Any = None) -> str:
+        if words[0] != "run":
+            return whole(*words, image=image, tell=tell)
+        tell('relation "orders" is in the way')
+        return ""
+
+    monkeypatch.setattr(machine, "compose", failing)
+
+    with pytest.raises(FailedError, match=r"is in the way\nNo container of the service was touched"):
+        deploy(machine, new)
+
+    assert not [call for call in machine.calls if call.startswith("close")]
+    assert set(machine.containers.values()) == {old.name}
