@@ -104,7 +104,6 @@ def targets(host: Host) -> dict[str, str]:
     }
 
 
-@pytest.mark.share
 def test_one_host_watches_itself_and_tells_somebody_that_it_does(
     spoilt: Host, lab: Lab, playbooks: Playbooks, tmp_path: Path
 ) -> None:
