@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from fabfile import schema
 from fabfile.database import texts, units
+from fabfile.database.checks import certificates
 from fabfile.database.checks.judging import About, Check, Judged, measured, stated
 from fabfile.database.checks.sections import disks
 from fabfile.database.findings import Finding, Level
@@ -105,10 +106,8 @@ def certificate(about: About) -> Judged:
     text = about.facts.get("certificate")
     if not text:
         return
-    from cryptography import x509
-
     try:
-        ends = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
+        ends = certificates.ends(text)
     except ValueError:
         said = "The host's certificate cannot be read."
         yield stated(about, "certificate", Level.UNKNOWN, said, "openssl x509 -in /etc/ssl/slipway/host.pem")
