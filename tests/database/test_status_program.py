@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from fabfile.database import cli
+from fabfile.database.checks import certificates
 from fabfile.database.findings import Finding, Level, Report, Section, Server
 from fabfile.database.screen import metrics
 from fabfile.programs.zipped import build_helper
@@ -34,7 +36,7 @@ def settings(server: Cluster, folder: Path, **more: Any) -> Path:
         "budget": {"workers": 1, "pool_size": 1, "max_overflow": 0, "max_connections": 24}, "database": "shop",
         "port": 5432, "version": str(server.version), "cluster": "main", "replicas": 0, "backups_expected": False,
         "physical_expected": False,
-        "thresholds": {}, "accepted": [], "certificates": "/etc/ssl/slipway", "sockets": str(server.directory),
+        "thresholds": {}, "accepted": [], "certificates": str(folder), "sockets": str(server.directory),
         "counters": str(folder / "counters"), **more,
     }  # fmt: skip
     path = folder / "settings.json"
@@ -46,6 +48,14 @@ def run(program: Path, settings: Path, to: Path) -> subprocess.CompletedProcess[
     return subprocess.run(
         ["python3.10", "-I", program, "--app=shop", f"--settings={settings}", f"--to={to}"],
         capture_output=True, text=True, env={**os.environ, "PYENV_VERSION": "3.10.13"}, check=False,
+    )  # fmt: skip
+
+
+def certificate(path: Path, days: int) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+         str(days), "-subj", "/CN=db-1", "-keyout", "/dev/null", "-out", path],
+        check=True, capture_output=True,
     )  # fmt: skip
 
 
@@ -92,6 +102,34 @@ def test_an_inventorys_threshold_holds_and_the_sentence_comes_with_what_to_type(
     assert "critical from 1 %" in line
     assert "--env test" in line
     assert 'runbook="db-connections.md"' in line
+
+
+def test_what_the_host_says_is_judged_by_a_python_that_has_no_library(
+    program: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    certificate(tmp_path / "host.pem", 5)
+    to = tmp_path / "database.prom"
+    assert run(program, settings(cluster, tmp_path), to).stderr == ""
+
+    assert levels(to.read_text())["certificate"] == Level.CRITICAL.value
+    assert "The host's certificate ends in 5 days" in to.read_text()
+
+
+@pytest.mark.parametrize("days", [1, 400, 20_000])
+def test_a_certificates_end_is_what_the_library_says(tmp_path: Path, days: int) -> None:
+    certificate(tmp_path / "host.pem", days)
+    text = (tmp_path / "host.pem").read_text()
+
+    assert certificates.ends(text) == x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
+    assert certificates.ends(f"a word before\n{text}{text}") == certificates.ends(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----", "\0" * 99]
+)
+def test_what_is_no_certificate_is_said(text: str) -> None:
+    with pytest.raises(ValueError, match=r"certificate|time data"):
+        certificates.ends(text)
 
 
 def test_what_is_accepted_raises_no_level(program: Path, cluster: Cluster, tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def test_a_certificates_end_a_reboot_that_waits_and_files_that_are_not_in_force(
     files = {"/etc/nginx/nginx.conf": digest, "/etc/nginx/gone.conf": digest}
     (manifests / "nginx.json").write_text(json.dumps({"pending": True, "files": files}))
     (manifests / "damaged.json").write_text("[]")
+    ahead = {"/etc/nginx/nginx.conf": hashlib.sha256(b"before").hexdigest()}
+    (manifests / "nginx_prepare.json").write_text(json.dumps({"pending": False, "files": ahead}))
     samples = told(slipway)
 
     name = 'slipway_certificate_expiry_timestamp_seconds{path="/etc/ssl/slipway/%s.pem"}'
@@ -144,6 +146,7 @@ def test_a_certificates_end_a_reboot_that_waits_and_files_that_are_not_in_force(
     assert samples['slipway_files_pending{role="nginx"}'] == 1
     assert samples['slipway_files_edited{role="nginx"}'] == 1
     assert samples['slipway_files_edited{role="damaged"}'] == 0
+    assert samples['slipway_files_edited{role="nginx_prepare"}'] == 0
     written.write_text("as somebody edited it")
     assert told(slipway)['slipway_files_edited{role="nginx"}'] == 2
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fabfile import schema
 from fabfile.database import texts
+from fabfile.database.checks import certificates
 from fabfile.database.checks.judging import About, Check, Judged, measured, stated
 from fabfile.database.checks.sections import disks, physical
 from fabfile.database.checks.sections.markers import marker
@@ -64,10 +65,8 @@ def certificate(about: About) -> Judged:
     text = about.facts.get("certificate")
     if not text:
         return
-    from cryptography import x509
-
     try:
-        ends = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
+        ends = certificates.ends(text)
     except ValueError:
         said = "The host's certificate cannot be read."
         command = f"openssl x509 -in {about.certificates}/host.pem"

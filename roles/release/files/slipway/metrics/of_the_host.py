@@ -29,9 +29,15 @@ def samples(host: Host) -> Iterator[Sample]:
     yield "slipway_reboot_required", {}, host.path("/var/run/reboot-required").exists()
     if (waiting := _security_updates(host)) is not None:
         yield "slipway_security_updates_waiting", {}, waiting
-    for role, said in _sets(host):
+    sets = _sets(host)
+    wanted: dict[str, set[str]] = {}
+    for name, digest in (item for said in sets.values() for item in _files(said).items()):
+        wanted.setdefault(name, set()).add(digest)
+    for role, said in sets.items():
+        # What a later set of the role wrote anew is as Slipway wrote it.
+        edited = sum(_sha256(host.path(name)) not in wanted[name] for name in _files(said))
         yield "slipway_files_pending", {"role": role}, bool(said.get("pending"))
-        yield "slipway_files_edited", {"role": role}, _edited(host, said)
+        yield "slipway_files_edited", {"role": role}, edited
 
 
 def _end(path: Path) -> float:
@@ -62,20 +68,15 @@ def _changed(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def _sets(host: Host) -> Iterator[tuple[str, dict[str, Any]]]:
+def _sets(host: Host) -> dict[str, dict[str, Any]]:
     """What each role wrote: {files: {path: sha256}, pending: whether its daemon has it yet}."""
-    for path in sorted(host.path(f"/var/lib/slipway/files/{host.app}").glob("*.json")):
-        yield path.stem, _object(path)
+    folder = host.path(f"/var/lib/slipway/files/{host.app}")
+    return {path.stem: _object(path) for path in sorted(folder.glob("*.json"))}
 
 
-def _edited(host: Host, said: dict[str, Any]) -> int:
-    """How many files of a set somebody changed or removed since."""
+def _files(said: dict[str, Any]) -> dict[str, str]:
     files = said.get("files")
-    return (
-        sum(_sha256(host.path(path)) != digest for path, digest in files.items())
-        if isinstance(files, dict)
-        else 0
-    )
+    return files if isinstance(files, dict) else {}
 
 
 def _sha256(path: Path) -> str:

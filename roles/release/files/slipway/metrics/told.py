@@ -22,13 +22,16 @@ def metrics(session: Session, write: bool) -> Report:
         ("slipway_metrics_timestamp_seconds", {}, time.time()),
     ]
     text = exposition.encoded(samples, host.app)
-    if write:
-        path = host.path(f"{FOLDER}/slipway-{host.app}.prom")
-        try:
-            exposition.write(path, text)
-        except OSError as failure:
-            raise StepError(
-                "metrics-unwritten",
-                f"{path} could not be written ({failure.strerror}); what it said before stands, and grows old.",
-            ) from None
-    return Report(False, {"metrics": text, "samples": len(samples)}, text.rstrip("\n"))
+    if not write:
+        return Report(False, {"metrics": text, "samples": len(samples)}, text.rstrip("\n"))
+    path = host.path(f"{FOLDER}/slipway-{host.app}.prom")
+    try:
+        exposition.write(path, text)
+    except OSError as failure:
+        raise StepError(
+            "metrics-unwritten",
+            f"{path} could not be written ({failure.strerror}); what it said before stands, and grows old.",
+        ) from None
+    return Report(
+        False, {"written": str(path), "samples": len(samples)}, f"{len(samples)} samples are in {path}."
+    )
