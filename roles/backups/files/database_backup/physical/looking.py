@@ -22,15 +22,9 @@ def look(settings: Settings) -> dict[str, Any]:
     try:
         found = _seen(settings)
     except BackupError as failure:
-        before = state.remembered(settings, state.LOOK)
-        kept = {key: before.get(key, empty) for key, empty in (("gaps", []), ("damaged", []), ("verify", {}))}
-        wrong = {"at": files.utc_now(), "ok": False, "problem": str(failure)}
-        files.write_whole(settings.folder / state.LOOK, {**kept, **wrong})
+        state.update(settings, state.LOOK, at=files.utc_now(), ok=False, problem=str(failure))
         raise
-    kept = state.remembered(settings, state.LOOK).get("verify", {})
-    written = {"at": files.utc_now(), "ok": True, "problem": "", "verify": kept, **found}
-    files.write_whole(settings.folder / state.LOOK, written)
-    return written
+    return state.update(settings, state.LOOK, at=files.utc_now(), ok=True, problem="", **found)
 
 
 def _seen(settings: Settings) -> dict[str, Any]:
@@ -72,8 +66,7 @@ def verify(settings: Settings) -> dict[str, Any]:
     elif named:
         detail = _named(named)
     found = {"at": files.utc_now(), "ok": not named, "detail": detail, "files": named[:SHOWN]}
-    written = state.remembered(settings, state.LOOK)
-    files.write_whole(settings.folder / state.LOOK, {**written, "verify": found})
+    state.update(settings, state.LOOK, verify=found)
     return found
 
 

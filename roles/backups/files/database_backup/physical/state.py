@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +40,30 @@ def remembered(settings: Settings, name: str) -> dict[str, Any]:
     return files.read(settings.folder / name)
 
 
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Waits for its turn: a file of ours is read and written by one at a time, for moments."""
+    descriptor = os.open(settings.folder / ".state.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remember(settings: Settings, name: str, key: str, value: Any) -> None:
     """Adds to a file of ours; the oldest go."""
-    found = {**remembered(settings, name), key: value}
-    files.write_whole(settings.folder / name, dict(list(found.items())[-MOST:]))
+    with alone(settings):
+        found = {**remembered(settings, name), key: value}
+        files.write_whole(settings.folder / name, dict(list(found.items())[-MOST:]))
+
+
+def update(settings: Settings, name: str, **values: Any) -> dict[str, Any]:
+    """Writes these values into a file of ours, and returns all that it has."""
+    with alone(settings):
+        found = {**remembered(settings, name), **values}
+        files.write_whole(settings.folder / name, found)
+    return found
 
 
 def point(settings: Settings, name: str, reason: str) -> dict[str, Any]:
