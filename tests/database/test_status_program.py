@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 
 from fabfile.database import cli
 from fabfile.database.checks import certificates
 from fabfile.database.findings import Finding, Level, Report, Section, Server
 from fabfile.database.screen import metrics
+from fabfile.hosts.policies import Budget
 from fabfile.programs.zipped import build_helper
 from tests.database.status_ground import Cluster, cluster, one_a_version, running
 
@@ -182,6 +185,13 @@ def test_what_cannot_be_written_leaves_nothing_behind(
     with pytest.raises(OSError, match="No space left"):
         cli.written(tmp_path / "database.prom", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_role_writes_every_setting_that_the_program_reads(cluster: Cluster, tmp_path: Path) -> None:
+    role = yaml.safe_load((ROOT / "roles/exporters/vars/main.yml").read_text())["__exporters_status_settings"]
+
+    assert set(role) == set(json.loads(settings(cluster, tmp_path).read_text()))
+    assert set(role["budget"]) == {field.name for field in fields(Budget)}
 
 
 def test_a_hostile_name_stays_within_its_label() -> None:

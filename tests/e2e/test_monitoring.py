@@ -16,10 +16,10 @@ from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.e2e.conftest import boot, serving, site_of
 from tests.e2e.fab_runs import Fab, again
-from tests.e2e.receiver import Receiver
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+from tests.receiver import Receiver
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(1500)]
 

@@ -49,10 +49,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A layer with the programs that a release's units and the backups' start."""
+    """A layer with the programs that the units start."""
     layer = tmp_path_factory.mktemp("release")
-    for path in (f"srv/shop/releases/{RELEASE}/start", "usr/local/lib/slipway/database-backup"):
-        (layer / path).parent.mkdir(parents=True)
+    programs = ("database-backup", "database-status", "slipway-metrics")
+    for path in (
+        f"srv/shop/releases/{RELEASE}/start",
+        *(f"usr/local/lib/slipway/{name}" for name in programs),
+    ):
+        (layer / path).parent.mkdir(parents=True, exist_ok=True)
         (layer / path).write_text("#!/bin/sh\n")
         (layer / path).chmod(0o755)
     (layer / "srv/shop/current").symlink_to(f"releases/{RELEASE}")

@@ -129,6 +129,22 @@ def test_systemd_takes_the_backups_units(trees: Trees, release: Path, case: str,
     assert "/etc/systemd/system/slipway" not in done.stdout, done.stdout
 
 
+MONITORED = [pair for pair in HOSTS if pair[0].startswith("monitored")]
+
+
+@pytest.mark.parametrize(("case", "host"), MONITORED, ids=["/".join(pair) for pair in MONITORED])
+def test_systemd_takes_what_tells_metrics(trees: Trees, release: Path, case: str, host: str) -> None:
+    tree = trees[case, host]
+    names = ["metrics", *(["database-status"] if host == "seen-1" else [])]
+    units = [
+        f"/etc/systemd/system/slipway-{name}-shop.{kind}" for name in names for kind in ("service", "timer")
+    ]
+    done = check(tree.case.suite, [tree.root, release], "systemd-analyze", "verify", "--man=no", *units)
+
+    assert done.returncode == 0, done.stdout
+    assert "/etc/systemd/system/slipway" not in done.stdout, done.stdout
+
+
 @every_host
 def test_logrotate_takes_its_rule(trees: Trees, case: str, host: str) -> None:
     tree = trees[case, host]

@@ -1,4 +1,4 @@
-"""Who is told of alerts: a webhook at the controller's address on the hosts' network, which remembers what came."""
+"""Who is told of alerts: a webhook that remembers what came, and when."""
 
 from __future__ import annotations
 
