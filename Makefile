@@ -88,6 +88,11 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 
+.PHONY: service-types
+service-types: .venv/installed ## The service's types, by what its lock pins; no part of make lint, which needs no lock but its own
+	@cd service && python=$$(./environment $(firstword $(SERVICE_PYTHONS)) service requirements.lock requirements-test.lock) && \
+	  mypy --python-executable "$$python" --cache-dir ../build/mypy-service shop
+
 # A PostgreSQL of the machine's own will do; without one the lab's is unpacked.
 DEV_POSTGRESQL = $$(ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(LAB) packages --bin)
 .PHONY: dev

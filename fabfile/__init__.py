@@ -2,6 +2,7 @@
 
 from invoke import Collection
 
+from fabfile.tasks import alerting as _alerting
 from fabfile.tasks import backfills as _backfills
 from fabfile.tasks import backups as _backups
 from fabfile.tasks import building as _building
@@ -37,6 +38,8 @@ _GROUPS = {
         _containers.image_rollback,
     ),
     "See what is there": (
+        _alerting.alerts,
+        _alerting.silence,
         _looking.status,
         _looking.releases,
         _looking.logs,
@@ -73,6 +76,7 @@ _GROUPS = {
         _toolbox.db_kill,
         _toolbox.db_shell,
         _backups.db_backup,
+        _backups.db_backups,
         _backups.db_restore,
     ),
 }

@@ -36,9 +36,15 @@ EXEC = {
 }
 
 
+ALERTS = {0: "nothing fires", 1: "a warning fires", 2: "a critical alert fires"} | {
+    3: "unknown: the monitoring host, or a program of it, did not answer, or the wish was refused",
+    USAGE: UNKNOWN_WORDS,
+}
+
+
 def of(task: str) -> dict[int, str]:
-    """The codes of one task; db-status follows what monitoring expects, and exec its command, but for these."""
-    return {"db-status": STATUS, "exec": EXEC}.get(task, CODES)
+    """The codes of one task; db-status and alerts have those of monitoring, and exec its command's, but for these."""
+    return {"db-status": STATUS, "alerts": ALERTS, "exec": EXEC}.get(task, CODES)
 
 
 def text(task: str) -> str:

@@ -1,5 +1,13 @@
-"""Backups of the service's database, made on its host by the program that its timers run."""
+"""Backups of the service's database, made on its host by the programs that its timers run."""
 
-from fabfile.backups.asking import backup, backup_point, listed, restore
+from fabfile.backups.asking import (
+    backup,
+    backup_point,
+    has_physical,
+    listed,
+    physical,
+    restore,
+    restore_point,
+)
 
-__all__ = ["backup", "backup_point", "listed", "restore"]
+__all__ = ["backup", "backup_point", "has_physical", "listed", "physical", "restore", "restore_point"]

@@ -12,6 +12,7 @@ from fabfile.hosts.connection import UNREACHABLE, Remote, UnreachableError
 from fabfile.hosts.environment import Environment
 
 PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json --app={app}"
+PHYSICAL = "sudo -n -u postgres /usr/local/lib/slipway/physical-backup --json --app={app}"
 ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}
 
 
@@ -50,15 +51,42 @@ def listed(found: Environment) -> dict[str, Any]:
     return _ask(found, ["list"])
 
 
-def _ask(found: Environment, words: list[str]) -> dict[str, Any]:
+def has_physical(found: Environment) -> bool:
+    """Whether the inventory wants physical backups, of which any moment can be restored."""
     host = environment.host_of(found.name, "db")
-    status, output, errors = _run(Remote(host), f"{PROGRAM.format(app=found.app)} {shlex.join(words)}")
+    return bool(environment.variables_of(found.name).of(host.name, "backups_physical", False))
+
+
+def physical(found: Environment, *words: str) -> dict[str, Any]:
+    """A command of the host's `physical-backup`: {"message": sentences, "result": what it made or found}.
+
+    Raises RefusedError where the inventory wants none, and what backup raises.
+    """
+    if not has_physical(found):
+        raise RefusedError(
+            f"{found.name} has no physical backups, of which any moment could be restored (backups_physical in its "
+            "inventory). Nothing was changed. Dumps are restored with: fab db-restore --into scratch"
+        )
+    return _ask(found, list(words), PHYSICAL)
+
+
+def restore_point(found: Environment, name: str, reason: str) -> str:
+    """Names this moment in the WAL, so that it can be restored; a sentence, "" where no WAL is kept."""
+    if not has_physical(found):
+        return ""
+    return str(physical(found, "point", f"--name={name}", f"--reason={reason}")["message"])
+
+
+def _ask(found: Environment, words: list[str], program: str = PROGRAM) -> dict[str, Any]:
+    host = environment.host_of(found.name, "db")
+    called = program.rpartition("/")[2].partition(" ")[0]
+    status, output, errors = _run(Remote(host), f"{program.format(app=found.app)} {shlex.join(words)}")
     try:
         answer = dict(json.loads(output))
     except ValueError:
         said = (errors.strip() or output.strip() or "nothing")[-2000:]
         raise FailedError(
-            f"{host.name} cannot perform database-backup {words[0]} (status {status}): {said}\n"
+            f"{host.name} cannot perform {called} {words[0]} (status {status}): {said}\n"
             f"Is the host configured? Type: ansible-playbook -i inventory/{found.name} playbooks/database.yml"
         ) from None
     if not answer["ok"]:

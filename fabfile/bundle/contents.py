@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,7 +17,7 @@ def require(declared: Mapping[str, Any], files: Mapping[str, bytes], lock: str) 
     locks.require_server(lock)
     own = sorted(name for data in wheels_of(files).values() for name in names(data))
     for key, where in needed(declared).items():
-        if not any(name in own for name in where):
+        if not any(name in own or _is_folder_of(name, own) for name in where):
             raise BuildError(
                 f"[tool.slipway] {key} is {declared[key]!r}, and the wheel that was built of the service has no "
                 f"{' and no '.join(where)}. Its build backend decides what is in it. Nothing was built."
@@ -25,15 +25,20 @@ def require(declared: Mapping[str, Any], files: Mapping[str, bytes], lock: str) 
 
 
 def needed(declared: Mapping[str, Any]) -> dict[str, list[str]]:
-    """For each key that names something of the wheel: the files of which it has to have one."""
+    """For each key that names something of the wheel: the files, or folders, of which it has to have one."""
     found = {}
     for key in ("application", "backfills"):
         if key in declared:
             found[key] = _module(str(declared[key]).partition(":")[0])
-    package, colon, folder = str(declared.get("migrations", "")).partition(":")
-    if colon:
-        found["migrations"] = [str(PurePosixPath(package.replace(".", "/"), folder, "env.py"))]
+    for key, file in (("migrations", "env.py"), ("static", "")):
+        package, colon, folder = str(declared.get(key, "")).partition(":")
+        if colon:
+            found[key] = [f"{PurePosixPath(package.replace('.', '/'), folder)}/{file}"]
     return found
+
+
+def _is_folder_of(name: str, own: Sequence[str]) -> bool:
+    return name.endswith("/") and any(each.startswith(name) for each in own)
 
 
 def _module(name: str) -> list[str]:

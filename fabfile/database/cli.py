@@ -91,6 +91,7 @@ def _database(given: dict[str, Any]) -> Database:
         cluster=given["cluster"],
         replicas=int(given["replicas"]),
         backups_expected=bool(given["backups_expected"]),
+        physical_expected=bool(given["physical_expected"]),
         overrides=given["thresholds"],
         accepted=given["accepted"],
         certificates=given["certificates"],

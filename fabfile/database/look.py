@@ -177,6 +177,7 @@ class Look:
             environment=self.environment.name,
             database=database.name,
             schema=database.app,
+            certificates=database.certificates,
             now=datetime.now(timezone.utc),
             version=0,
             replicas=database.replicas,

@@ -21,7 +21,12 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from fabfile.errors import BuildError, RefusedError
 
 # Secret and its length in bytes before encoding; roles/app says what each is for.
-SECRETS = {"vault_secret_key": 48, "vault_database_password": 24, "vault_migrate_database_password": 24}
+SECRETS = {
+    "vault_secret_key": 48,
+    "vault_database_password": 24,
+    "vault_migrate_database_password": 24,
+    "vault_backups_key": 48,
+}
 LEAST_PASSPHRASE = 12
 
 

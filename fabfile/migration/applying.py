@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from fabfile.turn.steps import GRACE_SECONDS
 # What the host says when it stopped waiting and the unit goes on.
 GOES_ON = ("migration-timeout", "interrupted")
 BackupPoint = Callable[[Environment, str], str]
+RestorePoint = Callable[[Environment, str, str], str]
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Migrated:
 
 
 def migrate(
-    environment: Environment, report: Report, wish: Wish, backup_point: BackupPoint = backups.backup_point
-) -> Migrated:
+    environment: Environment, report: Report, wish: Wish, backup_point: BackupPoint = backups.backup_point,
+    restore_point: RestorePoint = backups.restore_point,
+) -> Migrated:  # fmt: skip
     """Bring the database to a release's schema. Raises FabError; what it says is how the schema is then."""
     claim = Claim(environment.name, wish.ticket)
     with in_order(), Fleet(environment, wish.without) as fleet:
@@ -56,6 +58,14 @@ def migrate(
                 report.step("backup", f"before {waiting[0].id}")
                 saved = backup_point(environment, f"before {waiting[0].id} of {release}")
                 lease.check()
+            if any(each.kind == "contract" for each in waiting):
+                # What it takes away is there, up to this moment, in the WAL.
+                named = f"before-{waiting[0].id}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+                point = restore_point(environment, named, f"before {waiting[0].id} of {release}")
+                lease.check()
+                if point:
+                    report.step("restore point", point)
+                    saved = f"{saved} {point}".strip()
             report.step("migrate", "; ".join(f"{each.id} {each.title} ({each.kind})" for each in waiting))
             titles = {each.id: f"{each.title} ({each.kind})" for each in waiting}
             with following(

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from slipway_migrator.errors import MigrationError
-from slipway_migrator.revisions import Revision
+from slipway_migrator.order import Revision
 
 tables = MetaData()
 

@@ -1,29 +1,14 @@
-"""The revisions that a service carries, in one order, and what each means for releases that lack it."""
+"""The revisions that a service carries, as Alembic reads them: whatever an environment can say, and steps to take."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 from slipway_migrator.errors import MigrationError
-
-KINDS = ("expand", "contract")
-
-
-@dataclass(frozen=True)
-class Revision:
-    """down_revision: the one before it in this order. kind: "expand" when releases that lack it can run on it.
-
-    declared: False when the revision does not say its kind, and so counts as "contract".
-    """
-
-    revision: str
-    down_revision: str | None
-    kind: Literal["expand", "contract"]
-    declared: bool = field(default=True, compare=False)
+from slipway_migrator.order import KINDS, Order, Revision
 
 
 class Revisions:
@@ -38,9 +23,8 @@ class Revisions:
         if len(heads) != 1:
             found = f"{len(heads)} heads ({', '.join(heads)}): merge them" if heads else "no revision"
             raise MigrationError(f"The migrations have {found}.")
-        self.head = heads[0]
-        self.in_order = tuple(_in_a_row(reversed(list(self.script.walk_revisions()))))
-        self.known = frozenset(revision.revision for revision in self.in_order)
+        self.order = Order(tuple(_in_a_row(reversed(list(self.script.walk_revisions())))))
+        self.head, self.in_order, self.known = heads[0], self.order.in_order, self.order.known
 
     @classmethod
     def below(cls, folder: Path) -> "Revisions":
@@ -57,16 +41,6 @@ class Revisions:
             {each.revision for each in self.script.iterate_revisions(wanted, "base")} if wanted else set()
         )
         return tuple(each for each in self.in_order if each.revision in applied)
-
-    def suffices(self, revision: str | None) -> bool:
-        """Whether this release can run on one of its own revisions: all that it adds to is there.
-
-        What its last revisions take away is taken once no other release needs it, while this one serves.
-        """
-        names = [each.revision for each in self.in_order]
-        if revision not in names:
-            return False
-        return all(each.kind == "contract" for each in self.in_order[names.index(revision) + 1 :])
 
     def undeclared(self, names: Iterable[str]) -> list[str]:
         """Those of names that do not say their kind."""

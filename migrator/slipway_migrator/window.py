@@ -5,10 +5,11 @@ last revisions take away may be there still.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import text
 
-from slipway_migrator.revisions import Revisions
+from slipway_migrator.order import Order, in_text
 
 # From the revision that is applied back to the one this release needs; UNION ends even a circle.
 APPLIED = text("""
@@ -50,7 +51,16 @@ class Verdict:
     applied: str | None
 
 
-def judge(revisions: Revisions, release: str, applied: Applied) -> Verdict:
+def order_below(folder: Path) -> Order:
+    """Of a folder with env.py. Raises MigrationError when there is not one head, or a kind that is none."""
+    if (found := in_text(folder)) is not None:
+        return found
+    from slipway_migrator.revisions import Revisions
+
+    return Revisions.below(folder).order
+
+
+def judge(revisions: Order, release: str, applied: Applied) -> Verdict:
     """Whether `release`, which carries `revisions`, can run on what APPLIED found for their head."""
     head, revision, needs = revisions.head, applied.revision, f"release {release} needs"
     if revision == head:

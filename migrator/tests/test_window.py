@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conftest import RELEASE, Database, Service, run
-from slipway_migrator import Applied, Revisions, judge
+from slipway_migrator import Applied, judge, order_below
 
 TABLE = (
     'op.create_table("notes", sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.Text))'
@@ -108,7 +108,7 @@ def test_a_release_can_run_on_its_head_and_on_what_was_only_added_to(
 ) -> None:
     service.revise(TABLE)
     service.revise(ADD.format("title"))
-    verdict = judge(Revisions.below(service.folder / "migrations"), "this", applied)
+    verdict = judge(order_below(service.folder / "migrations"), "this", applied)
     assert verdict.code == code
     assert verdict.message.startswith("The database is ")
 

@@ -6,7 +6,16 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.slipway_files import manifest
-from ansible.module_utils.slipway_host import clusters, neighbours, network, programs, reach, system, users
+from ansible.module_utils.slipway_host import (
+    clusters,
+    memory,
+    neighbours,
+    network,
+    programs,
+    reach,
+    system,
+    users,
+)
 
 DOCUMENTATION = r"""
 ---
@@ -38,6 +47,7 @@ ansible_facts:
     architecture: {description: the kernel's, type: str, returned: always}
     nodename: {description: the host's own name, type: str, returned: always}
     memtotal_mb: {description: MiB, type: int, returned: always}
+    memory_others: {description: 'other services: MiB of a release, of a database', type: dict, returned: always}
     processor_vcpus: {description: processors this host may use, type: int, returned: always}
     virtualization_type: {description: container, none or a hypervisor, type: str, returned: always}
     python: {description: the version of the interpreter that looked, type: dict, returned: always}
@@ -84,6 +94,7 @@ def main() -> None:
         **network.facts(),
         **neighbours.facts(module.params["app"]),
         "app_python": {"complaint": programs.python_complaint(module.params["python"])},
+        "memory_others": memory.others(module.params["app"]),
         "packages": installed,
         "packages_unfinished": unfinished,
         "dpkg_works": programs.dpkg_works(),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from slipway_migrator import Applied, Revisions
+from slipway_migrator import Applied, order_below
 
 from conftest import RELEASE, SERVICE, Database, Serve, migrate, run, run_shop
 from revisions import later_release
@@ -66,7 +66,7 @@ def test_what_takes_away_waits_until_it_is_told_and_the_release_serves_before_an
     away = 'op.execute("ALTER TABLE products ALTER COLUMN category DROP NOT NULL")'
     folder = later_release(tmp_path / "later", away, kind="contract")
     assert migrate(database, folder=folder) == {"from": before, "to": before, "held_back": ["later1"]}
-    readiness = Readiness(None, Revisions.below(folder / "migrations"), RELEASE)  # type: ignore[arg-type] - nobody is asked
+    readiness = Readiness(None, order_below(folder / "migrations"), RELEASE)  # type: ignore[arg-type] - nobody is asked
     assert readiness._compare(Applied(before)).code == "ready"
     assert migrate(database, "--contract", folder=folder) == {"from": before, "to": "later1"}
     assert recorded(database)[-1][0::2] == ("later1", "contract")

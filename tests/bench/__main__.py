@@ -1,12 +1,14 @@
 """Measure whole runs of site.yml on lab hosts and print one table; `make bench` runs it.
 
-Every figure is wall time of the command an operator types, on this machine, in this run: compare within one table.
+Seconds are wall time of the command an operator types, CPU is what its processes on the controller spent, on this
+machine, in this run: compare within one table.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -26,11 +28,12 @@ NOTHING = "nothing to change"
 
 @dataclass(frozen=True)
 class Run:
-    """One run of site.yml: wall seconds, tasks run, tasks that changed something, over `hosts` hosts; what it said."""
+    """One run of site.yml over some hosts: wall seconds, those of the controller's CPU, tasks, changes, its words."""
 
     what: str
     hosts: int
     seconds: float
+    cpu: float
     tasks: int
     changed: int
     said: str
@@ -38,7 +41,7 @@ class Run:
 
 def measure(what: str, inventory: Path, hosts: int) -> Run:
     """Run site.yml once; raise with the end of its output when it fails."""
-    began = time.monotonic()
+    began, used = time.monotonic(), cpu()
     outcome = subprocess.run(
         ["ansible-playbook", "--inventory", str(inventory), "site.yml"],
         cwd=CHECKOUT,
@@ -53,7 +56,13 @@ def measure(what: str, inventory: Path, hosts: int) -> Run:
         raise RuntimeError(f"{what} failed:\n{outcome.stdout[-4000:]}")
     tasks = len(re.findall(r"^(?:TASK|RUNNING HANDLER) \[", outcome.stdout, re.MULTILINE))
     changed = sum(int(count) for count in re.findall(r"\bchanged=(\d+)", outcome.stdout))
-    return Run(what, hosts, seconds, tasks, changed, outcome.stdout)
+    return Run(what, hosts, seconds, cpu() - used, tasks, changed, outcome.stdout)
+
+
+def cpu() -> float:
+    """Seconds of CPU of all programs that this one started and that have ended, with theirs."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def bare(inventory: Path) -> int:
@@ -82,11 +91,13 @@ def main() -> int:
     finally:
         for inventory in (ONE, FLEET):
             Lab(inventory).down()
-    table = Table(title="site.yml, wall time", title_justify="left")
-    for column in ("what", "hosts", "seconds", "tasks", "changed"):
+    table = Table(title="site.yml", title_justify="left")
+    for column in ("what", "hosts", "seconds", "CPU", "tasks", "changed"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for run in runs:
-        table.add_row(run.what, str(run.hosts), f"{run.seconds:.1f}", str(run.tasks), str(run.changed))
+        table.add_row(
+            run.what, str(run.hosts), f"{run.seconds:.1f}", f"{run.cpu:.1f}", str(run.tasks), str(run.changed)
+        )
     console = Console(width=100)
     console.print(table)
     for run in runs:

@@ -36,6 +36,16 @@ def levels(said: Any) -> list[Level]:
     return [item.level for item in said if isinstance(item, Finding)]
 
 
+def test_a_certificate_that_cannot_be_read_is_looked_for_where_the_inventory_has_it() -> None:
+    beside = replace(about(certificate="none"), certificates="/etc/ssl/slipway/stall")
+    (found,) = service.certificate(beside)
+    assert isinstance(found, Finding)
+    assert (found.level, found.command) == (
+        Level.UNKNOWN,
+        "openssl x509 -in /etc/ssl/slipway/stall/host.pem",
+    )
+
+
 def test_json_has_the_form_that_is_documented(cluster: Cluster) -> None:
     schema = json.loads((ROOT / "docs/db-status.schema.json").read_text())
     document = json.loads(encoding.encoded(cluster.look()))
@@ -125,7 +135,7 @@ def test_a_host_asks_its_kernel_about_the_clock_and_a_container_does_not(
     contained: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os.path, "exists", lambda path: contained and path == "/run/systemd/container")
-    found = host_facts.collect(*[str(tmp_path)] * 9)["synchronised"]
+    found = host_facts.collect(*[str(tmp_path)] * 10)["synchronised"]
     assert found is None if contained else isinstance(found, bool)
 
 

@@ -33,6 +33,7 @@ def settings(server: Cluster, folder: Path, **more: Any) -> Path:
         "environment": "test", "app": "shop", "host": "db-1", "address": "192.0.2.1", "app_hosts": ["app-1", "app-2"],
         "budget": {"workers": 1, "pool_size": 1, "max_overflow": 0, "max_connections": 24}, "database": "shop",
         "port": 5432, "version": str(server.version), "cluster": "main", "replicas": 0, "backups_expected": False,
+        "physical_expected": False,
         "thresholds": {}, "accepted": [], "certificates": "/etc/ssl/slipway", "sockets": str(server.directory),
         "counters": str(folder / "counters"), **more,
     }  # fmt: skip

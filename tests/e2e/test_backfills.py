@@ -23,13 +23,15 @@ ROWS = 1500
 TABLE = f"""
     CREATE TABLE shop.numbers (id bigint PRIMARY KEY, doubled bigint, touched int NOT NULL DEFAULT 0);
     INSERT INTO shop.numbers (id) SELECT * FROM generate_series(1, {ROWS});
-    ANALYZE shop.numbers; GRANT ALL ON shop.numbers TO shop
+    CREATE TABLE shop.pace (seconds float8); INSERT INTO shop.pace VALUES (0.3);
+    ANALYZE shop.numbers; GRANT ALL ON shop.numbers, shop.pace TO shop
 """
-# Slow enough to be seen: two thirds of a second a batch, with the rest after it.
+# Slow enough to be seen: two thirds of a second a batch, with the rest after it; until there is no more to see.
 DECLARED = """
     "double": Backfill(
         "double", "numbers", "id", "bigint",
-        "UPDATE numbers SET doubled = id * 2, touched = touched + 1 FROM (SELECT pg_sleep(0.3)) AS s WHERE {keys}",
+        "UPDATE numbers SET doubled = id * 2, touched = touched + 1 "
+        "FROM (SELECT pg_sleep(seconds) FROM pace) AS s WHERE {keys}",
         "doubled IS NULL", 15,
     )
 """
@@ -81,6 +83,7 @@ def test_a_backfill_is_steered_from_the_controller_and_changes_each_row_once(
     hosts.output(first, f"systemctl kill --signal=KILL {unit}")
     hosts.until("it is dead", lambda: hosts.output(first, active).strip() == "failed", seconds=30)
     fab.run("backfill-status").ended(0, "stopped", "fab backfill-run double")
+    hosts.sql(first, "UPDATE shop.pace SET seconds = 0")
     fab.run("backfill-run", "double").ended(0, f"double is done: {units.count(ROWS)} rows")
     fab.run("backfill-status").ended(0, "done", "100")
     assert hosts.sql(first, COUNTS) == f"{ROWS} 1"
@@ -92,4 +95,4 @@ def test_a_backfill_is_steered_from_the_controller_and_changes_each_row_once(
     assert done == ["run", "run", "pause", "run", "resume", "run"]
     slipway(first, "journal", "--verify")
     ground.is_whole()
-    hosts.sql(first, "DROP TABLE shop.numbers")
+    hosts.sql(first, "DROP TABLE shop.numbers, shop.pace")

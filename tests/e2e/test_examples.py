@@ -196,6 +196,13 @@ def test_the_worker_the_timer_and_the_websocket_of_notes_work(notes: Example) ->
     assert notes.sql("SELECT count(*) FROM notes.digest") == "1"
 
 
+def test_nginx_serves_the_files_of_the_live_release(notes: Example) -> None:
+    said = notes.site.get("/static/notes.css")
+    assert (said.status, said.headers["Content-Type"]) == (200, "text/css")
+    assert said.body == (ROOT / "examples/notes/app/static/notes.css").read_bytes()
+    assert notes.site.get("/static/none.css").headers["X-Release"] == notes.live()
+
+
 def test_a_new_release_and_the_way_back_lose_nothing_and_bring_their_own_worker(notes: Example) -> None:
     before, bundle = notes.live(), again(notes.bundle())
     new = release_of(bundle)
@@ -258,7 +265,7 @@ def hello() -> Iterator[Example]:
     yield from serving("hello", "inventory/hello", "/health")
 
 
-def test_one_file_without_a_database_on_a_python_of_its_own_is_deployed_and_rolled_back(
+def test_one_file_without_a_database_is_deployed_and_rolled_back(
     hello: Example,
 ) -> None:
     before, bundle = hello.live(), again(hello.bundle())

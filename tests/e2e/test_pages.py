@@ -74,19 +74,19 @@ def host_again(configured: Host, site: Site) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("host_again")
-def test_what_the_pages_show_works_as_it_is_typed_in_a_fresh_shell(lab: Lab, tmp_path: Path) -> None:
+def test_what_the_pages_show_works_as_it_is_typed_in_a_fresh_shell(lab: Lab) -> None:
     typed = commands()
-    script = "".join(f"{here(command, lab)}\necho ENDED $?\n" for command in typed)
+    script = "".join(f"{here(command, lab)}\nprintf '\\nENDED %s\\n' $?\n" for command in typed)
     login = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(tmp_path),
+        "HOME": str(Path.home()),
         "USER": os.environ.get("USER", "root"),
         "TERM": "dumb",
         "INVENTORY": f"inventory/{lab.site.inventory.name}",
     }
     done = subprocess.run(
-        ["/bin/bash", "--noprofile", "--norc"],
-        input=script,
+        ["/bin/bash", "--noprofile", "--norc", "-c", script],
+        stdin=subprocess.DEVNULL,
         cwd=ROOT,
         env=login,
         stdout=subprocess.PIPE,

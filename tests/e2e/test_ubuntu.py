@@ -101,6 +101,18 @@ def test_lines_from_before_slipway_are_not_filed_again(ubuntu: Host) -> None:
     assert "from-before" not in hosts.output(ubuntu, SYSLOG)
 
 
+def test_a_rotation_of_the_journal_files_each_line_once(ubuntu: Host) -> None:
+    hosts.output(ubuntu, "logger --tag proof before-rotation && journalctl --rotate")
+    hosts.output(ubuntu, "logger --tag proof after-rotation")
+    hosts.until("it is filed", lambda: "after-rotation" in hosts.output(ubuntu, SYSLOG), seconds=20)
+    hosts.output(ubuntu, "systemctl stop rsyslog syslog.socket && logger --tag proof while-stopped")
+    hosts.output(ubuntu, "journalctl --rotate && systemctl start rsyslog && logger --tag proof at-last")
+    hosts.until("it is filed", lambda: "at-last" in hosts.output(ubuntu, SYSLOG), seconds=20)
+    filed = hosts.output(ubuntu, r"grep -o 'proof\(\[[0-9]*\]\)\?: .*' /var/log/syslog").splitlines()
+    for line in ("before-rotation", "after-rotation", "while-stopped", "at-last"):
+        assert sum(line in each for each in filed) == 1, (line, filed)
+
+
 def test_the_clock_is_kept_by_the_daemon_that_is_there(ubuntu: Host, playbooks: Playbooks) -> None:
     playbooks.run("playbooks/base.yml", "--tags", "base", base_time_servers=["192.0.2.123"]).succeeded()
     assert "192.0.2.123" in hosts.output(ubuntu, "chronyc -n sources")

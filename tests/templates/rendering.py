@@ -14,7 +14,7 @@ import yaml
 
 from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK, REPOSITORY
 
-INVENTORIES = ("lab", "fleet", "production")
+INVENTORIES = ("lab", "fleet", "production", "monitored")
 # Each platform with the Debian suite whose programs stand for its own.
 SUITES = {"Ubuntu-22": "bullseye", "Debian-12": "bookworm"}
 # What an inventory can say beyond the defaults, all at once.
@@ -58,11 +58,16 @@ EVERYTHING: dict[str, Any] = {
     "base_time_servers": ["192.0.2.123", "time.example"],
     "base_timezone": "Europe/Berlin",
     "base_unattended_upgrades": False,
+    "backups_physical": True,
+    "backups_physical_key": "a-stand-in-for-the-key-of-the-repository",
+    "backups_physical_key_kept": "the safe of the office",
     "base_unattended_upgrades_held": ["^postgresql-", "^nginx"],
     "locale_default": "de_DE.UTF-8",
     "locale_generate": ["en_US.UTF-8", "de_DE.UTF-8"],
     "nginx_body_limit": "5m",
     "nginx_body_limits": {"/uploads/": "100m"},
+    "nginx_static": "/static/",
+    "nginx_content_security_policy": "default-src 'self'",
     "nginx_websockets": True,
     "nginx_hsts_max_age": 0,
     "nginx_metrics_port": 0,

@@ -66,7 +66,7 @@ def test_nginx_listens_on_what_the_kernel_has(trees: Trees, case: str, host: str
 def test_nginx_takes_its_files(trees: Trees, certificates: Path, case: str, host: str) -> None:
     tree = trees[case, host]
     if not tree.has("etc/nginx/nginx.conf"):
-        assert re.search("db|logs", host), f"{host} answers HTTP and gets no nginx"
+        assert re.search("db|logs|watch", host), f"{host} answers HTTP and gets no nginx"
         return
     done = check(tree.case.suite, [tree.root, certificates], *NGINX)
 
@@ -108,7 +108,7 @@ def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, 
 def test_systemd_takes_the_units_word_for_word(trees: Trees, release: Path, case: str, host: str) -> None:
     tree = trees[case, host]
     if not tree.has("etc/systemd/system/shop@.service"):
-        assert re.search("db|logs|edge", host), f"{host} runs the service and gets no unit"
+        assert re.search("db|logs|edge|watch", host), f"{host} runs the service and gets no unit"
         return
     done = check(tree.case.suite, [tree.root, release], *SYSTEMD)
 

@@ -144,6 +144,9 @@ PAIRS = [
     # A WebSocket is passed on where it is wanted, and nothing else is switched to; a path may take more.
     Pair(PROXY, "proxy_set_header Upgrade $slipway_upgrade;", on=EVERYTHING, off=SINGLE),
     Pair(PROXY, 'proxy_set_header Connection "";', on=SINGLE, off=EVERYTHING),
+    # Files of a release are nginx's where the inventory says so.
+    Pair(SHOP_CONF, "root /srv/shop/current/public;", on=EVERYTHING, off=SINGLE),
+    Pair(HEADERS, """Content-Security-Policy "default-src 'self'\"""", on=EVERYTHING, off=SINGLE),
     Pair(SHOP_CONF, "location /uploads/ {\n        client_max_body_size 100m;", on=EVERYTHING, off=SINGLE),
     Pair(
         "etc/systemd/system/slipway-backup-shop.timer",

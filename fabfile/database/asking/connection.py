@@ -172,7 +172,7 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
         local = Path(database.sockets if database.here else folder, f".s.PGSQL.{database.port}")
         # Out of an archive it is no file.
         source = pkgutil.get_data(host_facts.__package__, "host_facts.py") or b""
-        program = source + f"\nmain({_arguments(database)!r})\n".encode()
+        program = source + f"\nmain({json.dumps(place.facts_of(database))!r})\n".encode()
         command = ["python3", "-I", "-c", LOADER % len(program)]
         process = subprocess.Popen(
             command if database.here else ssh.command(
@@ -195,22 +195,6 @@ def tunnel(database: Database) -> Iterator[Tunnel]:
             yield Tunnel(database, local.parent, process, began)
         finally:
             end(process)
-
-
-def _arguments(database: Database) -> str:
-    return json.dumps(
-        {
-            "data": f"/var/lib/postgresql/{database.version}/{database.cluster}",
-            "unit": f"postgresql@{database.version}-{database.cluster}.service",
-            "lock": f"{database.sockets}/.s.PGSQL.{database.port}.lock",
-            "markers": f"/var/backups/slipway/{database.name}",
-            "live": f"/srv/{database.app}/current/manifest.json",
-            "releases": f"/srv/{database.app}/releases",
-            "server": f"/usr/lib/postgresql/{database.version}",
-            "look": f"/usr/local/lib/slipway/{database.app}/look-at-postgresql-files",
-            "certificate": f"{database.certificates}/host.pem",
-        }
-    )
 
 
 def apart(clock: float, asked: float, answered: float) -> float:

@@ -41,15 +41,16 @@ def collect(
     unit: str,
     lock: str,
     markers: str,
+    physical: str,
     live: str,
     releases: str,
     server: str,
     look: str,
     certificate: str,
 ) -> dict[str, Any]:
-    """data: the data directory, as long as no server names its own; lock: the server's lock file; markers: the
-    backups' folder; live: a manifest; releases: where the others are; server: the server's programs and libraries;
-    look: the program for the server's files; certificate: the one that the server shows.
+    """data: the data directory, as long as no server names its own; lock: the server's lock file; markers, physical:
+    where dumps and physical backups leave how they went; live: a manifest; releases: where the others are; server: the
+    server's programs and libraries; look: the program for the server's files; certificate: the one that it shows.
     """
     # Asked as the server's own user meanwhile; the answer is awaited last.
     asked = _begun("sudo", "-n", "-u", "postgres", look)
@@ -61,6 +62,9 @@ def collect(
         "lock": _lock(lock),
         "latest": _object(os.path.join(markers, "latest.json")),
         "restore_test": _object(os.path.join(markers, "restore-test.json")),
+        "physical": _object(os.path.join(physical, "latest.json")),
+        "physical_test": _object(os.path.join(physical, "restore-test.json")),
+        "physical_look": _object(os.path.join(physical, "look.json"), nested=("gaps", "damaged", "verify")),
         "manifest": _object(live, nested=("schema_revisions",)),
         "chains": _chains(releases),
         "certificate": _text(certificate),

@@ -82,3 +82,19 @@ def of(found: Environment) -> Database:
         accepted=variables.of(host.name, "db_status_accepted", []) or [],
         certificates=str(variables.of(host.name, "certificates_folder", "/etc/ssl/slipway")),
     )
+
+
+def facts_of(database: Database) -> dict[str, str]:
+    """Where its host's facts are (host_facts.collect), by what they are called there."""
+    return {
+        "data": f"/var/lib/postgresql/{database.version}/{database.cluster}",
+        "unit": f"postgresql@{database.version}-{database.cluster}.service",
+        "lock": f"{database.sockets}/.s.PGSQL.{database.port}.lock",
+        "markers": f"/var/backups/slipway/{database.name}",
+        "physical": f"/var/backups/slipway-physical/{database.name}",
+        "live": f"/srv/{database.app}/current/manifest.json",
+        "releases": f"/srv/{database.app}/releases",
+        "server": f"/usr/lib/postgresql/{database.version}",
+        "look": f"/usr/local/lib/slipway/{database.app}/look-at-postgresql-files",
+        "certificate": f"{database.certificates}/host.pem",
+    }

@@ -23,7 +23,8 @@ RUNBOOKS = frozenset(
         "connections", "connection-budget", "blocked", "longest-query", "oldest-transaction", "idle-in-transaction",
         "prepared-transactions", "replica-lag", "replicas", "slots", "archiving", "wal-size", "disk", "transaction-ids",
         "sequences", "bloat", "checksums", "settings-files", "hba", "certificate", "role-validity", "migration",
-        "backup", "restore-test", "clock", "server", "privileges",
+        "backup", "restore-test", "clock", "server", "privileges", "physical-backup", "wal-continuity",
+        "backup-integrity",
     )
 )  # fmt: skip
 # Several checks that one page explains.
@@ -31,6 +32,8 @@ PAGES = {
     "replay-delay": "replica-lag",
     "archive-replay": "replica-lag",
     "archive-backlog": "archiving",
+    "physical-restore-test": "physical-backup",
+    "physical-look": "physical-backup",
     "ident": "hba",
     "slot-unread": "slots",
     "wal-room": "disk",
@@ -54,7 +57,7 @@ class About:
     budget: connections that all app hosts may hold in a switch, 0 when unknown. head: the live release's revision; None
     when unknown, NO_SCHEMA where it has no migrations.
     chains: the revisions of the live release and of the others at hand. since: counters less those of an earlier look.
-    schema: the service's; "" is called as the database.
+    schema: the service's; "" is called as the database. certificates: the host's folder of them.
     """
 
     environment: str
@@ -72,6 +75,7 @@ class About:
     since: Callable[[str, Counters], Came] = from_the_beginning
     facts: Mapping[str, Any] = field(default_factory=dict)
     schema: str = ""
+    certificates: str = "/etc/ssl/slipway"
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: dict(thresholds.DEFAULTS))
 
     def threshold(self, check: str, role: str = "") -> Threshold:

@@ -83,6 +83,10 @@ DEFAULTS = {
     "end-of-support": Threshold(None, None, "d", falling=True),
     "backup": Threshold(26 * 3600, 50 * 3600, "s"),
     "restore-test": Threshold(8 * 86400, 31 * 86400, "s"),
+    "physical-backup": Threshold(26 * 3600, 50 * 3600, "s"),
+    "physical-restore-test": Threshold(8 * 86400, 31 * 86400, "s"),
+    # A timer looks four times an hour.
+    "physical-look": Threshold(2 * 3600, 26 * 3600, "s"),
     "clock": Threshold(2, 5, "s"),
 }
 OF_ROLES = ("longest-query", "oldest-transaction", "idle-in-transaction")

@@ -13,7 +13,7 @@ FULL, ENDS_WITHIN_DAYS = 90, 21
 CERTIFICATES = [f"/etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
 # What Slipway states, and what keeps a host patched and reachable; any other failed unit is somebody else's.
 OWN = ("slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
-       "systemd-timesyncd*", "chrony*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
+       "systemd-timesyncd*", "chrony*", "prometheus*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
 # What nginx, PostgreSQL and the service begin after, and how long it may take a boot.
 ONLINE, SLOW_SECONDS = "systemd-networkd-wait-online.service", 20
 PATHS = (

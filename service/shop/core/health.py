@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import structlog
-from slipway_migrator import APPLIED, Applied, Revisions, Verdict, judge
+from slipway_migrator import APPLIED, Applied, Order, Verdict, judge, order_below
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -29,15 +29,15 @@ def migrations_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
-def revisions() -> Revisions:
+def revisions() -> Order:
     """What this release needs of the schema. Raises MigrationError when its revisions are not in one row."""
-    return Revisions.below(migrations_directory())
+    return order_below(migrations_directory())
 
 
 class Readiness:
     """Asks the database at most once a second per worker, however many ask the service."""
 
-    def __init__(self, engine: AsyncEngine, revisions: Revisions, release: str) -> None:
+    def __init__(self, engine: AsyncEngine, revisions: Order, release: str) -> None:
         self.engine = engine
         self.revisions = revisions
         self.release = release

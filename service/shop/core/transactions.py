@@ -24,7 +24,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 READ_ONLY = "25006"
 # A column that a statement names has another type now; the dialect forgets its statements when it says so.
-STATEMENT_OUTDATED = PGDialect_asyncpg.import_dbapi().InvalidCachedStatementError
+STATEMENT_OUTDATED = PGDialect_asyncpg.import_dbapi().InvalidCachedStatementError  # type: ignore[no-untyped-call]
 
 log = structlog.get_logger("shop.database")
 

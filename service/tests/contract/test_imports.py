@@ -1,6 +1,8 @@
 """Who may import whom, and what nobody may use."""
 
 import ast
+import subprocess
+import sys
 
 import grimp
 import pytest
@@ -114,3 +116,14 @@ def test_no_decision_rests_on_an_address_the_caller_can_forge() -> None:
 def test_no_module_grows_beyond_what_one_can_see() -> None:
     lengths = {str(path): len((SERVICE / path).read_text().splitlines()) for path, _ in modules()}
     assert {path: length for path, length in lengths.items() if length > 250} == {}
+
+
+def test_a_worker_starts_without_what_only_some_need() -> None:
+    """Each is a tenth or a twentieth of it: Redis where there is none, Alembic where nobody migrates."""
+    asking = "import sys, shop.main; print(sorted({'alembic', 'redis', 'sentry_sdk'} & sys.modules.keys()))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", asking], cwd=SERVICE, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"

@@ -22,7 +22,7 @@ HEALTHCHECK --interval=10s CMD ["python3", "/probe"]
 ENTRYPOINT ["/start"]
 """
 BAD = {
-    "a base that moves": ("localhost/slipway-base:12", "docker.io/library/python:3.11"),
+    "a base that moves": ("localhost/slipway-base:12", "registry.example/python:3.11"),
     "the newest of a base": ("slipway-base:12", "slipway-base:latest"),
     "a base without a tag": ("slipway-base:12", "slipway-base"),
     "a base that nobody named": ("ARG BASE=localhost/slipway-base:12", "ARG BASE"),

@@ -21,6 +21,9 @@ SHARED = {
     "etc/cloud/cloud.cfg.d/99-slipway.cfg": "one boot",
     "etc/cloud/templates/hosts.debian.tmpl": "one boot",
     "etc/default/locale": "the host's locale",
+    "etc/default/prometheus": "one Prometheus, whose port one service claims",
+    "etc/default/prometheus-alertmanager": "one Alertmanager, whose port one service claims",
+    "etc/default/prometheus-node-exporter": "one node-exporter, whose port one service claims",
     "etc/hosts": "one resolver",
     "etc/locale.gen": "the host's locales",
     "etc/logrotate.d/00-slipway": "read for all logs",
@@ -28,6 +31,10 @@ SHARED = {
     "etc/nginx/nginx.conf": "one nginx; a service's own limits are in its servers",
     "etc/nginx/snippets/slipway-tls.conf": "the protocols of one nginx, without a variable",
     "etc/postgresql-common/createcluster.conf": "read when any cluster is made",
+    "etc/prometheus/alertmanager.yml": "one Alertmanager",
+    "etc/prometheus/prometheus.yml": "one Prometheus, which is one service's",
+    "etc/prometheus/rules/slipway.yml": "one Prometheus",
+    "etc/prometheus/slipway-web.yml": "one node-exporter",
     "etc/rsyslog.conf": "one rsyslogd",
     "etc/rsyslog.d/20-collector.conf": "one port for other hosts' lines",
     "etc/rsyslog.d/30-forward.conf": "the host's own lines go to one place",
@@ -39,6 +46,9 @@ SHARED = {
     "etc/systemd/system/logrotate.timer.d/slipway.conf": "one logrotate",
     "etc/systemd/system/nginx.service.d/slipway.conf": "one nginx",
     "etc/systemd/system/postgresql@.service.d/slipway.conf": "the same for every cluster",
+    "etc/systemd/system/prometheus-alertmanager.service.d/slipway.conf": "one Alertmanager",
+    "etc/systemd/system/prometheus-node-exporter.service.d/slipway.conf": "one node-exporter",
+    "etc/systemd/system/prometheus.service.d/slipway.conf": "one Prometheus",
     "etc/systemd/system/rsyslog.service.d/slipway.conf": "one rsyslogd",
     "etc/systemd/timesyncd.conf.d/slipway.conf": "one clock",
     "etc/timezone": "one time zone",
@@ -57,6 +67,8 @@ def test_a_file_is_one_services_or_all_services_and_then_it_is_said_why() -> Non
 
 
 # Whose lines a sender does not name are filed as the service's; only one service claims the port.
-@pytest.mark.parametrize("path", sorted(set(SHARED) - {"etc/rsyslog.d/20-collector.conf"}))
+@pytest.mark.parametrize(
+    "path", sorted(set(SHARED) - {"etc/rsyslog.d/20-collector.conf", "etc/prometheus/prometheus.yml"})
+)
 def test_a_file_of_all_services_does_not_say_the_name_of_one(path: str) -> None:
     assert "app_name" not in (TEMPLATES / f"{path}.j2").read_text(encoding="utf-8")

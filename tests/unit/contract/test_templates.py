@@ -17,7 +17,10 @@ EVERY = sorted(TEMPLATES.rglob("*.j2"))
 # A part that other templates include is no file of its own.
 WHOLE = [path for path in EVERY if not path.name.startswith("_")]
 # Files that cannot say who wrote them.
-WITHOUT_COMMENTS = {"etc/timezone.j2": "timezone's format is one word, and everything reads the whole file"}
+WITHOUT_COMMENTS = {
+    "etc/timezone.j2": "timezone's format is one word, and everything reads the whole file",
+    "etc/slipway/{{ app_name }}/database-status.json.j2": "JSON has no comments",
+}
 MANAGED = "{{ slipway_managed | comment"
 
 

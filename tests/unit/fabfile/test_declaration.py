@@ -26,6 +26,7 @@ websockets = true
 migrations = "alembic"
 backfills = "notes.backfills:ALL"
 schema = "notes"
+static = "notes:static"
 environment_prefix = "NOTES_"
 environment = { DATABASE_URL = "url" }
 driver = "psycopg"
@@ -101,6 +102,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"log_config": "share/../../x"}, "its log_config is"),
     ({"migrations": "../alembic"}, "its migrations is"),
     ({"migrations": "/srv"}, "its migrations is"),
+    ({"static": "static"}, "its static is 'static': it must be package:folder of the wheel"),
+    ({"static": "notes:../../etc"}, "its static is"),
     ({"schema": "Notes"}, "its schema is"),
     ({"environment_prefix": "notes-"}, "its environment_prefix is"),
     ({"environment": {"A B": "url"}}, "its environment has 'A B'"),

@@ -35,7 +35,7 @@ def test_a_base_is_of_this_machine_or_named_by_its_digest(base: str) -> None:
     "base",
     [
         "python:3.11-slim",
-        "docker.io/library/python:3.11-slim-bookworm",
+        "registry.example/python:3.11-slim-bookworm",
         "localhost/slipway-base:latest",
         "python@sha256:0123",
         "",

@@ -103,6 +103,17 @@ def test_migrations_beside_the_package_are_a_package_of_a_release(service: Servi
     assert files == content(built(service, tmp_path)), "the same commit gives the same bytes"
 
 
+def test_files_for_nginx_have_to_be_in_the_wheel(service: Service, tmp_path: Path) -> None:
+    service.say(f'{SAID}\nstatic = "notes:web"')
+    service.commit()
+    with pytest.raises(BuildError, match=r"static is 'notes:web', and the wheel .* has no notes/web/"):
+        built(service, tmp_path)
+
+    service.write("notes/web/data.py", "")
+    service.commit()
+    assert json.loads(content(built(service, tmp_path))["manifest.json"])["service"]["static"] == "notes:web"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

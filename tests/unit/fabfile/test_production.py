@@ -20,7 +20,7 @@ __all__ = ["world"]
 READING = {
     "build", "check-service", "help", "status", "releases", "logs", "audit", "diagnose", "migrate-plan",
     "migrate-history", "backfill-status", "db-status", "db-activity", "db-locks", "db-top", "db-bloat",
-    "db-indexes", "db-sizes", "db-shell",
+    "db-backups", "db-indexes", "db-sizes", "db-shell",
 }  # fmt: skip
 RELEASE = "20261121T100000Z-aaaaaa1"
 # What each is typed with, beside its environment.

@@ -278,6 +278,25 @@ def pending(world: World) -> None:
         host.releases[R2] |= {"schema_revisions": chain, "schema_head": "2"}
 
 
+def test_before_a_step_that_takes_away_the_moment_is_named_and_told(world: World) -> None:
+    chain = [{"id": "1", "kind": "expand"}, {"id": "2", "kind": "contract", "title": "No column"}]
+    for host in world.hosts.values():
+        for release in host.releases.values():
+            release |= {"schema_revisions": chain, "schema_head": "2"}
+    named: list[tuple[str, str]] = []
+
+    def point(_: object, name: str, reason: str) -> str:
+        named.append((name, reason))
+        return f"The restore point {name} is set."
+
+    wish = Wish(backup=False, contract=True)
+    done = applying.migrate(world.environment, Report(), wish, restore_point=point)
+    ((name, reason),) = named
+    assert name.startswith("before-2-")
+    assert reason == f"before 2 of {R2}"
+    assert done.backup == f"The restore point {name} is set."
+
+
 def test_a_migration_is_watched_for_as_long_as_is_asked_and_goes_on(world: World) -> None:
     seen: list[list[str]] = []
     pending(world)

@@ -412,7 +412,7 @@ def test_the_defaults_that_are_repeated_are_the_roles() -> None:
     }
 
     assert repeated == {name: defaults[name] for name in repeated}
-    assert len(repeated) == 13
+    assert len(repeated) == 14
 
 
 @pytest.mark.parametrize(

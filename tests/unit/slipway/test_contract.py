@@ -23,8 +23,10 @@ def declare(host: Host, release: str, said: dict[str, Any], **changes: Any) -> N
     path.write_text(json.dumps({**json.loads(path.read_text()), "service": said, **changes}))
 
 
-def bundled(folder: Path, said: dict[str, Any], **changes: Any) -> Path:
-    files = support.bundle_files()
+def bundled(
+    folder: Path, said: dict[str, Any], files: dict[str, bytes] | None = None, **changes: Any
+) -> Path:
+    files = files or support.bundle_files()
     told = support.manifest_of(files, service=said, **changes)
     return support.pack(folder / "shop.tar.gz", support.members_of(files, told))
 
@@ -48,6 +50,32 @@ def test_a_staged_release_has_its_start_program(host: Host, slipway: Slipway, tm
     assert text.startswith(f"#!{host.release(RELEASE)}/venv/bin/python\n")
     assert f"headers=[('X-Release', '{RELEASE}')]" in text
     assert f"uds={str(host.runtime_socket(RELEASE))!r}" in text
+
+
+def test_a_releases_own_files_lie_where_nginx_looks(host: Host, slipway: Slipway, tmp_path: Path) -> None:
+    files = support.bundle_files(application={"shop/web/app.js": "1"})
+    bundle = bundled(tmp_path, {**PLAIN, "static": "shop:web"}, files, schema_head=None)
+
+    assert slipway(*support.staging(bundle), given=bundle).code == 0
+
+    link = host.release(RELEASE) / "public/web"
+    assert (link / "app.js").read_text() == "1"
+    assert link.resolve().is_relative_to(host.release(RELEASE) / "venv")
+    assert link.parent.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_release_without_the_files_that_it_declares_is_not_staged(
+    host: Host, slipway: Slipway, tmp_path: Path
+) -> None:
+    # What others share with it is not its own: another release may bring other files of that name.
+    files = support.bundle_files(locked={"tiny/web/app.js": "1"})
+    bundle = bundled(tmp_path, {**PLAIN, "static": "tiny:web"}, files, schema_head=None)
+
+    answer = slipway(*support.staging(bundle), given=bundle)
+
+    assert (answer.code, answer.error) == (3, "static-missing")
+    assert "files for nginx in tiny:web" in answer.message
+    assert not list(host.releases.iterdir())
 
 
 @pytest.mark.parametrize(

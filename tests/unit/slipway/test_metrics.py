@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -126,7 +127,13 @@ def test_a_certificates_end_a_reboot_that_waits_and_files_that_are_not_in_force(
     host.path("/var/run/reboot-required").touch()
     manifests = host.path("/var/lib/slipway/files/shop")
     manifests.mkdir(parents=True)
-    (manifests / "nginx.json").write_text('{"pending": true}')
+    written = host.path("/etc/nginx/nginx.conf")
+    written.parent.mkdir(parents=True, exist_ok=True)
+    written.write_text("as it was written")
+    digest = hashlib.sha256(b"as it was written").hexdigest()
+    files = {"/etc/nginx/nginx.conf": digest, "/etc/nginx/gone.conf": digest}
+    (manifests / "nginx.json").write_text(json.dumps({"pending": True, "files": files}))
+    (manifests / "damaged.json").write_text("[]")
     samples = told(slipway)
 
     name = 'slipway_certificate_expiry_timestamp_seconds{path="/etc/ssl/slipway/%s.pem"}'
@@ -135,6 +142,10 @@ def test_a_certificates_end_a_reboot_that_waits_and_files_that_are_not_in_force(
     assert samples[name % "public"] == 0
     assert samples["slipway_reboot_required"] == 1
     assert samples['slipway_files_pending{role="nginx"}'] == 1
+    assert samples['slipway_files_edited{role="nginx"}'] == 1
+    assert samples['slipway_files_edited{role="damaged"}'] == 0
+    written.write_text("as somebody edited it")
+    assert told(slipway)['slipway_files_edited{role="nginx"}'] == 2
 
 
 def test_the_file_is_replaced_whole_and_readable_by_the_exporter(live: Host, slipway: Slipway) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from fabfile import schema
-from fabfile.database import texts, units
+from fabfile.database import texts
 from fabfile.database.checks.judging import About, Check, Judged, measured, stated
-from fabfile.database.checks.sections import disks
-from fabfile.database.findings import Finding, Level
+from fabfile.database.checks.sections import disks, physical
+from fabfile.database.checks.sections.markers import marker
+from fabfile.database.findings import Level
 
 
 @dataclass(frozen=True)
@@ -53,51 +53,10 @@ def migration(about: About, found: list[Revision]) -> Judged:
 def backups(about: About) -> Judged:
     """The last backup and the last restore test, by the files that the backup program leaves."""
     if about.backups_expected and about.facts:
-        yield from _marker(about, "backup", "latest", "The last backup", "fab db-backup")
-        yield from _marker(
+        yield from marker(about, "backup", "latest", "The last backup", "fab db-backup")
+        yield from marker(
             about, "restore-test", "restore_test", "The last restore test", "fab db-restore --test"
         )
-
-
-def _marker(about: About, check: str, fact: str, what: str, command: str) -> Judged:
-    found = about.facts.get(fact)
-    if found is None:
-        none = what.removeprefix("The last ")
-        yield stated(about, check, Level.WARN, f"There has been no {none} yet.", command)
-        return
-    at = _moment(found.get("at"))
-    if found.get("ok") is not True and found.get("tried") is False:
-        yield _untried(about, check, at, texts.plain(found.get("detail") or "", 300), what, command)
-    elif at is None:
-        why = texts.plain(found.get("unreadable") or "it has no time", 120)
-        yield stated(
-            about, check, Level.UNKNOWN, f"{what} left a record that cannot be read: {why}.", command
-        )
-    elif found.get("ok") is not True:
-        why = texts.plain(found.get("detail") or "it does not say why", 200)
-        yield stated(about, check, Level.CRITICAL, f"{what} failed: {why.rstrip('.')}.", command)
-    else:
-        age = (about.now - at).total_seconds()
-        yield measured(about, check, age, f"{what} is {units.duration(age)} old", command)
-
-
-def _untried(about: About, check: str, at: datetime | None, detail: str, what: str, command: str) -> Finding:
-    """Refused before anything was tried, such as for room: no backup is shown to be bad, and none to be good."""
-    why = f"and the next was refused: {detail.rstrip('.')}"
-    if at is None:
-        said = f"There has been no {what.removeprefix('The last ')} yet, {why}."
-        return stated(about, check, Level.WARN, said, command)
-    age = (about.now - at).total_seconds()
-    found = measured(about, check, age, f"{what} is {units.duration(age)} old, {why}", command)
-    return stated(about, check, Level.WARN, found.sentence, command) if found.level is Level.OK else found
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def certificate(about: About) -> Judged:
@@ -111,7 +70,8 @@ def certificate(about: About) -> Judged:
         ends = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
     except ValueError:
         said = "The host's certificate cannot be read."
-        yield stated(about, "certificate", Level.UNKNOWN, said, "openssl x509 -in /etc/ssl/slipway/host.pem")
+        command = f"openssl x509 -in {about.certificates}/host.pem"
+        yield stated(about, "certificate", Level.UNKNOWN, said, command)
         return
     days = (ends - about.now).total_seconds() / 86400
     said = f"The host's certificate ends in {days:.0f} days"
@@ -141,6 +101,7 @@ def clock(about: About) -> Judged:
 CHECKS = (
     Check("migration", (("revision", Revision),), migration, monitor=False),
     Check("backup", (), backups, monitor=False),
+    physical.CHECK,
     disks.CHECK,
     Check("certificate", (), certificate, monitor=False),
     Check("clock", (), clock, monitor=False),

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from database_backup import dump, files, restore, settings, words
 from database_backup.errors import BackupError, FailedError, RefusedError
 
 KEPT = range(1, 1001)
+PHYSICAL = "physical-backup"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,12 +83,20 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    # One program by two names, for two users: what it is called says which backups are meant.
+    if Path(sys.argv[0]).name == PHYSICAL:
+        from database_backup.physical import cli as physical
+
+        return _answered(physical.parser().parse_args(), physical.perform)
+    return _answered(_parser().parse_args(), perform)
+
+
+def _answered(options: argparse.Namespace, does: Callable[[argparse.Namespace], tuple[str, Any]]) -> int:
     # A dump holds everything that the database keeps from others.
     os.umask(0o077)
     try:
         try:
-            sentences, result = perform(options)
+            sentences, result = does(options)
         except OSError as failure:
             raise FailedError(
                 f"{options.command} ended early: {failure.strerror} ({failure.filename}). No backup that was there is "

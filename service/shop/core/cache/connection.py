@@ -2,16 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from shop.core.cache.store import RedisCache
 from shop.settings.cache import CacheSettings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 # What one request can lose to a Redis that hangs, once: after that the link is down and nothing is sent.
 SOCKET_TIMEOUT = 0.25
@@ -19,6 +17,12 @@ PORT = 6379
 
 
 def _client(settings: CacheSettings) -> "Redis":
+    # Here and below only where there is a Redis: the start of each worker pays for what is imported.
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
     address = urlsplit(settings.redis_url)
     password = settings.redis_password
     where: dict[str, Any]

@@ -5,13 +5,14 @@ import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError
 
 from shop.core.metrics import metrics
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 Result = TypeVar("Result")
 
@@ -87,6 +88,8 @@ class Link:
         metrics().cache_errors_total.labels(kind).inc()
 
     async def _failed(self, error: Exception) -> None:
+        from redis.exceptions import OutOfMemoryError
+
         self.count_error("redis")
         # The class alone: a message can quote what was sent.
         reason = type(error).__name__

@@ -2,11 +2,12 @@
 
 import secrets
 from types import TracebackType
-
-from redis.asyncio.lock import Lock
-from redis.exceptions import LockError
+from typing import TYPE_CHECKING
 
 from shop.core.cache.store import PREFIX, RedisCache
+
+if TYPE_CHECKING:
+    from redis.asyncio.lock import Lock
 
 
 class LockNotAcquired(Exception):
@@ -30,6 +31,8 @@ class RedisLock:
         client = self._link.client
         if client is None:
             return False
+        from redis.asyncio.lock import Lock
+
         # Not in thread-local storage: tasks share the thread.
         lock = Lock(client, self._name, timeout=self._timeout, blocking=False, thread_local=False)
         token = secrets.token_hex(16)
@@ -42,6 +45,8 @@ class RedisLock:
         lock, self._lock = self._lock, None
         if lock is None:
             return
+
+        from redis.exceptions import LockError
 
         async def release(_: object) -> None:
             try:

@@ -13,16 +13,18 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from random import uniform
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
-from redis.asyncio import Redis
 from starlette.requests import Request
 
 from shop.core.cache.link import Counters, Link
 from shop.core.container import container_of
 from shop.core.metrics import metrics
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 # Raise it when what entries look like changes; what an older release stored is then not found.
 FORMAT = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 from collections.abc import Iterator
@@ -28,8 +29,9 @@ def samples(host: Host) -> Iterator[Sample]:
     yield "slipway_reboot_required", {}, host.path("/var/run/reboot-required").exists()
     if (waiting := _security_updates(host)) is not None:
         yield "slipway_security_updates_waiting", {}, waiting
-    for role, pending in _pending(host):
-        yield "slipway_files_pending", {"role": role}, pending
+    for role, said in _sets(host):
+        yield "slipway_files_pending", {"role": role}, bool(said.get("pending"))
+        yield "slipway_files_edited", {"role": role}, _edited(host, said)
 
 
 def _end(path: Path) -> float:
@@ -60,10 +62,27 @@ def _changed(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def _pending(host: Host) -> Iterator[tuple[str, bool]]:
-    """What each role wrote, and whether its daemon has it yet."""
+def _sets(host: Host) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each role wrote: {files: {path: sha256}, pending: whether its daemon has it yet}."""
     for path in sorted(host.path(f"/var/lib/slipway/files/{host.app}").glob("*.json")):
-        yield path.stem, bool(_object(path).get("pending"))
+        yield path.stem, _object(path)
+
+
+def _edited(host: Host, said: dict[str, Any]) -> int:
+    """How many files of a set somebody changed or removed since."""
+    files = said.get("files")
+    return (
+        sum(_sha256(host.path(path)) != digest for path, digest in files.items())
+        if isinstance(files, dict)
+        else 0
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -24,5 +24,6 @@ METRICS = {
     "slipway_reboot_required": "1 while the host waits for a reboot.",
     "slipway_security_updates_waiting": "Security updates that apt offers and nobody has installed.",
     "slipway_files_pending": "Sets of files that were written and are not in force yet; label role.",
+    "slipway_files_edited": "Files that Slipway wrote and that are other now, or gone; label role.",
     "slipway_metrics_timestamp_seconds": "When this was told.",
 }

@@ -28,7 +28,7 @@ class Declaration:
     """application: "package.module:attribute". health: the path that says ready. check: words; none for no check.
 
     log_config: a path below the venv, or None. sends_release: it sends X-Release by itself.
-    migrations: where they are in a release; None for a service without. environment: variable -> one of PARTS.
+    migrations, static: package:folder in a release; None for a service without. environment: variable -> one of PARTS.
     """
 
     application: str
@@ -39,6 +39,7 @@ class Declaration:
     websockets: bool = False
     sends_release: bool = False
     migrations: str | None = None
+    static: str | None = None
     environment_prefix: str = ""
     environment: Mapping[str, str] | None = None
     driver: str | None = None
@@ -65,6 +66,7 @@ class Declaration:
             websockets=said.get("websockets", False),
             sends_release=before,
             migrations=said.get("migrations"),
+            static=said.get("static"),
             environment_prefix=said.get("environment_prefix", f"{app.upper()}_"),
             environment=dict(said.get("environment", {})),
             driver=said.get("driver"),

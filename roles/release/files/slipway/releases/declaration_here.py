@@ -1,6 +1,8 @@
-"""What of a declaration only the host can tell: whether systemd reads its calendars, and its programs are there."""
+"""What of a declaration only the host can tell: whether systemd reads its calendars, and what it names is there."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from slipway.errors import RefusedError, StepError
 from slipway.host import Host
@@ -8,6 +10,8 @@ from slipway.processes import run
 from slipway.releases.declaration import Declaration
 
 CALENDAR_SECONDS = 10.0
+# Of a release: the root of what nginx serves of it by itself, through `current`.
+PUBLIC = "public"
 
 
 def check_calendars(host: Host, said: Declaration) -> None:
@@ -36,3 +40,20 @@ def check_programs(host: Host, release: str, said: Declaration) -> None:
                 "What there was of it was removed; traffic is untouched. A program is one of [project.scripts], or of "
                 "a package of its lock.",
             )
+
+
+def link_static(host: Host, release: str, said: Declaration) -> None:
+    """Puts the folder of files for nginx where nginx looks, under its own name. Raises StepError where it is not."""
+    if said.static is None:
+        return
+    package, _, folder = said.static.partition(":")
+    place, inside = host.release(release), f"{package.replace('.', '/')}/{folder}"
+    found = [path / inside for path in place.glob("venv/lib/python3*/site-packages")]
+    if not found or not found[0].is_dir():
+        raise StepError(
+            "static-missing",
+            f"Release {release} is to have files for nginx in {said.static}, and its own wheel brought no such folder. "
+            "What there was of it was removed; traffic is untouched.",
+        )
+    (place / PUBLIC).mkdir(mode=0o755)
+    (place / PUBLIC / found[0].name).symlink_to(Path("..") / found[0].relative_to(place))

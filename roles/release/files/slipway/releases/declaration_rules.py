@@ -26,6 +26,7 @@ OBJECT = re.compile(rf"{_DOTTED}:{_DOTTED}")
 URL_PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,199}")
 FILE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,15}")
 MIGRATIONS = re.compile(rf"({_DOTTED}:)?{FILE_PATH.pattern}")
+STATIC = re.compile(rf"{_DOTTED}:{FILE_PATH.pattern}")
 SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 PREFIX = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 VARIABLE = re.compile(_WORD)
@@ -172,6 +173,7 @@ KEYS: dict[str, Check] = {
     "websockets": _one_of(True, False),
     "migrations": _text(MIGRATIONS, "package:folder of the wheel, or a folder beside pyproject.toml"),
     "backfills": _OBJECT,
+    "static": _text(STATIC, "package:folder of the wheel, such as notes:static"),
     "schema": _text(SCHEMA, "a PostgreSQL name: lower case, 63 characters at most"),
     "environment_prefix": _text(PREFIX, "capitals, digits and _, 32 at most"),
     "environment": _table(VARIABLE, "a variable's", 16, _one_of(*PARTS)),

@@ -172,6 +172,7 @@ def _build(session: Session, bundle: Bundle, name: str, wrong: str) -> None:
             wheel_store.keep(host, manifest, scratch / "bundle")
             for socket in SOCKETS:
                 (directory / socket).symlink_to(host.runtime_socket(release, socket))
+            declaration_here.link_static(host, release, _declared(host, manifest))
             starting.write(host, release, manifest.raw)
             # All files of the environment must be on the disk before the one that says they are.
             sync_disk_of(host.releases)

@@ -1,0 +1,81 @@
+"""What the role `backups` wrote for this host's physical backups."""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+
+from database_backup import settings as logical
+from database_backup.errors import RefusedError
+
+NAME = "physical-backup.conf"
+WRITTEN_BY = "It is written by: ansible-playbook -i inventory/ENV playbooks/database.yml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """stanza: pgBackRest's name for the cluster. config: its own settings, with the key. repository: where they
+    lie. folder: marks, seals and locks.
+
+    sides: where clusters are restored to, each a folder by its name. socket, port: of the live server. programs: the
+    server's and its clients'. data: the live server's. onlookers: who may look into a restored cluster.
+    """
+
+    stanza: str
+    database: str
+    config: Path
+    repository: Path
+    tool: Path
+    folder: Path
+    sides: Path
+    socket: Path
+    port: int
+    programs: Path
+    data: Path
+    onlookers: tuple[str, ...]
+
+    def server(self, socket: Path | None = None, port: int = 0) -> logical.Settings:
+        """How client programs find the live server, or another one, as its superuser."""
+        return logical.Settings(
+            self.database, self.folder, 0, "postgres", socket or self.socket, port or self.port, self.programs,
+            self.data, Path("/nonexistent"),
+        )  # fmt: skip
+
+
+def path_of(app: str | None) -> Path:
+    """Where the settings of a service are; of the only one here, where it is not said which. Raises RefusedError."""
+    found = sorted(path.parent.name for path in logical.FOLDER.glob(f"*/{NAME}"))
+    # Of what is found alone is a path made: whoever comes by sudo must not name another folder.
+    if app is None and len(found) == 1:
+        app = found[0]
+    if app not in found:
+        raise RefusedError(
+            f"{app or 'The service to be said with --app'} has no physical backups here; "
+            f"there is {', '.join(found) or 'none'}. Nothing was changed. They are a choice of the inventory: "
+            "backups_physical, in docs/runbooks/db-physical-backup.md"
+        )
+    return logical.FOLDER / str(app) / NAME
+
+
+def read(path: Path) -> Settings:
+    """The settings. Raises RefusedError when the file is missing or not whole."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        own = parser["physical"]
+        paths = {
+            name: Path(own[name])
+            for name in ("config", "repository", "tool", "folder", "sides", "socket", "programs", "data")
+        }
+        return Settings(
+            stanza=own["stanza"],
+            database=own["database"],
+            port=int(own["port"]),
+            onlookers=tuple(own["onlookers"].split()),
+            **paths,
+        )
+    except (OSError, ValueError, KeyError, configparser.Error) as failure:
+        raise RefusedError(
+            f"{path} does not say what to back up ({failure}). Nothing was changed. {WRITTEN_BY}"
+        ) from None

@@ -1,0 +1,77 @@
+"""Who is told of alerts: a webhook at the controller's address on the hosts' network, which remembers what came."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+STEP = 0.5
+
+
+@dataclass(frozen=True)
+class Message:
+    """One alert of one message. at: when it came, by time.monotonic()."""
+
+    at: float
+    path: str
+    status: str
+    name: str
+    labels: dict[str, str]
+    said: dict[str, str]
+
+
+class Receiver:
+    """Use as a context. seconds are since `mark`, which is now unless it is given."""
+
+    def __init__(self, address: str) -> None:
+        self.messages: list[Message] = []
+        self.address = address
+
+    def __enter__(self) -> Receiver:
+        messages = self.messages
+
+        class Answering(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                messages.extend(
+                    Message(
+                        time.monotonic(), self.path, each["status"], each["labels"]["alertname"], each["labels"],
+                        each["annotations"],
+                    )
+                    for each in told["alerts"]
+                )  # fmt: skip
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Quiet."""
+
+        self.server = http.server.ThreadingHTTPServer((self.address, 0), Answering)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def url(self, path: str) -> str:
+        return f"http://{self.address}:{self.server.server_port}/{path}"
+
+    def alerts(self, since: float = 0.0) -> list[Message]:
+        """What came for a person."""
+        return [each for each in list(self.messages) if each.path == "/alerts" and each.at >= since]
+
+    def await_(self, name: str, status: str, since: float, seconds: float) -> Message:
+        """The first message of an alert since then; fail with what came instead."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for each in list(self.messages):
+                if (each.name, each.status) == (name, status) and each.at >= since:
+                    return each
+            time.sleep(STEP)
+        came = [(each.name, each.status, each.said.get("sentence")) for each in self.alerts(since)]
+        raise AssertionError(f"{name} was not told as {status} in {seconds:g} s; told was {came}")

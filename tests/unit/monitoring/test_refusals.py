@@ -1,0 +1,35 @@
+"""What monitoring could not be run with is refused before anything changes, and what it would take is said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK, REPOSITORY
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "nobody is told": ({"alertmanager_webhook_url": ""}, "nobody would hear of an alert. Set alertmanager_webhook_url"),
+    "no address": ({"alertmanager_webhook_url": "file:///tmp/x"}, "is 'what the vault has', not an address"),
+    "a mail without a server": ({"alertmanager_mail_to": "ada@shop.example"}, "not a sender and a server such as"),
+    "more than the disk has": ({"prometheus_retention_gigabytes": 900}, "it has to be twice as much"),
+    "no bound": ({"prometheus_retention_days": 0}, "prometheus_retention_days is 0, not a whole number from 1 to 400"),
+    "a look that takes too long to come": ({"exporters_seconds": 3600}, "is 3600, not a whole number from 15 to 240"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "said"), CASES.values(), ids=CASES)
+def test_what_cannot_be_meant_is_refused(given: dict[str, Any], said: str) -> None:
+    words = [f"--extra-vars={name}={value}" for name, value in given.items()]
+    done = subprocess.run(
+        [ANSIBLE_PLAYBOOK, "--inventory=inventory/monitored", "--limit=watch-1", "playbooks/render.yml", *words],
+        cwd=REPOSITORY, env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    text = " ".join(done.stdout.split())
+
+    assert done.returncode != 0
+    assert said in text, text[-800:]
+    assert "Nothing was changed." in text
