@@ -125,7 +125,7 @@ class _Rollout:
                     self.report.done(slot.name, f"serves {self.image.release} already")
                     continue
                 self.touched.append(slot)
-                self._replace(slot.name, self.image)
+                self._replace(slot.name, self.image, self.wish.patience)
             except (CommandError, FabError) as failure:
                 self._take_back(slot, failure)
         with shielded():
@@ -141,12 +141,12 @@ class _Rollout:
                 f"{self.image.release} serves in both containers, and the edge does not run: {failure}"
             ) from None
 
-    def _replace(self, name: str, image: Image) -> None:
+    def _replace(self, name: str, image: Image, patience: float) -> None:
         self.report.step("replace", f"{name} by {image.release}")
         self.journal.write("replace", image.release, container=name)
         self.project.traffic("close", name, image=image)
         self.project.compose("up", "--detach", "--no-deps", "--force-recreate", name, image=image)
-        within = f"--within={self.wish.patience:g}"
+        within = f"--within={patience:g}"
         self.project.traffic("open", name, f"--release={image.release}", within, image=image)
         self.report.done(name, f"proven on its own socket, and serves {image.release}")
 
@@ -179,4 +179,5 @@ class _Rollout:
         if not slot.image:
             self.project.compose("rm", "--stop", "--force", slot.name, image=self.image)
             return
-        self._replace(slot.name, self.standing.images[slot.image])
+        # What served is waited for, however little the new one was given.
+        self._replace(slot.name, self.standing.images[slot.image], max(self.wish.patience, Wish.patience))

@@ -400,3 +400,22 @@ def test_a_migration_that_does_not_say_that_it_is_done_touches_no_container(
 
     assert not [call for call in machine.calls if call.startswith("close")]
     assert set(machine.containers.values()) == {old.name}
+
+
+def test_what_served_is_waited_for_however_little_the_new_one_was_given(
+    tmp_path: Path, old: Image, new: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, old, new)
+    machine.fails = NEW
+    whole, opened = machine.traffic, []
+
+    def seen(*words: str, image: Image | None = None) -> str:
+        opened.extend([words[2:]] if words[0] == "open" else [])
+        return whole(*words, image=image)
+
+    monkeypatch.setattr(machine, "traffic", seen)
+
+    with pytest.raises(FailedError):
+        replacing.deploy(machine, Report(), standing.Wish(new, patience=5))
+
+    assert opened == [(f"--release={NEW}", "--within=5"), (f"--release={OLD}", "--within=60")]
