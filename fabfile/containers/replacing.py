@@ -13,6 +13,7 @@ from fabfile.containers.engine import CommandError
 from fabfile.containers.project import Image, Project, Slot, who
 from fabfile.containers.record import Journal, turn
 from fabfile.containers.standing import Standing, Wish, look, refuse, waiting
+from fabfile.database import texts
 from fabfile.errors import FabError, FailedError, RefusedError, UnfinishedError
 from fabfile.interruption import in_order, obey, shielded
 from fabfile.migration import events
@@ -156,8 +157,15 @@ class _Rollout:
             said = f"{slot.name}: {failure}"
             try:
                 logs = self.project.compose(
-                    "logs", "--no-color", f"--tail={SHOWN_LINES}", slot.name, image=self.image
+                    "logs",
+                    "--no-color",
+                    "--no-log-prefix",
+                    f"--tail={SHOWN_LINES}",
+                    slot.name,
+                    image=self.image,
                 )
+                # Whoever wrote them, none acts on a terminal.
+                logs = "\n".join(texts.plain(line, events.LONGEST) for line in logs.splitlines())
             except CommandError:
                 logs = ""
             self.journal.write("failed", self.image.release, container=slot.name, error=str(failure))

@@ -14,6 +14,7 @@ from tests.containers.images import Built
 
 FILE = "compose.yaml"
 PORT = 8000
+PYTHON = "/srv/environment/venv/bin/python3"
 pytestmark = [pytest.mark.long, pytest.mark.containers]
 
 
@@ -52,11 +53,11 @@ def test_it_is_seeded_shows_its_docs_and_runs_the_working_tree(development: Engi
         except OSError:
             return False
 
-    wait_for(ready, development.podman("logs", "shop-development-service-1"))
+    wait_for(ready, "the service answers")
 
     assert _get(development, "/docs")[0] == 200
     assert b"DEMO-" in _get(development, "/api/v1/products?limit=1")[1]
     where = "import shop; print(shop.__file__)"
-    found = development.podman("exec", "shop-development-service-1", "python3", "-c", where)
+    found = development.podman("exec", "shop-development-service-1", PYTHON, "-c", where)
     assert found == "/work/service/shop/__init__.py"
     assert "--reload" in development.podman("top", "shop-development-service-1", "args")

@@ -9,7 +9,8 @@ import pytest
 
 from tests.containers.production import BROKEN, Production
 
-CLIENTS, RATE = 6, 18.0
+# Few: on a machine that others use a commit may take a second, and who waits three for a row is answered 503.
+CLIENTS, RATE = 4, 10.0
 pytestmark = [pytest.mark.long, pytest.mark.containers]
 
 
