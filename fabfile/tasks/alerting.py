@@ -10,7 +10,7 @@ from invoke import Context, Exit, task
 from fabfile.errors import FabError, RefusedError
 from fabfile.tasks import running
 from fabfile.tasks.database import UnlookedError
-from fabfile.tasks.rollouts import ENV
+from fabfile.tasks.rollouts import ENV, YES
 
 NAME = re.compile(r"[A-Z][A-Za-z]{1,60}")
 IDENTITY = re.compile(r"[0-9a-f-]{36}")
@@ -35,7 +35,6 @@ def alerts(_context: Context, env: str = "", json: bool = False) -> None:
 
 
 @task(
-    positional=["alert"],
     help={
         "alert": "the alert's name, as fab alerts shows it",
         "env": ENV,
@@ -43,6 +42,7 @@ def alerts(_context: Context, env: str = "", json: bool = False) -> None:
         "reason": "why, for whoever comes next",
         "lasting": "for how long, such as 30m, 2h or 3d",
         "end": "end the silence of this id instead",
+        "yes": YES,
     },
 )
 def silence(
@@ -53,17 +53,18 @@ def silence(
     reason: str = "",
     lasting: str = "",
     end: str = "",
+    yes: bool = False,
 ) -> None:
     """Have an alert that fires told to nobody for a time, with a reason; or end that."""
     with running.sentences():
         if bool(alert) == bool(end):
             raise RefusedError(
-                "fab silence takes an alert's name, or --end and an id. Type: fab alerts. Nothing was silenced."
+                "fab silence takes --alert and its name, or --end and an id. Type: fab alerts. Nothing was silenced."
             )
         running.checked("the name of an alert", alert, NAME, "ServiceDown")
         running.checked("the id of a silence", end, IDENTITY, "a long one that fab alerts shows")
         running.checked("a host", host, running.HOST, "app-1")
-        environment = running.chosen(env)
+        environment = running.chosen(env, yes, "Ending a silence" if end else "Silencing an alert")
         from fabfile.upkeep import alerts as told
         from fabfile.upkeep import watcher
 

@@ -83,7 +83,7 @@ def test_what_others_need_is_taken_away_only_when_that_is_said(
         "name": "Ask",
         "hosts": "all",
         "gather_facts": False,
-        "vars": {"rsyslog_senders": ["app-1", "db-1"]},
+        "vars": {"rsyslog_senders": ["app-1", "db-1"], "slipway_database_hosts": "{{ groups['db'] }}"},
         "tasks": [{"name": "Ask who needs it", "ansible.builtin.include_tasks": str(NEEDED)}],
     }
     book.write_text(yaml.safe_dump([play], sort_keys=False))
