@@ -81,7 +81,7 @@ def test_who_makes_a_backup_is_said_to_who_wants_another(host: Host, fab: Fab) -
 
 def test_the_live_database_is_not_restored_into(host: Host, fab: Fab) -> None:
     fab.run("db-restore", "--into=shop").ended(2, "it is the live database. Nothing was changed.")
-    fab.run("db-restore", "--into=x;y").ended(2, "is not a name for a scratch database")
+    fab.run("db-restore", "--into=x;y").ended(2, "is not a name beside the live database")
     fab.run("db-restore", "--into=scratch", "--test").ended(2, "Say one of")
 
 
