@@ -59,7 +59,7 @@ def test_a_deploy_is_signed_and_every_record_says_by_whom(ground: Ground) -> Non
     bundle = ground.release()
     release = release_of(bundle)
 
-    ground.fab.deploy(bundle, "--plan").ended(0, f"{release} to lab")
+    ground.fab.deploy(bundle, "--plan").ended(0, f"{release} to {ground.fab.name}")
     ground.fab.deploy(bundle).ended(0, f"{release} built, signed by lab", "lost=0")
 
     assert entries(ground.first, "stage", release, "end")[-1]["details"]["signed_by"] == "lab"
