@@ -3,6 +3,7 @@
 import anyio
 import httpx2
 import pytest
+from slipway_migrator import Order, Revision
 
 from conftest import RELEASE, Database, Serve
 from shop.core import health
@@ -67,7 +68,8 @@ async def test_an_earlier_revision_is_named(
     client: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readiness = client._transport.app.state.container.get(Readiness)  # type: ignore[attr-defined]
-    monkeypatch.setattr(readiness.revisions, "known", frozenset({"000000000001", revisions().head}))
+    before = Revision("000000000001", None, "expand")
+    monkeypatch.setattr(readiness, "revisions", Order((before, *revisions().in_order)))
     await database.execute("UPDATE alembic_version SET version_num = '000000000001'")
     body = await assert_not_ready(client, "schema_behind")
     assert "000000000001" in str(body["message"])
