@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from invoke import Context, Exit
 
 from fabfile.database.findings import Finding, Level, Report, Section, Server
-from fabfile.upkeep.doctor import screen
+from fabfile.hosts import environment as environments
+from fabfile.hosts.app_host import AppHost
+from fabfile.tasks.doctoring import doctor
+from fabfile.upkeep.doctor import asking, screen
 from fabfile.upkeep.doctor.items import GROUPS, maintenance
 from fabfile.upkeep.doctor.judging import Item, Seen, State
 
@@ -466,3 +470,97 @@ def test_the_page_has_every_item_in_the_lists_order() -> None:
 
     assert rows == [(item.id, item.asks) for item in ITEMS.values()]
     assert re.findall(r"^### (.+)$", page, re.MULTILINE) == list(GROUPS)
+
+
+ANSWER = json.dumps({"complaints": {}, "notes": [], "facts": {"cores": 2}})
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            "echo 'ssh: connect to host 10.0.0.1 port 22: timed out' >&2; exit 255",
+            "it cannot be reached: ssh: connect",
+        ),
+        (
+            "echo 'sudo: a password is required' >&2; exit 1",
+            "look-at-host said: sudo: a password is required",
+        ),
+        ("echo The host was not looked at: no file >&2; exit 1", "was not looked at: no file"),
+        (f"echo '{asking.MARK}{{'", "look-at-host said: "),
+        (f"echo '{asking.MARK}null'", "look-at-host said: "),
+        ("exit 0", "look-at-host said: nothing"),
+    ],
+)
+def test_why_a_host_said_nothing_is_said_in_words(
+    script: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(asking.ssh, "command", lambda _host, _words: ["sh", "-c", script])
+
+    with pytest.raises(asking.NoAnswerError, match=re.escape(words)):
+        asking.asked(AppHost("app-1", "10.0.0.1", 22, "deploy", None, tmp_path, app="shop"))
+
+
+def test_an_answer_is_found_behind_what_a_login_shell_prints(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    typed: list[str] = []
+
+    def command(_host: AppHost, words: str) -> list[str]:
+        typed.append(words)
+        return ["sh", "-c", f"echo Welcome; echo '{asking.MARK}{ANSWER}'; echo bye"]
+
+    monkeypatch.setattr(asking.ssh, "command", command)
+
+    said = asking.asked(AppHost("app-1", "10.0.0.1", 22, "deploy", None, tmp_path, app="shop"))
+
+    assert said["facts"] == {"cores": 2}
+    assert typed == ["sudo -n /usr/local/lib/slipway/look-at-host shop"]
+
+
+def test_all_hosts_of_an_inventory_are_asked_and_one_that_is_away_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(host: AppHost) -> dict[str, Any]:
+        if host.name == "app-2":
+            raise asking.NoAnswerError("it cannot be reached: no route")
+        return dict(json.loads(ANSWER))
+
+    monkeypatch.setattr(asking, "asked", asked)
+    monkeypatch.setattr(asking, "_database", lambda _environment: (None, "it does not answer", 0))
+
+    seen = asking.seen(environments.load("fleet"))
+
+    assert sorted(seen.hosts) == ["app-1", "db-1", "edge-1", "logs-1"]
+    assert seen.unseen == {"app-2": "it cannot be reached: no route"}
+    assert seen.of("app") == ("app-1", "app-2")
+    assert seen.has_database
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(healthy, None), (lambda: unwatched(healthy()), 1), (lambda: other_release(healthy()), 2)],
+    ids=["all met", "not met", "wrong"],
+)
+def test_the_exit_code_is_the_worst_of_the_list(
+    change: Callable[[], Seen],
+    code: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(asking, "seen", lambda _environment: change())
+
+    if code is None:
+        doctor(Context(), env="fleet")
+    else:
+        with pytest.raises(Exit) as ended:
+            doctor(Context(), env="fleet")
+        assert ended.value.code == code
+    assert f"{len(ITEMS)} items: " in capsys.readouterr().out
+
+
+def test_an_environment_that_is_not_there_is_refused_with_the_code_of_what_is_not_known() -> None:
+    with pytest.raises(Exit) as ended:
+        doctor(Context(), env="nowhere")
+
+    assert ended.value.code == 3
