@@ -11,6 +11,7 @@ from fabfile.tasks import closing as _closing
 from fabfile.tasks import containers as _containers
 from fabfile.tasks import database as _database
 from fabfile.tasks import database_toolbox as _toolbox
+from fabfile.tasks import doctoring as _doctoring
 from fabfile.tasks import executing as _executing
 from fabfile.tasks import flags as _flags
 from fabfile.tasks import helping as _helping
@@ -40,6 +41,7 @@ _GROUPS = {
     "See what is there": (
         _alerting.alerts,
         _alerting.silence,
+        _doctoring.doctor,
         _looking.status,
         _looking.releases,
         _looking.logs,

@@ -40,11 +40,18 @@ ALERTS = {0: "nothing fires", 1: "a warning fires", 2: "a critical alert fires"}
     3: "unknown: the monitoring host, or a program of it, did not answer, or the wish was refused",
     USAGE: UNKNOWN_WORDS,
 }
+DOCTOR = {
+    0: "every item is met",
+    1: "an item is not met",
+    2: "something is wrong: what an item stands on is broken",
+    3: "unknown: a host or the database was not looked at, or the wish was refused",
+    USAGE: UNKNOWN_WORDS,
+}
 
 
 def of(task: str) -> dict[int, str]:
-    """The codes of one task; db-status and alerts have those of monitoring, and exec its command's, but for these."""
-    return {"db-status": STATUS, "alerts": ALERTS, "exec": EXEC}.get(task, CODES)
+    """The codes of one task; db-status, alerts and doctor have monitoring's, and exec its command's but for these."""
+    return {"db-status": STATUS, "alerts": ALERTS, "doctor": DOCTOR, "exec": EXEC}.get(task, CODES)
 
 
 def text(task: str) -> str:

@@ -122,6 +122,11 @@ def variables_of(name: str, inventories: Path = PROJECT / "inventory") -> Variab
     return Variables(listed(inventory), inventory)
 
 
+def hosts_of(variables: Variables) -> list[AppHost]:
+    """Every host of an inventory."""
+    return [_host(variables, name) for name in variables.hostvars]
+
+
 def _inventory(name: str, inventories: Path) -> Path:
     if not NAME.fullmatch(name):
         raise RefusedError(f"{name!r} is not the name of an environment. {_choices(inventories)}")

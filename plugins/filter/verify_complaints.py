@@ -11,17 +11,21 @@ OTHERS = 10
 
 def verify_complaints(seen: dict[str, Any], everybody: list[dict[str, Any]]) -> list[str]:
     """The complaints of host_verify about one host, and those that follow from what it said of all of them."""
-    return [*seen["complaints"], *_releases(seen, everybody), *_connections(seen, everybody)]
+    return [
+        *(sentence for said in seen["complaints"].values() for sentence in said),
+        *releases(seen, everybody),
+        *connections(seen, everybody),
+    ]
 
 
-def _releases(seen: dict[str, Any], everybody: list[dict[str, Any]]) -> list[str]:
+def releases(seen: dict[str, Any], everybody: list[dict[str, Any]]) -> list[str]:
     live = sorted({str(other["live"]) for other in everybody if other.get("live")})
     if "live" not in seen or len(live) < 2:
         return []
     return [f"the app hosts serve different releases, {' and '.join(live)}: fab deploy brings them to one"]
 
 
-def _connections(seen: dict[str, Any], everybody: list[dict[str, Any]]) -> list[str]:
+def connections(seen: dict[str, Any], everybody: list[dict[str, Any]]) -> list[str]:
     left = seen.get("connections_left")
     wanted = OTHERS + sum(other.get("connections") or 0 for other in everybody)
     if left is None or wanted <= left:

@@ -58,13 +58,14 @@ def test_the_journal_names_whose_key_it_was(host: Host) -> None:
     assert last("key.left") == "deploy"
 
 
-def test_the_deploy_account_may_run_slipway_two_looks_at_postgresql_backups_and_nothing_else(
+def test_the_deploy_account_may_run_slipway_three_looks_backups_and_nothing_else(
     host: Host,
 ) -> None:
     allowed = as_deploy(host, "sudo -n -l").stdout.partition("may run the following commands")[2]
     # "" is no argument at all; sudo 1.9.9 shows its quotes as \"\".
     assert [line.strip().replace("\\", "") for line in allowed.splitlines()[1:]] == [
         "(root) NOPASSWD: /usr/local/sbin/slipway",
+        "(root) NOPASSWD: /usr/local/lib/slipway/look-at-host shop",
         '(postgres) NOPASSWD: /usr/local/lib/slipway/shop/look-at-postgresql ""',
         '(postgres) NOPASSWD: /usr/local/lib/slipway/shop/look-at-postgresql-files ""',
         "(slipway_backup) NOPASSWD: /usr/local/lib/slipway/database-backup",
@@ -77,6 +78,9 @@ def test_the_deploy_account_may_run_slipway_two_looks_at_postgresql_backups_and_
         "-u postgres /usr/local/lib/slipway/shop/look-at-postgresql --help",
         "-u postgres /usr/local/lib/slipway/shop/look-at-postgresql-files --help",
         "/usr/local/sbin/slipwayx",
+        "/usr/local/lib/slipway/look-at-host",
+        "/usr/local/lib/slipway/look-at-host other",
+        "/usr/local/lib/slipway/look-at-host shop --settings=/tmp/x",
         "systemctl restart nginx",
     ):
         done = as_deploy(host, f"sudo -n {command}")

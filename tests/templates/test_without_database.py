@@ -33,6 +33,9 @@ def test_it_has_no_network_and_nobody_needs_to_know_who_calls(hello: HostTree) -
     assert "PrivateUsers=yes" in hello.text(UNIT)
 
 
-def test_its_host_gets_no_server_no_backups_and_nobody_may_look(hello: HostTree) -> None:
+def test_its_host_gets_no_server_no_backups_and_nobody_may_look_at_one(hello: HostTree) -> None:
     assert not [path for path in hello.paths() if "postgresql/" in path or "backup" in path]
-    assert not hello.has("etc/sudoers.d/slipway-hello")
+    rules = [
+        line for line in hello.text("etc/sudoers.d/slipway-hello").splitlines() if line.startswith("deploy")
+    ]
+    assert rules == ["deploy ALL=(root) NOPASSWD: /usr/local/lib/slipway/look-at-host hello"]

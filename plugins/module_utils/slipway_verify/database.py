@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
-from ansible.module_utils.slipway_verify.running import run
+from .running import run
 
 # One row for each complaint, and one that begins with LEFT: how many connections there are for everybody.
 LEFT = "connections="
@@ -28,16 +29,35 @@ UNION ALL SELECT 'connections='
     || current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 """
 
+# The service's connections, and those of them that are in use and yet older than the hour after which pools renew one.
+SESSIONS = """
+SELECT count(*), count(*) FILTER (
+    WHERE state_change > now() - interval '1 min' AND backend_start < now() - interval '70 min')
+  FROM pg_stat_activity WHERE datname = current_database() AND usename IN ('{app}', '{app}_b')
+"""
+
 
 def database(wanted: dict[str, Any]) -> tuple[list[str], int | None]:
     """Complaints, and the connections that max_connections leaves; None when the server does not answer."""
-    answer = run(
-        "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--no-password", "--username=slipway_ops",
-        f"--port={wanted['port']}", f"--dbname={wanted['name']}",
-        f"--command={QUERY.format(version=int(wanted['version']))}",
-    )  # fmt: skip
+    answer = _ask(wanted, QUERY.format(version=int(wanted["version"])))
     if answer.returncode != 0:
         return [f"PostgreSQL does not answer ({answer.stderr.strip()}): journalctl -u {wanted['unit']}"], None
     rows = answer.stdout.splitlines()
     left = next(int(row.removeprefix(LEFT)) for row in rows if row.startswith(LEFT))
     return [f"PostgreSQL: {row}" for row in rows if not row.startswith(LEFT)], left
+
+
+def sessions(wanted: dict[str, Any], app: str) -> dict[str, Any]:
+    """{all, old}: the service's connections, and how many were not renewed; or {problem}."""
+    answer = _ask(wanted, SESSIONS.format(app=app))
+    if answer.returncode != 0:
+        return {"problem": f"PostgreSQL does not answer ({answer.stderr.strip()})"}
+    of_all, old = answer.stdout.strip().split("|")
+    return {"all": int(of_all), "old": int(old)}
+
+
+def _ask(wanted: dict[str, Any], query: str) -> subprocess.CompletedProcess[str]:
+    return run(
+        "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--no-password", "--username=slipway_ops",
+        f"--port={wanted['port']}", f"--dbname={wanted['name']}", f"--command={query}",
+    )  # fmt: skip

@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import os
 
-from ansible.module_utils.slipway_verify.running import run
+from .running import run
 
 FULL, ENDS_WITHIN_DAYS = 90, 21
 # Of each service of the host.

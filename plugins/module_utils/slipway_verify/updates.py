@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible.module_utils.slipway_verify.running import run
+from .running import run
 
 REBOOT, STAMP = "/var/run/reboot-required", "/var/lib/apt/periodic/unattended-upgrades-stamp"
 STALE_DAYS = 3

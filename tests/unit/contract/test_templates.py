@@ -20,6 +20,7 @@ WHOLE = [path for path in EVERY if not path.name.startswith("_")]
 WITHOUT_COMMENTS = {
     "etc/timezone.j2": "timezone's format is one word, and everything reads the whole file",
     "etc/slipway/{{ app_name }}/database-status.json.j2": "JSON has no comments",
+    "etc/slipway/{{ app_name }}/look.json.j2": "JSON has no comments",
 }
 MANAGED = "{{ slipway_managed | comment"
 

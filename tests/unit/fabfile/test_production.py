@@ -18,7 +18,7 @@ from tests.unit.fabfile.test_words import TASKS
 __all__ = ["world"]
 # They only look; build, image and check-service make files here.
 READING = {
-    "alerts", "build", "check-service", "help", "image", "status", "releases", "logs", "audit", "diagnose",
+    "alerts", "build", "check-service", "doctor", "help", "image", "status", "releases", "logs", "audit", "diagnose",
     "migrate-plan", "migrate-history", "backfill-status", "db-status", "db-activity", "db-locks", "db-top", "db-bloat",
     "db-backups", "db-indexes", "db-sizes", "db-shell",
 }  # fmt: skip

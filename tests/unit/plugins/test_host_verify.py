@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +18,11 @@ import pytest
 from tests.unit.plugins.ansible_run import load_plugin
 from tests.unit.plugins.test_postgresql_harness import run_module
 
-from ansible.module_utils.slipway_verify import database, service, system, updates  # isort: skip
+from ansible.module_utils.slipway_verify import (  # isort: skip
+    access, cli, database, edge as edges, live, looking, nginx, service, system, updates, watching,
+)  # fmt: skip
 from fabfile.hosts.environment import Public
+from fabfile.programs import zipped
 from tests.unit.fabfile.test_public import Service, edge
 
 __all__ = ["edge"]
@@ -153,7 +162,7 @@ def test_a_release_that_is_not_ready_is_named_with_its_journal(
 
 
 def test_an_edge_that_nobody_answers_is_named() -> None:
-    (said,) = service.edge("shop.test", "/etc/ssl/certs", port=1)
+    (said,) = edges.complaints(edges.Client({"name": "shop.test", "authority": "/etc/ssl/certs"}, port=1))
 
     assert said.startswith("the edge does not answer for shop.test over TLS (")
     assert said.endswith("docs/runbooks/host-does-not-serve.md")
@@ -173,10 +182,10 @@ def test_a_database_that_does_not_answer_is_named_and_one_that_does_says_what_is
 
 def test_what_hosts_say_is_compared() -> None:
     apps: list[dict[str, Any]] = [
-        {"complaints": [], "live": "A", "connections": 60},
-        {"complaints": ["x"], "live": "B", "connections": 60},
+        {"complaints": {"units": []}, "live": "A", "connections": 60},
+        {"complaints": {"units": ["x"]}, "live": "B", "connections": 60},
     ]
-    server = {"complaints": [], "connections_left": 97}
+    server = {"complaints": {}, "connections_left": 97}
 
     assert verify_complaints(apps[1], [*apps, server]) == [
         "x",
@@ -190,13 +199,12 @@ def test_what_hosts_say_is_compared() -> None:
 
 
 def test_on_a_host_without_anything_of_slipways_everything_that_is_missing_is_named() -> None:
-    seen = run_module(
-        "host_verify", {"units": ["slipway-nothing"], "app": {"name": "shop", "prefix": "SHOP_"}}, False
-    )
+    wanted = {"service": "shop", "units": ["slipway-nothing"], "app": {"name": "shop", "prefix": "SHOP_"}}
+    seen = run_module("host_verify", wanted, check=True)
 
     assert not seen["changed"]
-    assert any(sentence.startswith("slipway-nothing is ") for sentence in seen["complaints"])
-    assert any(sentence.endswith("run site.yml") for sentence in seen["complaints"])
+    assert any(sentence.startswith("slipway-nothing is ") for sentence in seen["complaints"]["units"])
+    assert any(sentence.endswith("run site.yml") for sentence in seen["complaints"]["release"])
     assert seen["live"] is None
 
 
@@ -220,8 +228,222 @@ def test_an_edge_answers_for_whatever_service_is_behind_it(
 
     monkeypatch.setattr(Service, "do_GET", answer)
 
-    said = service.edge("shop.test", str(edge.ca), edge.port)
+    said = edges.complaints(edges.Client({"name": "shop.test", "authority": str(edge.ca)}, edge.port))
 
     assert [one.startswith(start) for one, start in zip(said, complaints, strict=True)] == [True] * len(
         complaints
     )
+
+
+def test_a_look_leaves_when_it_was_and_what_it_found_whole_or_not_at_all(tmp_path: Path) -> None:
+    result = str(tmp_path / "run/slipway/{app}/verify.json")
+
+    looking.leave("shop", {"units": ["a", "b"], "disks": ["c"]}, result)
+
+    left = json.loads((tmp_path / "run/slipway/shop/verify.json").read_text())
+    assert left["complaints"] == 3
+    assert left["time"] > 1.7e9
+    assert os.listdir(tmp_path / "run/slipway/shop") == ["verify.json"]
+
+
+@pytest.mark.parametrize("words", [[], ["shop", "--settings=/tmp/x"], ["../../tmp/x"], ["-h"], ["a/b"]])
+def test_the_program_takes_the_name_of_a_service_and_nothing_else(words: list[str]) -> None:
+    assert cli.main(words) == 2
+
+
+def test_the_program_says_why_it_could_not_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["shop"], str(tmp_path / "{app}.json")) == 1
+
+    assert "The host was not looked at: FileNotFoundError" in capsys.readouterr().err
+
+
+def test_as_one_file_it_looks_at_this_machine_by_its_settings(tmp_path: Path) -> None:
+    """The archive that the role puts on hosts, on their Python where there is one: no library, no repository."""
+    (tmp_path / "look-at-host").write_bytes(zipped.build_helper(Path(looking.__file__).parent))
+    start = f"""import sys; sys.path.insert(0, {str(tmp_path / "look-at-host")!r})
+from slipway_verify import cli, looking
+looking.RESULT = {str(tmp_path / "{app}.result")!r}
+raise SystemExit(cli.main(["shop"], {str(tmp_path / "{app}.json")!r}))"""
+    wanted = {
+        "service": "shop",
+        "units": ["slipway-nothing"],
+        "app": {},
+        "database": {},
+        "edge": {},
+        "monitoring": {},
+    }
+    (tmp_path / "shop.json").write_text(json.dumps(wanted))
+
+    done = subprocess.run([sys.executable, "-I", "-c", start], capture_output=True, text=True, check=False)
+
+    line = next(line for line in done.stdout.splitlines() if line.startswith(cli.MARK))
+    seen = json.loads(line.removeprefix(cli.MARK))
+    assert seen["complaints"]["units"][0].startswith("slipway-nothing is ")
+    assert seen["facts"]["cores"] == os.cpu_count()
+    assert (tmp_path / "shop.result").exists()
+
+
+DENYING = """table inet filter {
+	chain input {
+		type filter hook input priority filter; policy %s;
+		ct state established,related accept
+		tcp dport 22 accept%s
+	}
+	chain output {
+		type filter hook output priority filter; policy drop;
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "last", "denies"),
+    [
+        ("drop", "", ["inet filter input"]),
+        ("accept", "", []),
+        ("accept", "\n\t\tcounter packets 4 bytes 240 drop", ["inet filter input"]),
+        ("accept", "\n\t\treject with icmpx type port-unreachable", ["inet filter input"]),
+        # Slipway's own drain: one port, and all else as it was.
+        ("accept", "\n\t\ttcp dport 8443 drop", []),
+    ],
+)
+def test_a_chain_denies_by_its_policy_or_by_its_last_rule(policy: str, last: str, denies: list[str]) -> None:
+    assert access.denying(DENYING % (policy, last)) == denies
+
+
+def test_sshd_says_itself_what_it_goes_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "port 22\npasswordauthentication yes\nkbdinteractiveauthentication no\npermitrootlogin no\n"
+    monkeypatch.setattr(access, "run", lambda *_words, **_more: subprocess.CompletedProcess((), 0, said, ""))
+    assert access.sshd()["passwordauthentication"] == "yes"
+
+    failed = subprocess.CompletedProcess((), 255, "", "no hostkeys available\n")
+    monkeypatch.setattr(access, "run", lambda *_words, **_more: failed)
+    assert access.sshd() == {"problem": "no hostkeys available"}
+
+
+@pytest.mark.parametrize(("policy", "denies"), [("DROP", ["iptables INPUT"]), ("ACCEPT", [])])
+def test_without_nft_iptables_is_asked(
+    policy: str, denies: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*words: str, **_more: Any) -> subprocess.CompletedProcess[str]:
+        status = 127 if words[0] == "nft" else 0
+        return subprocess.CompletedProcess(words, status, f"-P INPUT {policy}\n", "nft is not there")
+
+    monkeypatch.setattr(access, "run", run)
+
+    assert access.firewall() == {"denies": denies}
+
+
+def test_of_secrets_names_alone_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/shop/credentials"
+    folder.mkdir(parents=True)
+    for name, text, mode in (
+        ("secret_key", "a-long-secret-value", 0o600),
+        ("other", "another-long-one", 0o644),
+    ):
+        (folder / name).write_text(text)
+        (folder / name).chmod(mode)
+    (tmp_path / "etc/shop/shop.env").write_text(
+        '# SHOP_OLD=a-long-secret-value\nSHOP_KEY="x a-long-secret-value"\nSHOP_WORKERS=2\n'
+    )
+
+    said = access.secrets("shop", str(tmp_path))
+
+    assert said["credentials"] == ["other", "secret_key"]
+    assert "other" in said["open"]
+    assert said["told"] == ["SHOP_KEY"]
+    assert "long" not in json.dumps(said)
+
+
+NGINX = """# configuration file /etc/nginx/nginx.conf:
+http {
+    keepalive_timeout 65s;
+    gzip on;
+    server { listen 80; }
+# configuration file /etc/nginx/conf.d/other.conf:
+    client_max_body_size 9g;
+# configuration file /etc/nginx/conf.d/shop.conf:
+upstream shop {
+    server 10.0.0.31:8443 max_fails=1 fail_timeout=5s; # app-1
+    keepalive_timeout 60s;
+}
+    client_max_body_size 1m;
+        limit_req zone=shop_requests burst=40 nodelay;
+"""
+
+
+def test_nginx_is_asked_for_what_it_reads_of_this_service() -> None:
+    found = nginx.directives(NGINX, "shop")
+
+    assert found["server"] == ["10.0.0.31:8443 max_fails=1 fail_timeout=5s"]
+    assert found["client_max_body_size"] == ["1m"]
+    assert found["keepalive_timeout"] == ["65s", "60s"]
+    assert found["limit_req"] == ["zone=shop_requests burst=40 nodelay"]
+
+
+def test_a_log_is_structured_where_its_lines_are_objects(tmp_path: Path) -> None:
+    path = tmp_path / "shop.log"
+    assert live.log(str(path))["lines"] == 0
+
+    path.write_text('{"event":"a"}\n' * 30 + "Traceback\n[1]\n")
+    assert live.log(str(path)) == {"lines": 20, "structured": 18, "size": path.stat().st_size}
+
+
+def test_a_cache_answers_or_does_not(tmp_path: Path) -> None:
+    assert live.cache("") == {"named": False, "answers": False, "sentinel": False}
+    assert live.cache(f"unix://{tmp_path}/none.sock") == {"named": True, "answers": False, "sentinel": False}
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "redis.sock"))
+        server.listen()
+        answering = threading.Thread(target=_pong, args=(server,))
+        answering.start()
+        assert live.cache(f"unix://{tmp_path}/redis.sock")["answers"]
+        answering.join()
+
+
+def _pong(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(64)
+        connection.sendall(b"+PONG\r\n")
+
+
+def test_of_processes_those_that_answer_are_counted() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60 & wait"]) as parent:
+        try:
+            while len(live.processes(parent.pid)) < 2:
+                time.sleep(0.01)
+            children = live.processes(parent.pid)
+            assert live.processes(children[0]) == [children[0]]
+        finally:
+            for pid in live.processes(parent.pid):
+                os.kill(pid, signal.SIGTERM)
+    assert live.processes(2**22 + 1) == []
+
+
+def test_prometheus_that_does_not_answer_is_a_problem() -> None:
+    assert watching.facts(1)["problem"].startswith("URLError")
+
+
+def test_what_the_edge_says_to_a_browser_and_to_a_stranger_is_a_fact(
+    edge: Public, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(handler: Service) -> None:
+        handler.send_response(200 if handler.path != "/docs" else 404)
+        handler.send_header("X-Frame-Options", "DENY")
+        if origin := handler.headers["Origin"]:
+            handler.send_header("Access-Control-Allow-Origin", origin)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    for method in ("GET", "POST", "OPTIONS"):
+        monkeypatch.setattr(Service, f"do_{method}", answer, raising=False)
+
+    found = edges.facts(edges.Client({"name": "shop.test", "authority": str(edge.ca)}, edge.port), "/x")
+
+    assert found["tls"] in ("TLSv1.2", "TLSv1.3")
+    assert found["headers"]["x-frame-options"] == "DENY"
+    assert found["origins"] == [edges.STRANGER] * 2
+    assert found["docs"] == {"/docs": 404, "/redoc": 200, "/openapi.json": 200}
+    assert found["large"] == 200

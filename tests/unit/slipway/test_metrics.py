@@ -185,3 +185,13 @@ def test_the_page_has_every_metric_as_the_code_has_it() -> None:
     page = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(slipway_[a-z_]+)` \| (.+) \|$", page, re.MULTILINE))
     assert rows == {**METRICS, **HELP}
+
+
+def test_the_last_look_of_verify_or_doctor_is_told_until_the_next_boot(host: Host, slipway: Slipway) -> None:
+    assert not any(name.startswith("slipway_verify") for name in told(slipway))
+
+    (host.runtime / "verify.json").write_text('{"time": 1795662000.5, "complaints": 3}')
+
+    samples = told(slipway)
+    assert samples["slipway_verify_timestamp_seconds"] == 1795662000.5
+    assert samples["slipway_verify_complaints"] == 3

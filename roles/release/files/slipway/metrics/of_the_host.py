@@ -29,6 +29,10 @@ def samples(host: Host) -> Iterator[Sample]:
     yield "slipway_reboot_required", {}, host.path("/var/run/reboot-required").exists()
     if (waiting := _security_updates(host)) is not None:
         yield "slipway_security_updates_waiting", {}, waiting
+    # Left by verify.yml and fab doctor; none since the last boot is told as none.
+    if looked := _object(host.runtime / "verify.json"):
+        yield "slipway_verify_timestamp_seconds", {}, float(looked["time"])
+        yield "slipway_verify_complaints", {}, int(looked["complaints"])
     sets = _sets(host)
     wanted: dict[str, set[str]] = {}
     for name, digest in (item for said in sets.values() for item in _files(said).items()):

@@ -25,5 +25,7 @@ METRICS = {
     "slipway_security_updates_waiting": "Security updates that apt offers and nobody has installed.",
     "slipway_files_pending": "Sets of files that were written and are not in force yet; label role.",
     "slipway_files_edited": "Files that Slipway wrote and that are other now, or gone; label role.",
+    "slipway_verify_timestamp_seconds": "When verify.yml or fab doctor last looked at this host since its boot.",
+    "slipway_verify_complaints": "What that look found wrong.",
     "slipway_metrics_timestamp_seconds": "When this was told.",
 }
