@@ -17,3 +17,4 @@ from slipway.releases.declaration import Declaration as Declaration
 from slipway.releases.declaration import Timer as Timer
 from slipway.releases.manifest import Manifest as Manifest
 from slipway.releases.requirements import Pin as Pin
+from slipway.releases.starting_text import SHARED as SHARED

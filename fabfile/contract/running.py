@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fabfile.bundle.host_rules import SHARED
 from fabfile.contract.lines import Line, holds, missing, without
 from fabfile.contract.release import NAME, Release
 
@@ -83,6 +84,7 @@ def lines(release: Release, environment: Mapping[str, str]) -> Iterator[Line]:
             yield missing("ready", f"{how}. {GIVEN} Its last lines:\n{_tail(log)}")
             return
         yield holds("ready", f"{release.said.health} answers 200, {took:.1f} s after its start")
+        yield _preload_line(release, log)
         yield _release_line(answer)
         yield _schema_line(release, answer)
         yield _end_line(release, process)
@@ -95,6 +97,17 @@ def _release_line(answer: Answer) -> Line:
     return missing(
         "X-Release",
         f"{said}, where Slipway has uvicorn send one: the service, or what stands in it, sends or removes its own",
+    )
+
+
+def _preload_line(release: Release, log: Path) -> Line:
+    if not release.said.preload:
+        return without(
+            "preload", "no preload: each worker imports it, and spends a start's time and memory, by itself"
+        )
+    refused = [line for line in log.read_text("utf-8", "replace").splitlines() if line.endswith(SHARED)]
+    return (
+        without("preload", refused[0]) if refused else holds("preload", "it is imported once for all workers")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def test_a_plain_service_holds_and_is_told_what_it_does_without(service: Service
     states = {what: line.state for what, line in found.items()}
     assert [what for what, state in states.items() if state == "without" and what != "Python"] == [
         "migrations",
+        "preload",
         "schema_applied",
     ]
     assert {"git", "name", "lock", "application", "check", "ready", "X-Release", "SIGTERM"} <= states.keys()
@@ -51,6 +53,17 @@ def test_it_is_tried_under_the_python_that_is_wanted(service: Service) -> None:
         "holds",
         f"it was built and installed under {here}, as app_python has it",
     )
+
+
+def test_a_preload_that_holds_and_one_that_does_not(service: Service) -> None:
+    service.say(f"{SAID}\npreload = true")
+    assert checked(service)["preload"] == Line("preload", "holds", "it is imported once for all workers")
+
+    service.write("notes/__init__.py", f"{APPLICATION}\nimport socket\n\nKEPT = socket.socket()\n")
+
+    found = checked(service)["preload"]
+    assert found.state == "without"
+    assert re.match(r"The import of notes:app left [0-9]+: socket:\[[0-9]+\]: each worker", found.said)
 
 
 def headers(name: str) -> Callable[[Service], None]:

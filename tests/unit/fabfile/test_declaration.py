@@ -19,6 +19,7 @@ name = "notes"
 [tool.slipway]
 application = "notes.main:create"
 factory = true
+preload = true
 health = "/health"
 check = "notes check --quick"
 log_config = "share/notes/logging.json"
@@ -50,7 +51,7 @@ def test_a_service_that_says_everything_is_understood(tmp_path: Path) -> None:
     found = Declaration.of("notes", said)
 
     assert found.application == "notes.main:create"
-    assert (found.factory, found.websockets, found.sends_release) == (True, True, False)
+    assert (found.factory, found.preload, found.websockets, found.sends_release) == (True, True, True, False)
     assert found.health == "/health"
     assert found.check == ("notes", "check", "--quick")
     assert found.processes == {"worker": ("notes", "work", "--queue", "by hand")}
@@ -60,7 +61,8 @@ def test_a_service_that_says_everything_is_understood(tmp_path: Path) -> None:
 def test_a_service_that_says_its_application_alone_gets_defaults() -> None:
     found = Declaration.of("notes", {"application": "notes:app"})
 
-    assert (found.factory, found.check, found.log_config, found.websockets) == (False, (), None, False)
+    assert (found.factory, found.preload, found.log_config, found.websockets) == (False, False, None, False)
+    assert found.check == ()
     assert (found.health, found.sends_release) == ("/health/ready", False)
     assert (found.migrations, found.processes, found.timers) == (None, {}, {})
 

@@ -20,6 +20,7 @@ RELEASE = "20261122T160501Z-3f2a9c1"
 FULL = {
     "application": "notes.main:create",
     "factory": True,
+    "preload": True,
     "health": "/health",
     "check": "notes check --quick",
     "log_config": "share/notes/logging.json",
@@ -55,6 +56,7 @@ def program(
     [
         ("start-of-a-plain-service", "hello", {"application": "hello:app"}),
         ("start-of-a-service-that-says-everything", "notes", FULL),
+        ("start-of-a-service-that-is-imported-once", "hello", {"application": "hello:app", "preload": True}),
         ("start-of-a-release-of-before", "shop", {"migrations": "shop:migrations"}),
     ],
 )

@@ -33,6 +33,7 @@ class Declaration:
 
     application: str
     factory: bool = False
+    preload: bool = False
     health: str = HEALTH
     check: tuple[str, ...] = ()
     log_config: str | None = None
@@ -60,6 +61,7 @@ class Declaration:
         return cls(
             application=said.get("application", f"{app}.main:application"),
             factory=said.get("factory", before),
+            preload=said.get("preload", False),
             health=said.get("health", HEALTH),
             check=words(said.get("check", [app, "check-config"] if before else [])),
             log_config=said.get("log_config", f"share/{app}/logging.json" if before else None),

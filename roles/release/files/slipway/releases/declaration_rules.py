@@ -165,6 +165,7 @@ KEYS: dict[str, Check] = {
     "name": _text(APP_NAME, "small letters, digits and _, 24 at most"),
     "application": _OBJECT,
     "factory": _one_of(True, False),
+    "preload": _one_of(True, False),
     "health": _text(URL_PATH, "the path of a URL, such as /health/ready"),
     "check": _command,
     "log_config": _text(
@@ -182,4 +183,4 @@ KEYS: dict[str, Check] = {
     "timers": _units(_timer),
 }
 # They say how it is started: without an application nothing new is said of that.
-NEED_APPLICATION = ("check", "factory", "log_config", "processes", "timers", "websockets")
+NEED_APPLICATION = ("check", "factory", "log_config", "preload", "processes", "timers", "websockets")

@@ -7,13 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from slipway.files import write_atomically
 from slipway.host import Host
 from slipway.releases.declaration import Declaration
 from slipway.releases.declaration_rules import DRIVERS
-from slipway.releases.starting_text import ADDRESS, CHECK, HEAD, LISTENING, MAIN, NEED, SERVE, WAIT
+from slipway.releases.starting_text import (
+    ADDRESS,
+    AHEAD,
+    AHEAD_OF_CHECK,
+    APART,
+    CHECK,
+    HEAD,
+    LISTENING,
+    MAIN,
+    NEED,
+    PRELOAD,
+    SERVE,
+    SHARED,
+    WAIT,
+)
 
 NAME = "start"
 MODE = 0o755
@@ -55,7 +70,7 @@ def program(
         else "",
         SERVE.format(
             check=CHECK.format(check=said.check) if said.check else "",
-            wait=WAIT.format(release=release) if said.check else "",
+            ahead=_ahead(release, said),
             options="".join(
                 f"        {name}={value!a},\n"
                 for name, value in _options(venv, listening, release, said).items()
@@ -65,6 +80,7 @@ def program(
             if isinstance(listening, Path)
             else LISTENING.format(variable=SOCKET_VARIABLE, port=listening),
         ),
+        PRELOAD.format(application=said.application, shared=SHARED) if said.preload else "",
         MAIN.format(
             given=f"    os.environ.update({dict(given)!a})\n" if given else "",
             address="    give_address()\n" if environment else "",
@@ -72,6 +88,15 @@ def program(
         ),
     ]
     return "".join(parts)
+
+
+def _ahead(release: str, said: Declaration) -> str:
+    """What is done before the workers are started."""
+    wait = WAIT.format(release=release) if said.check else ""
+    if not said.preload:
+        return wait
+    loading = AHEAD_OF_CHECK.format(wait=indent(wait, "    ")) if wait else AHEAD
+    return loading + APART
 
 
 def _migrations(app: str, said: Declaration) -> dict[str, tuple[str, ...]]:

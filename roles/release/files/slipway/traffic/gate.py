@@ -21,6 +21,8 @@ PAUSE_SECONDS = 0.1
 # Between answers that are good: a rollback has a second to be done in.
 GOOD_PAUSE_SECONDS = 0.02
 CONSECUTIVE = 3
+# Between two looks at the unit.
+LOOK_SECONDS = 0.5
 # What no customer gets from a service that knows its own name: 400 and 421 are about the name, 5xx about the service.
 REFUSALS = (400, 421)
 BODY_BYTES = 4000
@@ -132,11 +134,15 @@ def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float)
     """Waits until release is ready CONSECUTIVE times in a row, its unit breaks, or seconds have passed."""
     unit_name, health = systemd.host.unit(release), kept.declaration(systemd.host, release).health
     began, deadline = time.time(), time.monotonic() + seconds
-    restarts = systemd.state(unit_name).restarts
+    unit, looked = systemd.state(unit_name), time.monotonic()
+    restarts = unit.restarts
     passed = 0
     last = Probe(error="not asked yet")
     while True:
-        unit = systemd.state(unit_name)
+        # systemctl takes of the processors what a release needs to start; what answered may have begun anew.
+        remaining = deadline - time.monotonic()
+        if passed == CONSECUTIVE or remaining <= 0 or time.monotonic() - looked >= LOOK_SECONDS:
+            unit, looked = systemd.state(unit_name), time.monotonic()
         if unit.broken or unit.restarts > restarts:
             return Verdict(
                 False,
@@ -145,7 +151,8 @@ def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float)
                 unit,
                 began,
             )
-        remaining = deadline - time.monotonic()
+        if passed == CONSECUTIVE:
+            return Verdict(True, "", last, unit, began)
         if remaining <= 0:
             return Verdict(
                 False,
@@ -156,7 +163,5 @@ def wait_until_ready(systemd: Systemd, release: str, path: Path, seconds: float)
             )
         last = probe(path, health, min(PROBE_SECONDS, remaining))
         passed = passed + 1 if last.ready(release) else 0
-        if passed == CONSECUTIVE:
-            return Verdict(True, "", last, unit, began)
         pause = GOOD_PAUSE_SECONDS if passed else PAUSE_SECONDS
         time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
