@@ -78,7 +78,13 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@$(LAB) install --tests
 	@$(BIN)/python -m tests.templates.checkers install
 	@for version in 15 16 17; do $(LAB) packages --version $$version; done
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) tests/unit tests/templates tests/database
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) -m "not long" tests/unit tests/templates tests/database
+
+.PHONY: upgrades
+upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, both ways, and gone on with (ten minutes)
+	@$(LAB) install --tests
+	@$(LAB) packages --version 17
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest $(WORKERS) -m long tests/database
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python and PostgreSQL; what can differ on Debian 12's too

@@ -15,6 +15,7 @@ from database_backup.errors import BackupError, FailedError, RefusedError
 
 KEPT = range(1, 1001)
 PHYSICAL = "physical-backup"
+UPGRADE = "database-upgrade"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,7 +84,11 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    # One program by two names, for two users: what it is called says which backups are meant.
+    # One program by three names, for three users: what it is called says what is meant.
+    if Path(sys.argv[0]).name == UPGRADE:
+        from database_backup.upgrade import cli as upgrade
+
+        return _answered(upgrade.parser().parse_args(), upgrade.perform)
     if Path(sys.argv[0]).name == PHYSICAL:
         from database_backup.physical import cli as physical
 

@@ -38,7 +38,9 @@ def environment(settings: Settings, name: str) -> dict[str, str]:
 
 def command(settings: Settings, program: str, *words: str) -> list[str]:
     """A client program that dies with us, however we die."""
-    return ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", str(settings.programs / program), *words]
+    account = settings.account
+    user = [f"--reuid={account}", f"--regid={account}", "--init-groups"] if account else []
+    return ["/usr/bin/setpriv", "--pdeathsig", "KILL", *user, "--", str(settings.programs / program), *words]
 
 
 def run(settings: Settings, name: str, program: str, *words: str, keeping: Sequence[int] = ()) -> str:

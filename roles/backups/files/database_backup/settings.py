@@ -17,6 +17,7 @@ class Settings:
     """socket: the folder of the server's socket. programs: of its client programs. data: the disk it lies on.
 
     keep: how many dumps of each kind stay. live: the link that names the live release; it may be missing.
+    account: whom client programs run as, "" as ourselves.
     """
 
     database: str
@@ -28,6 +29,7 @@ class Settings:
     programs: Path
     data: Path
     live: Path
+    account: str = ""
 
 
 def path_of(app: str | None) -> Path:

@@ -1,0 +1,197 @@
+"""A cluster of the two: where it listens, how it is begun, ended, made and removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from database_backup import files
+from database_backup.errors import FailedError
+from database_backup.server import Session, shown
+from database_backup.upgrade.settings import DEBIAN, Settings, Side
+
+# Read after the role's own file, so that it wins; the role knows nothing of it.
+PARKED = "zz-slipway-upgrade.conf"
+PARKING = """# Slipway's, while an upgrade is prepared: this cluster does not serve. `fab db-upgrade` removes it.
+port = {port}
+listen_addresses = ''
+archive_command = '/bin/true'
+shared_buffers = '{buffers}'
+wal_writer_delay = 10ms
+"""
+BUFFERS = "128MB"
+NAMED = re.compile(r"^\s*cluster_name\s*=.*$", re.MULTILINE)
+START_SECONDS = "300"
+
+
+class Cluster:
+    """One of the two, by its version."""
+
+    def __init__(self, settings: Settings, side: Side) -> None:
+        self.settings, self.side = settings, side
+        self.parking = side.conf / "conf.d" / PARKED
+
+    def __str__(self) -> str:
+        return f"{self.side.version}/{self.settings.cluster}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens, or will when it is begun."""
+        return self.settings.spare if self.parking.exists() else self.settings.port
+
+    def session(self, database: str = "postgres") -> Session:
+        """One psql that stays, as the superuser."""
+        return Session(self.settings.server(self.port), database, "upgrade")
+
+    @property
+    def there(self) -> bool:
+        return (self.side.data / "PG_VERSION").exists() or (self.side.conf / "postgresql.conf").exists()
+
+    @property
+    def runs(self) -> bool:
+        try:
+            pid = int((self.side.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+            return os.readlink(f"/proc/{pid}/cwd") == str(self.side.data)
+        except (OSError, ValueError):
+            return False
+
+    def park(self, parked: bool) -> None:
+        """From its next start on it listens on the spare port, or on the service's."""
+        if parked:
+            text = PARKING.format(port=self.settings.spare, buffers=BUFFERS)
+            part = self.parking.with_name(f".{PARKED}")
+            part.write_text(text, encoding="utf-8")
+            self._give(part)
+            files.sync(part)
+            part.replace(self.parking)
+        else:
+            self.parking.unlink(missing_ok=True)
+        files.sync(self.parking.parent)
+
+    def begin_starting(self) -> subprocess.Popen[str]:
+        """Begins to start it; `ended` waits for that."""
+        return self._begin("start")
+
+    def begin_stopping(self) -> subprocess.Popen[str]:
+        return self._begin("stop")
+
+    def start(self) -> None:
+        """Starts it where it does not run. Raises FailedError with its own last words."""
+        if not self.runs:
+            self.ended(self.begin_starting(), "start")
+
+    def stop(self) -> None:
+        if self.runs:
+            self.ended(self.begin_stopping(), "stop")
+
+    def ended(self, begun: subprocess.Popen[str], doing: str) -> None:
+        """Raises FailedError when it did not go well."""
+        _, said = begun.communicate()
+        if begun.returncode != 0:
+            raise FailedError(f"{self} does not {doing}: {shown(f'{said} {self._last_words()}')}")
+
+    def _begin(self, doing: str) -> subprocess.Popen[str]:
+        unit = f"postgresql@{self.side.version}-{self.settings.cluster}.service"
+        words = ["/usr/bin/systemctl", doing, unit]
+        if self.settings.control != DEBIAN:
+            how = ["-l", str(self._log)] if doing == "start" else ["-m", "fast"]
+            program = str(self.side.programs / "pg_ctl")
+            words = self._as_owner(program, doing, "-w", "-t", START_SECONDS, "-D", str(self.side.conf), *how)
+        # Into no pipe: the server would keep its end open.
+        return subprocess.Popen(
+            words, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def _as_owner(self, *words: str) -> list[str]:
+        account = self.settings.account
+        return [*as_account(account), *words]
+
+    @property
+    def _log(self) -> Path:
+        name = f"postgresql-{self.side.version}-{self.settings.cluster}.log"
+        return (
+            Path("/var/log/postgresql") / name
+            if self.settings.control == DEBIAN
+            else self.side.data.parent / name
+        )
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+        except OSError:
+            return ""
+        return " ".join([line for line in lines if "FATAL:" in line or "PANIC:" in line][-3:] or lines[-3:])
+
+    def create(self, like: Cluster, locale: str, encoding: str) -> None:
+        """Makes an empty one with the other's settings and access rules, parked. Raises FailedError."""
+        if self.settings.control == DEBIAN:
+            self._run(
+                "/usr/bin/pg_createcluster", self.side.version, self.settings.cluster, f"--port={self.settings.spare}",
+                f"--locale={locale}", f"--encoding={encoding}", "--", "--data-checksums",
+            )  # fmt: skip
+        else:
+            self._run(
+                str(self.side.programs / "initdb"), "--pgdata", str(self.side.data), "--username=postgres",
+                f"--locale={locale}", f"--encoding={encoding}", "--data-checksums", "--no-sync", "--auth=trust",
+            )  # fmt: skip
+            with (self.side.conf / "postgresql.conf").open("a", encoding="utf-8") as conf:
+                conf.write("include_dir = 'conf.d'\n")
+        folder = self.side.conf / "conf.d"
+        if not folder.is_dir():
+            folder.mkdir(mode=0o755)
+            self._give(folder)
+        rules = [like.side.conf / name for name in ("pg_hba.conf", "pg_ident.conf")]
+        settings = [
+            path for path in sorted((like.side.conf / "conf.d").glob("*.conf")) if path.name != PARKED
+        ]
+        for source in (*rules, *settings):
+            text = source.read_text(encoding="utf-8")
+            target = self.side.conf / source.relative_to(like.side.conf)
+            target.write_text(NAMED.sub(f"cluster_name = '{self}'", text), encoding="utf-8")
+            shutil.copymode(source, target)
+            self._give(target, source)
+        self.park(True)
+
+    def remove(self) -> None:
+        """Stops it and removes all of it."""
+        self.stop()
+        if self.settings.control == DEBIAN:
+            if self.there:
+                self._run("/usr/bin/pg_dropcluster", self.side.version, self.settings.cluster)
+            # What it does not know it leaves, and a next one would read it.
+            shutil.rmtree(self.side.conf, ignore_errors=True)
+        if self.side.data.exists():
+            shutil.rmtree(self.side.data)
+
+    def _run(self, *words: str) -> None:
+        root = words[0].startswith("/usr/bin/")
+        done = subprocess.run(
+            list(words) if root else self._as_owner(*words), cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise FailedError(
+                f"{Path(words[0]).name} ended with status {done.returncode}: {shown(done.stderr)}"
+            )
+
+    def _give(self, path: Path, like: Path | None = None) -> None:
+        """To whom what it is like belongs: the folder of the settings, where nothing is said."""
+        owner = (like or self.side.conf).stat()
+        if os.geteuid() == 0:
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def as_account(account: str) -> Sequence[str]:
+    """The words before a command that another user has to run; none where we are that user."""
+    if not account:
+        return ()
+    return ("/usr/bin/setpriv", f"--reuid={account}", f"--regid={account}", "--init-groups", "--")
+
+
+def both(settings: Settings) -> dict[str, Cluster]:
+    """The two, by version."""
+    return {side.version: Cluster(settings, side) for side in (settings.old, settings.new)}
