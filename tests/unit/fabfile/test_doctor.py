@@ -269,7 +269,7 @@ FAULTS: dict[str, list[tuple[Callable[[Seen], Seen], State, str]]] = {
     "pool-recycle": [
         (facts("db-1", "sessions", value={"all": 8, "old": 2}), NOT_MET, "2 of the service's 8")
     ],
-    "processes": [(live("unit", "workers", value=1), NOT_MET, "1 workers for 2 cores")],
+    "processes": [(live("unit", "workers", value=1), NOT_MET, "workers: 1, cores: 2")],
     "keep-alive": [(facts("edge-1", "nginx", "keepalive_timeout", value=["5s"]), NOT_MET, "for 5s")],
     "docs-closed": [(facts("edge-1", "edge", "docs", value={"/docs": 200}), NOT_MET, "anybody reads /docs")],
     "units": [
