@@ -102,6 +102,7 @@ def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, 
     # Older ones show the empty argument with backslashes.
     assert re.findall(r"^ +\(.*", listed.stdout.replace("\\", ""), re.MULTILINE) == [
         "    (root) NOPASSWD: /usr/local/sbin/slipway",
+        "    (root) NOPASSWD: /usr/local/lib/slipway/look-at-host shop",
         *([*looks, *by_hand] if tree.has("usr/local/lib/slipway/shop/look-at-postgresql") else []),
     ], listed.stdout
 

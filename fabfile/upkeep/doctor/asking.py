@@ -18,6 +18,8 @@ from fabfile.errors import FabError
 from fabfile.hosts import environment as environments
 from fabfile.hosts.app_host import AppHost
 from fabfile.hosts.environment import Environment
+from fabfile.upkeep.doctor import accepting
+from fabfile.upkeep.doctor.items import GROUPS
 from fabfile.upkeep.doctor.judging import Seen
 
 PROGRAM = "/usr/local/lib/slipway/look-at-host"
@@ -36,6 +38,8 @@ def seen(environment: Environment) -> Seen:
     began = time.monotonic()
     variables = environments.variables_of(environment.name)
     hosts = environments.hosts_of(variables)
+    given = variables.of(environment.app_hosts[0].name, accepting.NAME, []) or []
+    accepted = accepting.load(given, [item.id for items in GROUPS.values() for item in items])
     with ThreadPoolExecutor(max_workers=len(hosts) + 1) as pool:
         database = pool.submit(_database, environment)
         answers = dict(zip([host.name for host in hosts], pool.map(_attempted, hosts), strict=True))
@@ -49,6 +53,7 @@ def seen(environment: Environment) -> Seen:
         database=report,
         unlooked=unlooked,
         replicas=replicas,
+        accepted=accepted,
         seconds=time.monotonic() - began,
     )
 

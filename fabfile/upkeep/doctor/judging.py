@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -19,6 +20,7 @@ class State(Enum):
 
     MET = "met"
     NEEDLESS = "no need"
+    ACCEPTED = "accepted"
     NOT_MET = "not met"
     UNSEEN = "unseen"
     WRONG = "wrong"
@@ -31,6 +33,7 @@ class State(Enum):
 LEVELS = {
     State.MET: Level.OK,
     State.NEEDLESS: Level.OK,
+    State.ACCEPTED: Level.OK,
     State.NOT_MET: Level.WARN,
     State.UNSEEN: Level.UNKNOWN,
     State.WRONG: Level.CRITICAL,
@@ -50,7 +53,8 @@ class Verdict:
 class Seen:
     """What one look found. groups: the inventory's, with the hosts' names. hosts: what each said that answered
     (plugins/module_utils/slipway_verify); unseen: why the others did not. database: None where nobody could look, and
-    unlooked says why; replicas: how many standbys the inventory expects.
+    unlooked says why; replicas: how many standbys the inventory expects. accepted: items that it lives without
+    (accepting.Accepted).
     """
 
     environment: str
@@ -61,6 +65,7 @@ class Seen:
     database: Report | None = None
     unlooked: str = ""
     replicas: int = 0
+    accepted: Mapping[str, tuple[str, date]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def of(self, group: str) -> Sequence[str]:

@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 
 from fabfile.database import texts, units
 from fabfile.database.findings import worst
+from fabfile.upkeep.doctor import accepting
 from fabfile.upkeep.doctor.items import GROUPS
 from fabfile.upkeep.doctor.judging import Item, Seen, State, Verdict
 
@@ -42,10 +44,14 @@ class Told:
 
 def told(seen: Seen) -> Told:
     groups = {
-        name: sorted((Judged(item, item.judged(seen)) for item in items), key=lambda each: -_rank(each))
+        name: sorted((_judged(item, seen) for item in items), key=lambda each: -_rank(each))
         for name, items in GROUPS.items()
     }
     return Told(seen, dict(sorted(groups.items(), key=lambda group: -max(map(_rank, group[1])))))
+
+
+def _judged(item: Item, seen: Seen) -> Judged:
+    return Judged(item, accepting.applied(item.id, item.judged(seen), seen.accepted, date.today()))
 
 
 def _rank(judged: Judged) -> int:
@@ -53,7 +59,7 @@ def _rank(judged: Judged) -> int:
 
 
 def lines(told: Told, only_problems: bool = False) -> Iterator[str]:
-    """A screen. only_problems: without what is met."""
+    """A screen. only_problems: without what is met or accepted."""
     seen = told.seen
     number = len(seen.hosts) + len(seen.unseen)
     yield (

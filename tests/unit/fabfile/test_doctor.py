@@ -7,18 +7,20 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from invoke import Context, Exit
 
+from fabfile.database.asking import ssh
 from fabfile.database.findings import Finding, Level, Report, Section, Server
+from fabfile.errors import RefusedError
 from fabfile.hosts import environment as environments
 from fabfile.hosts.app_host import AppHost
 from fabfile.tasks.doctoring import doctor
-from fabfile.upkeep.doctor import asking, screen
+from fabfile.upkeep.doctor import accepting, asking, screen
 from fabfile.upkeep.doctor.items import GROUPS, maintenance
 from fabfile.upkeep.doctor.judging import Item, Seen, State
 
@@ -267,7 +269,7 @@ FAULTS: dict[str, list[tuple[Callable[[Seen], Seen], State, str]]] = {
     "pool-recycle": [
         (facts("db-1", "sessions", value={"all": 8, "old": 2}), NOT_MET, "2 of the service's 8")
     ],
-    "processes": [(live("unit", "workers", value=1), NOT_MET, "1 workers for 2 cores")],
+    "processes": [(live("unit", "workers", value=1), NOT_MET, "workers: 1, cores: 2")],
     "keep-alive": [(facts("edge-1", "nginx", "keepalive_timeout", value=["5s"]), NOT_MET, "for 5s")],
     "docs-closed": [(facts("edge-1", "edge", "docs", value={"/docs": 200}), NOT_MET, "anybody reads /docs")],
     "units": [
@@ -495,7 +497,7 @@ ANSWER = json.dumps({"complaints": {}, "notes": [], "facts": {"cores": 2}})
 def test_why_a_host_said_nothing_is_said_in_words(
     script: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(asking.ssh, "command", lambda _host, _words: ["sh", "-c", script])
+    monkeypatch.setattr(ssh, "command", lambda _host, _words: ["sh", "-c", script])
 
     with pytest.raises(asking.NoAnswerError, match=re.escape(words)):
         asking.asked(AppHost("app-1", "10.0.0.1", 22, "deploy", None, tmp_path, app="shop"))
@@ -510,7 +512,7 @@ def test_an_answer_is_found_behind_what_a_login_shell_prints(
         typed.append(words)
         return ["sh", "-c", f"echo Welcome; echo '{asking.MARK}{ANSWER}'; echo bye"]
 
-    monkeypatch.setattr(asking.ssh, "command", command)
+    monkeypatch.setattr(ssh, "command", command)
 
     said = asking.asked(AppHost("app-1", "10.0.0.1", 22, "deploy", None, tmp_path, app="shop"))
 
@@ -564,3 +566,41 @@ def test_an_environment_that_is_not_there_is_refused_with_the_code_of_what_is_no
         doctor(Context(), env="nowhere")
 
     assert ended.value.code == 3
+
+
+def without(item: str, days: int, seen: Seen) -> Seen:
+    """A look whose inventory lives without an item for so many days from now."""
+    return replace(seen, accepted={item: ("nobody here is called at night", date.today() + timedelta(days))})
+
+
+def test_what_is_not_met_and_accepted_counts_as_met_until_its_day_is_over() -> None:
+    kept = screen.told(without("errors", 0, live("errors", value=[])(healthy())))
+    over = screen.told(without("errors", -1, live("errors", value=[])(healthy())))
+
+    assert (kept.exit_code, over.exit_code) == (0, 1)
+    assert "accepted" in "\n".join(screen.lines(kept))
+    assert "nobody here is called at night" in "\n".join(screen.lines(kept))
+    assert "which is over: app-2: errors are in the logs alone" in "\n".join(screen.lines(over))
+
+
+def test_what_is_wrong_or_unseen_is_never_accepted() -> None:
+    full = complaint("app-1", "disks", "/ is full to 97 %: make room below 90 %")
+    unseen = facts("db-1", "firewall", value={"problem": "nft hangs"})
+
+    assert screen.told(without("disks", 9, full(healthy()))).exit_code == 2
+    assert screen.told(without("firewall", 9, unseen(healthy()))).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("cache", "is no list"),
+        ([{"item": "cache"}], "has to have item, reason and until"),
+        ([{"item": "cash", "reason": "it is not needed", "until": "2027-01-31"}], "no item 'cash'"),
+        ([{"item": "cache", "reason": "no", "until": "2027-01-31"}], "needs a reason in words"),
+        ([{"item": "cache", "reason": "it is not needed", "until": "soon"}], "a day such as 2027-01-31"),
+    ],
+)
+def test_an_acceptance_that_cannot_be_meant_is_refused(given: Any, words: str) -> None:
+    with pytest.raises(RefusedError, match=words):
+        accepting.load(given, list(ITEMS))

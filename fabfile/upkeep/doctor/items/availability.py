@@ -17,6 +17,8 @@ from fabfile.upkeep.doctor.judging import (
     on_each,
 )
 
+NOT_YET = "for the database Slipway sets up nothing yet"
+
 
 def workers(seen: Seen) -> Verdict:
     def judge(facts: Any) -> tuple[bool, str]:
@@ -66,19 +68,14 @@ def graceful(seen: Seen) -> Verdict:
 
 
 def takeover(seen: Seen) -> Verdict:
-    lacking = []
+    lacking = {}
     if len(seen.of("app")) < 2:
-        lacking.append("of one app host nobody takes over")
-    servers = on_each(
-        seen,
-        "db",
-        lambda facts: (facts["takeover"], "nothing promotes a standby"),
-        "Slipway sets up none yet; then site.yml",
-    )
+        lacking["of one app host nobody takes over"] = "a second host in the group app"
+    servers = on_each(seen, "db", lambda facts: (facts["takeover"], "nothing promotes a standby"), NOT_YET)
     if seen.has_database and servers.remedy:
-        lacking.append("the database: nothing promotes a standby")
+        lacking["the database: nothing promotes a standby"] = NOT_YET
     if lacking:
-        return missing("; ".join(lacking), "a second app host; for the database Slipway sets up nothing yet")
+        return missing("; ".join(lacking), "; ".join(lacking.values()))
 
     def judge(facts: Any) -> tuple[bool, str]:
         said = known(facts["nginx"]).get("proxy_next_upstream", ["off"])[0]

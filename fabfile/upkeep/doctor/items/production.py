@@ -46,7 +46,7 @@ def pool_recycle(seen: Seen) -> Verdict:
 def workers(seen: Seen) -> Verdict:
     def judge(facts: Any) -> tuple[bool, str]:
         number, cores = facts["live"]["unit"]["workers"], facts["cores"]
-        return number >= cores, f"{number} workers for {cores} cores"
+        return number >= cores, f"workers: {number}, cores: {cores}"
 
     return on_each(seen, "app", judge, "app_workers as the cores; then site.yml")
 

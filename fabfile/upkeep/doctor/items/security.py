@@ -19,7 +19,7 @@ def secrets(seen: Seen) -> Verdict:
         if said["told"]:
             return False, f"{', '.join(said['told'])} has the value of a credential"
         names = ", ".join(said["credentials"]) or "there is none"
-        return True, f"root's alone: {names}; no setting has the value of one"
+        return True, f"root's alone, and in no setting: {names}"
 
     return on_each(seen, "app", judge, "credentials go into app_credentials, not app_settings; then site.yml")
 
