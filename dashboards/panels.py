@@ -139,6 +139,8 @@ class Panel:
             "stacking": {"mode": "normal" if self.stacked else "none", "group": "A"},
             "axisPlacement": "auto",
             "scaleDistribution": {"type": "linear"},
+            # Of a count that is none, an axis up to a hundred would say nothing.
+            **({"axisSoftMax": 1} if self.decimals == 0 else {}),
         }
 
     def _overrides(self) -> list[Json]:

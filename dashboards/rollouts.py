@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.board import Board
-from dashboards.panels import CRITICAL, GOOD, WARNING, Panel, Query
+from dashboards.panels import CRITICAL, GOOD, PLAIN, WARNING, Panel, Query
 
 MINE = 'app=~"$app"'
 PAGE = "alerts-rollouts.md"
@@ -64,7 +64,11 @@ BOARD = Board(
         Panel(
             "Releases that hosts keep", "By their state. Half-built and damaged ones serve nobody.", "short", PAGE,
             [Query(f"sum by (state) (slipway_releases{{{MINE}}})", "{{state}}")], width=12, least=0, decimals=0,
-            stacked=True, stepped=True, colors={"half-built": WARNING, "damaged": CRITICAL, "bad": CRITICAL},
+            stacked=True, stepped=True,
+            colors={
+                "live": GOOD, "verified": PLAIN, "warm": "purple", "staged": "yellow", "half-built": WARNING,
+                "damaged": CRITICAL, "bad": CRITICAL,
+            },
         ),
         Panel(
             "Who takes no customers", "Hosts in maintenance, and hosts that are drained.", "short", PAGE,
@@ -89,7 +93,7 @@ BOARD = Board(
             [Query(f"(time() - {SINCE}) * on (app, host) group_left (release, git_sha) slipway_release_info")],
             "table", 14, 6,
             columns={"app": "service", "host": "host", "release": "release", "git_sha": "commit", "Value": "for"},
-            widths={"for": 110},
+            widths={"service": 90, "host": 110, "release": 270, "for": 90},
         ),
         Panel(
             "Schema", "The database's revision, the live release's, and how many that take away wait.", "short",

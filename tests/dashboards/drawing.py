@@ -72,8 +72,9 @@ def bundle() -> None:
     """The page's program."""
     shutil.copy(HERE / "draw.tsx", BUILD / "draw.tsx")
     (BUILD / "scrollbars.js").write_text(SCROLLBARS)
-    run("node_modules/.bin/esbuild", "draw.tsx", "--bundle", "--minify", "--outfile=out.js", "--log-level=error", "--alias:react-custom-scrollbars-2=./scrollbars.js",
-        '--define:process.env.NODE_ENV="production"', *LOADERS)  # fmt: skip
+    run("node_modules/.bin/esbuild", "draw.tsx", "--bundle", "--minify", "--outfile=out.js", "--log-level=error",
+        "--alias:react-custom-scrollbars-2=./scrollbars.js", '--define:process.env.NODE_ENV="production"',
+        *LOADERS)  # fmt: skip
 
 
 def draw(board: Board, kept: dict[str, Any]) -> Path:

@@ -121,7 +121,7 @@ function Rows({ panel, width, height }: any) {
     });
     transformDataFrame(panel.transformations, frames).subscribe(([made]: any) => {
       made?.fields.forEach((field: any, index: number) => configured(field, panel, index, field.config?.displayName ?? field.name));
-      setFrame(made);
+      setFrame(made ?? { length: 0 });
     });
   }, []);
   if (!frame) return null;
