@@ -86,7 +86,7 @@ BOARD = Board(
         ),
         Panel(
             "Days", "What is judged in days: how old the newest backup and restore test are, how long a certificate "
-            "lasts.", "d", "db-backup.md", values("d"), width=8, least=0,
+            "lasts.", "d", "db-backup.md", values("d"), width=8,
         ),
         Panel(
             "Bytes", "What was judged as an amount: what waits in the log, what replicas have not got yet.", "bytes",

@@ -16,7 +16,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "bool_yes_no": (0, 1),
     # Of ten years no host has a certificate or a release; a clock is read a moment before it is compared.
     "s": (-1, 40 * 365 * 86400),
-    "d": (0, 40 * 365),
+    # What is over has less than none left.
+    "d": (-40 * 365, 40 * 365),
     "bytes": (0, 1 << 44),
     "Bps": (0, 1 << 36),
     "reqps": (0, 100_000),
