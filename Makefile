@@ -211,6 +211,13 @@ screenshot: .venv/installed ## Draw db-status's page of a made-up night in a bro
 	@$(BIN)/python -m tests.database.sample build/db-status.html
 	@$(BIN)/python -m tests.database.browser build/db-status.html build/db-status.png
 
+# What Prometheus answered is kept by the tests on booted hosts (build/e2e/dashboards.json); Grafana's packages, 600 MB, are here alone.
+.PHONY: dashboards
+dashboards: .venv/installed ## Write the dashboards' JSON, check its types, draw each from a real Prometheus's data (npm, Chromium)
+	@$(BIN)/python -m dashboards
+	@[ -e build/e2e/dashboards.json ] || { $(LAB) install && pytest -k "monitored or deploy or panel" tests/e2e/test_monitoring.py; }
+	@$(BIN)/python -m tests.dashboards.drawing
+
 .PHONY: bench
 bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts under load; BENCH=rollouts for one
 	@$(LAB) install

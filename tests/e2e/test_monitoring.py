@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.dashboards import recording, units
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.e2e.conftest import boot, serving, site_of
 from tests.e2e.fab_runs import Fab, again
+from tests.e2e.load import Seen, Shop
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -183,6 +187,70 @@ def test_a_deploy_and_a_rollback_call_nobody(watched: Watched) -> None:
     metrics = hosts.output(watched.seen, "cat /var/lib/prometheus/node-exporter/slipway-shop.prom")
     assert re.search(r'slipway_rollout_timestamp_seconds\{app="shop",kind="rollback"\}', metrics)
     assert 'slipway_rollout_lost{app="shop"} 0\n' in metrics
+
+
+# What a panel has nothing to show of on these hosts, and why.
+EMPTY = {
+    "database: What is not right": "everything is, at the end",
+    "hosts: Disk left": "a lab's disk is an overlay, which node-exporter leaves out",
+    "hosts: Least disk left": "the same",
+    "service: Cache": "there is no Redis",
+}
+
+
+@contextmanager
+def customers(watched: Watched) -> Iterator[list[Seen]]:
+    """Who orders, and who looks around, also for what is not there. The list holds what was seen once it ended."""
+    ended = threading.Event()
+    seen: list[Seen] = []
+    paths = ["/api/v1/products", "/api/v1/products?category=load", "/health/ready", "/nowhere"]
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            watched.site.request("GET", paths[int(time.monotonic() * 5) % len(paths)])
+
+    visitor = threading.Thread(target=look)
+    load = Shop(watched.site, watched.seen, 4).load(8)
+    with load:
+        visitor.start()
+        try:
+            yield seen
+        finally:
+            ended.set()
+            visitor.join()
+    seen.append(load.seen)
+
+
+def answered(host: Host, paths: list[str]) -> Mapping[str, str]:
+    """{path: what Prometheus answers} of a monitoring host."""
+    wanted = {f"http://127.0.0.1:9090{path}": path for path in paths}
+    said = hosts.python(host, "asking.py", addresses=list(wanted))
+    return {path: said[address][1] for address, path in wanted.items()}
+
+
+def test_every_panel_is_answered_in_its_unit_and_deploys_are_marked(watched: Watched) -> None:
+    began, fab = time.time(), Fab("monitored")
+    live = hosts.live_release(watched.seen)
+    with customers(watched):
+        time.sleep(40)
+        fab.deploy(again(ROOT / f"build/bundles/shop-{live}.tar"), bake=5).ended(0, "lost=0")
+        deployed = hosts.live_release(watched.seen)
+        time.sleep(40)
+        hosts.output(
+            watched.seen, "systemctl stop postgresql@14-main && sleep 40; systemctl start postgresql@14-main"
+        )
+        time.sleep(50)
+        fab.run("rollback", "--yes").ended(0)
+        time.sleep(50)
+    window = recording.Window(began, time.time(), 5, 30)
+    answers = recording.record(lambda paths: answered(watched.watch, paths), window)
+
+    empty = {name for name, _, values in units.panels(answers) if not values}
+    wrong = {name: units.outside(unit, values)[:5] for name, unit, values in units.panels(answers)}
+    marked = {row["metric"]["release"] for row in answers[recording.RELEASES]}
+    assert sorted(empty) == sorted(EMPTY)
+    assert {name: values for name, values in wrong.items() if values} == {}
+    assert {live, deployed} <= marked
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.contract.repository import ROOT, below, named
 
 MODULES = below(
+    "dashboards",
     "plugins",
     "fabfile",
     "tests/lab",

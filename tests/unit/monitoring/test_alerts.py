@@ -71,7 +71,9 @@ def test_an_alert_fires_for_its_fault_with_its_sentence_command_and_page(
         "command": case.get("command", row["command"] % VALUES),
         "runbook": case.get("runbook", row["runbook"]),
     }
-    expected = [{"exp_labels": each, "exp_annotations": said} for each in labels(case["fires"], row)]
+    severity = {"severity": row["severity"]}
+    told = [{**case["labels"], **severity}] if "labels" in case else labels(case["fires"], row)
+    expected = [{"exp_labels": each, "exp_annotations": said} for each in told]
 
     assert judged(promtool, tmp_path, row, case["fires"], case["at"], expected) == ""
 

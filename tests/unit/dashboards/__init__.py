@@ -1,0 +1,1 @@
+"""What the dashboards are, read from their code."""
