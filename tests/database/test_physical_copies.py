@@ -256,3 +256,16 @@ def test_a_full_disk_ends_a_fetch_and_nothing_that_was_there(copier: Copier) -> 
     finally:
         subprocess.run(["umount", small], check=True)
     copier.fetch()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a group that the server's user is not in is given by root")
+def test_what_lies_beside_the_repository_is_for_the_group_that_may_copy_it(copier: Copier) -> None:
+    shop = copier.shop
+    shutil.rmtree(shop.repository / "slipway")
+    shutil.chown(shop.repository, group="games")
+    shop.repository.chmod(0o2750)
+    shop.done("list")
+    found = list((shop.repository / "slipway").rglob("*"))
+    assert any(path.name == "identity.json" for path in found)
+    assert {path.group() for path in found} == {"games"}
+    assert {oct(path.stat().st_mode & 0o7777) for path in found} == {"0o2750", "0o640"}

@@ -134,10 +134,12 @@ def mirror(settings: Settings) -> None:
     if not (settings.repository / "backup" / settings.stanza).is_dir():
         return
     into = settings.repository / BESIDE / settings.stanza
-    # For whoever copies the repository, whose group the folder above gives on.
-    for folder in (into.parent, into, into / SEALS):
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o2750)
+    # For whoever copies the repository: the folder above gives on its group, which a chmod by others would end.
+    mask = os.umask(0o027)
+    try:
+        (into / SEALS).mkdir(parents=True, exist_ok=True)
+    finally:
+        os.umask(mask)
     with alone(settings):
         paths = [settings.folder / name for name in REMEMBERED]
         for path in (*paths, *(settings.folder / SEALS).glob("*.json")):
