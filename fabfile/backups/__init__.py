@@ -4,10 +4,20 @@ from fabfile.backups.asking import (
     backup,
     backup_point,
     has_physical,
+    in_place,
     listed,
     physical,
     restore,
     restore_point,
 )
 
-__all__ = ["backup", "backup_point", "has_physical", "listed", "physical", "restore", "restore_point"]
+__all__ = [
+    "backup",
+    "backup_point",
+    "has_physical",
+    "in_place",
+    "listed",
+    "physical",
+    "restore",
+    "restore_point",
+]

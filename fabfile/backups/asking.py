@@ -9,7 +9,7 @@ from typing import Any
 from fabfile.errors import FabError, FailedError, LockedError, RefusedError
 from fabfile.hosts import environment
 from fabfile.hosts.connection import UNREACHABLE, Remote, UnreachableError
-from fabfile.hosts.environment import Environment
+from fabfile.hosts.environment import AppHost, Environment
 
 PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json --app={app}"
 PHYSICAL = "sudo -n -u postgres /usr/local/lib/slipway/physical-backup --json --app={app}"
@@ -68,6 +68,27 @@ def physical(found: Environment, *words: str) -> dict[str, Any]:
             "inventory). Nothing was changed. Dumps are restored with: fab db-restore --into scratch"
         )
     return _ask(found, list(words), PHYSICAL)
+
+
+def in_place(found: Environment, moment: list[str], database: str) -> dict[str, Any]:
+    """Puts a moment in the place of the live cluster. database: its name, typed. Raises as physical does."""
+    serving = [host.name for host in found.app_hosts if _serves(found, host)]
+    if serving:
+        raise RefusedError(
+            f"{' and '.join(serving)} would go on writing into a database that goes back in time. Nothing was "
+            "changed. First: "
+            f"fab maintenance --on --env {found.name}"
+        )
+    return physical(found, "in-place", *moment, f"--database={database}")
+
+
+def _serves(found: Environment, host: AppHost) -> bool:
+    """Whether it has a live release, and customers are let in."""
+    folder = f"/srv/{found.app}"
+    _, output, _ = _run(
+        Remote(host), f"test -L {folder}/current && test ! -e {folder}/maintenance && echo yes"
+    )
+    return output.strip() == "yes"
 
 
 def restore_point(found: Environment, name: str, reason: str) -> str:

@@ -86,6 +86,9 @@ def db_backups(_context: Context, env: str = "", json: bool = False) -> None:
         "xid": "the same, to just before this transaction",
         "name": "the same, to this restore point",
         "latest": "the same, to now",
+        "in-place": "put that moment in the place of the live cluster, which is kept beside; wants maintenance and "
+        "--confirm",
+        "confirm": "the name of the database that goes back in time",
         "plan": "say from what a moment would be restored, what would be lost, how long and how much room; do nothing",
         "list": "name the dumps, and do nothing",
         "test": "restore a dump (with --latest: the cluster), check it, remove it",
@@ -98,8 +101,9 @@ def db_backups(_context: Context, env: str = "", json: bool = False) -> None:
 )
 def db_restore(
     _context: Context, env: str = "", into: str = "", from_: str = "latest", time: str = "", xid: str = "",
-    name: str = "", latest: bool = False, plan: bool = False, list: bool = False, test: bool = False,
-    replace: bool = False, drop: bool = False, remove: str = "", yes: bool = False, json: bool = False,
+    name: str = "", latest: bool = False, in_place: bool = False, confirm: str = "", plan: bool = False,
+    list: bool = False, test: bool = False, replace: bool = False, drop: bool = False,
+    remove: str = "", yes: bool = False, json: bool = False,
 ) -> None:  # fmt: skip
     """Restore a dump into a database, or any moment into a cluster, beside the live one; check what came back."""
     with running.sentences():
@@ -109,6 +113,12 @@ def db_restore(
         running.checked("a transaction's number", xid, XID, "71234")
         running.checked("a restore point", name, POINT, "before-the-sale")
         moment = _moment(time, xid, name, latest)
+        if in_place or confirm:
+            _refuse_in_place(moment, into, test, remove, list or replace or drop or from_ != "latest")
+            _show(
+                _in_place(running.chosen(env, yes or plan, "Going back in time"), moment, confirm, plan), json
+            )
+            return
         if remove or moment:
             wish = _of_the_cluster(
                 moment, into, plan, test, remove, list or replace or drop or from_ != "latest"
@@ -125,6 +135,29 @@ def db_restore(
             )
         environment = running.chosen(env, yes or list or test, "Restoring")
         _show(_of_a_dump(environment, into, from_, list, replace, drop), json)
+
+
+def _refuse_in_place(moment: list[str], into: str, test: bool, remove: str, of_dumps: bool) -> None:
+    if not moment or into or test or remove or of_dumps:
+        raise RefusedError(
+            "--in-place wants one moment (--time, --xid, --name or --latest) and --confirm DATABASE, and --plan "
+            "beside them at "
+            "most. Nothing was changed."
+        )
+
+
+def _in_place(environment: Environment, moment: list[str], confirm: str, plan: bool) -> dict[str, Any]:
+    from fabfile import backups
+
+    if plan:
+        return backups.physical(environment, "plan", *moment)
+    if not confirm:
+        raise RefusedError(
+            "All of the database goes back in time, and what was written since is only in the folder that is kept. "
+            "Type its name: "
+            "--confirm DATABASE. What it would take: --plan. Nothing was changed."
+        )
+    return backups.in_place(environment, moment, confirm)
 
 
 def _of_a_dump(

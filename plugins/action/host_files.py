@@ -36,7 +36,7 @@ ARGUMENTS = frozenset(
 )
 # What an inventory says in a template: a role's own private names are not said there.
 VARIABLE = re.compile(
-    r"\b(?:inventory_hostname|(?:alertmanager|app|apt_sources|backups|base|exporters|grafana|locale|nginx|postgresql|prometheus|rsyslog)_[a-z_]+)\b"
+    r"\b(?:inventory_hostname|(?:alertmanager|app|apt_sources|backups|base|copies|exporters|grafana|locale|nginx|postgresql|prometheus|rsyslog)_[a-z_]+)\b"
 )
 CONTENTS = ("content", "source", "program")
 BUILDER = Path(__file__).parent.parent.parent / "fabfile/programs/zipped.py"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from fabfile.programs.zipped import build_helper
-from tests.database import clusters
+from tests.database import clusters, program_ground
 from tests.database.clusters import programs
+from tests.database.program_ground import PACKAGE
 from tests.unit.plugins.test_postgresql_harness import OS_USER
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "roles/backups/files/database_backup"
 SHOP = """
 CREATE ROLE slipway_backup LOGIN CREATEDB CONNECTION LIMIT 4 IN ROLE pg_read_all_data;
 CREATE ROLE shop_owner;
@@ -63,19 +57,16 @@ def clients(version: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """directory: socket, data/, backups/ and the program. Every file there goes with the test."""
+class Ground(program_ground.Ground):
+    """directory: socket, data/, backups/ and the program."""
 
-    directory: Path
-    version: int
+    PROGRAM = "database-backup"
+    CONFIG = "backup.conf"
+    MARKS = "backups"
 
     @property
     def backups(self) -> Path:
-        return self.directory / "backups"
-
-    @property
-    def config(self) -> Path:
-        return self.directory / "backup.conf"
+        return self.marks
 
     def start(self) -> None:
         """Start the server."""
@@ -84,10 +75,6 @@ class Ground:
     def stop(self) -> None:
         """Stop the server at once; nothing is done when it is not running."""
         clusters.stop(self.version, self.directory / "data")
-
-    def connect(self, database: str = "shop", user: str = "postgres") -> psycopg.Connection[Any]:
-        """A connection that commits by itself."""
-        return psycopg.connect(host=str(self.directory), dbname=database, user=user, autocommit=True)
 
     def sql(self, statement: str, database: str = "shop") -> list[tuple[Any, ...]]:
         """The rows of a statement."""
@@ -100,57 +87,9 @@ class Ground:
         rows = self.sql("SELECT datname FROM pg_database WHERE datname NOT LIKE 'template%'", "postgres")
         return {name for (name,) in rows} - {"postgres"}
 
-    def words(self, *words: str) -> list[str]:
-        """The program's command line."""
-        return [
-            sys.executable,
-            "-I",
-            str(self.directory / "database-backup"),
-            "--json",
-            *words,
-        ]
-
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Begin a command of the program."""
-        return subprocess.Popen(
-            self.words(*words),
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Where the program finds its settings; as whom it was called."""
-        return {**os.environ, "SLIPWAY_BACKUP_CONFIG": str(self.config), **more}
-
-    def ask(self, *words: str, **environment: str) -> tuple[int, dict[str, Any]]:
-        """(status, answer) of a command of the program."""
-        done = subprocess.run(
-            self.words(*words),
-            env=self.environment(**environment),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout.startswith("{"), done.stderr
-        return done.returncode, json.loads(done.stdout)
-
     def backup(self, *words: str) -> dict[str, Any]:
         """The record of a backup; it has to go well."""
-        status, answer = self.ask("backup", *words)
-        assert status == 0, answer
-        return dict(answer["result"])
-
-    def refused(self, status: int, *words: str) -> str:
-        """What a command says that has to end with this status."""
-        ended, answer = self.ask(*words)
-        assert ended == status, answer
-        return str(answer["message"])
-
-    def mark(self, name: str) -> dict[str, Any]:
-        """latest or restore-test, as whoever looks at the database reads it."""
-        return dict(json.loads((self.backups / f"{name}.json").read_text()))
+        return self.done("backup", *words)
 
     def names(self) -> list[str]:
         """What lies in the folder, but for the locks."""

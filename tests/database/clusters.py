@@ -56,8 +56,8 @@ def leave() -> None:
     _used.clear()
 
 
-def _once(name: str, make: Callable[[Path], None]) -> Path:
-    """The data directory of that name, made by the first who asks; others wait for it."""
+def once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder of that name, made by the first who asks; others wait for it."""
     kept = _folder() / name
     with (_folder() / f".{name}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -76,13 +76,15 @@ def empty(version: int) -> Path:
     missing = [name for name in ("initdb", "pg_ctl", "postgres") if not (folder / name).is_file()]
     assert not missing, f"{folder} has no {', '.join(missing)}: make unit gets every version"
 
-    def make(data: Path) -> None:
-        run_as_owner(
-            folder / "initdb", "--pgdata", data, "--username", "postgres", "--encoding", "UTF8",
-            "--locale", "C.UTF-8", "--data-checksums", "--no-sync", "--auth", "trust",
-        )  # fmt: skip
+    return once(f"empty-{version}", lambda data: initialise(version, data))
 
-    return _once(f"empty-{version}", make)
+
+def initialise(version: int, data: Path) -> None:
+    """A cluster that is no other: initdb runs for it alone."""
+    run_as_owner(
+        programs(version) / "initdb", "--pgdata", data, "--username", "postgres", "--encoding", "UTF8",
+        "--locale", "C.UTF-8", "--data-checksums", "--no-sync", "--auth", "trust",
+    )  # fmt: skip
 
 
 def filled(name: str, version: int, fill: Callable[[Path], None]) -> Path:
@@ -92,7 +94,7 @@ def filled(name: str, version: int, fill: Callable[[Path], None]) -> Path:
         copy(empty(version), data)
         fill(data)
 
-    return _once(f"{name}-{version}", make)
+    return once(f"{name}-{version}", make)
 
 
 def copy(source: Path, target: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from fabfile.programs.zipped import build_helper
-from tests.database import clusters
-from tests.database.backup_ground import PACKAGE, clients, template
+from tests.database import clusters, program_ground
+from tests.database.backup_ground import clients, template
+from tests.database.program_ground import PACKAGE
 from tests.unit.plugins.test_postgresql_harness import OS_USER, run_as_owner
 
 KEY = "a-key-of-the-tests-that-opens-nothing-else"
@@ -30,6 +29,9 @@ CONF = """
 wal_level = replica
 archive_mode = on
 archive_command = '{tool} --config={config} --stanza=shop archive-push %p'
+"""
+CONTROL = """#!/bin/sh
+exec {ctl} "$1" -w -t 120 -m fast -D {directory}/data -l {directory}/log -o '-k {directory} -p 5432'
 """
 REPOSITORY = """
 [global]
@@ -51,15 +53,12 @@ pg1-socket-path={socket}
 
 
 @dataclass(frozen=True)
-class Ground:
-    """directory: socket, data/, repository/, sides/, marks/ and the program. Every file there goes with the test."""
+class Ground(program_ground.Ground):
+    """directory: socket, data/, repository/, sides/, marks/ and the program."""
 
-    directory: Path
-    version: int
-
-    @property
-    def marks(self) -> Path:
-        return self.directory / "marks"
+    PROGRAM = "physical-backup"
+    CONFIG = "physical.conf"
+    MARKS = "marks"
 
     @property
     def sides(self) -> Path:
@@ -69,10 +68,9 @@ class Ground:
     def repository(self) -> Path:
         return self.directory / "repository"
 
-    def connect(self, database: str = "shop", **more: Any) -> psycopg.Connection[Any]:
-        """A connection that commits by itself."""
-        where = {"host": str(self.directory), "user": "postgres", **more}
-        return psycopg.connect(dbname=database, autocommit=True, **where)
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
 
     def sql(self, statement: str, **more: Any) -> Any:
         """The first value of a statement's first row, None without rows."""
@@ -83,43 +81,7 @@ class Ground:
 
     def words(self, *words: str) -> list[str]:
         """The program's command line, as the server's user."""
-        program = [sys.executable, "-I", str(self.directory / "physical-backup"), "--json", *words]
-        if os.geteuid() != 0:
-            return program
-        return ["setpriv", f"--reuid={OS_USER}", f"--regid={OS_USER}", "--clear-groups", "--", *program]
-
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Begin a command of the program."""
-        return subprocess.Popen(
-            self.words(*words), env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )  # fmt: skip
-
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "SLIPWAY_BACKUP_CONFIG": str(self.directory / "physical.conf")}
-
-    def ask(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """(status, answer) of a command of the program."""
-        done = subprocess.run(
-            self.words(*words), env=self.environment(), capture_output=True, text=True, check=False
-        )
-        assert done.stdout.startswith("{"), done.stderr
-        return done.returncode, json.loads(done.stdout)
-
-    def done(self, *words: str) -> dict[str, Any]:
-        """The result of a command that has to go well."""
-        status, answer = self.ask(*words)
-        assert status == 0, answer
-        return dict(answer["result"])
-
-    def refused(self, status: int, *words: str) -> str:
-        """What a command says that has to end with this status."""
-        ended, answer = self.ask(*words)
-        assert ended == status, answer
-        return str(answer["message"])
-
-    def mark(self, name: str) -> dict[str, Any]:
-        """latest, restore-test or look, as whoever looks at the database reads it."""
-        return dict(json.loads((self.marks / f"{name}.json").read_text()))
+        return as_owner(super().words(*words))
 
     def configure(self, key: str = KEY, **changed: object) -> None:
         """Write the settings that the role would write."""
@@ -131,10 +93,15 @@ class Ground:
             "stanza": "shop", "database": "shop", "config": config, "tool": tool(), "repository": self.repository,
             "folder": self.marks,
             "sides": self.sides, "socket": self.directory, "port": 5432, "programs": self.directory / "bin",
-            "data": self.directory / "data", "onlookers": OS_USER,
+            "data": self.data, "onlookers": OS_USER, "control": f"{self.directory / 'control'} {{}}", "copied_by": "",
+            "receipt": self.directory / "receipt.json",
         } | changed  # fmt: skip
         lines = "".join(f"{name} = {value}\n" for name, value in own.items())
-        (self.directory / "physical.conf").write_text(f"[physical]\n{lines}")
+        self.config.write_text(f"[physical]\n{lines}")
+        (self.directory / "slipway.conf").write_text(CONF.format(tool=tool(), config=config))
+        control = self.directory / "control"
+        control.write_text(CONTROL.format(ctl=self.directory / "bin/pg_ctl", directory=self.directory))
+        control.chmod(0o755)
 
     def in_side(self, name: str, statement: str, user: str = "slipway_backup") -> str:
         """What a restored cluster answers the user who may look into it."""
@@ -181,29 +148,63 @@ def _quick() -> str:
     return memory if os.path.isdir(memory) and shutil.disk_usage(memory).free > ROOM else "/tmp"
 
 
+def as_owner(words: list[str]) -> list[str]:
+    """The same command, as the server's user."""
+    if os.geteuid() != 0:
+        return words
+    return ["setpriv", f"--reuid={OS_USER}", f"--regid={OS_USER}", "--clear-groups", "--", *words]
+
+
+@functools.cache
+def _prepared(version: int) -> Path:
+    """What a server, its repository and its marks are after a first full backup, stopped in order."""
+
+    def make(folder: Path) -> None:
+        with ground(version) as made:
+            made.done("prepare")
+            clusters.stop(version, made.data, "fast")
+            clusters.copy(made.directory, folder)
+
+    return clusters.once(f"physical-{version}", make)
+
+
 @contextlib.contextmanager
-def ground(version: int = clusters.USUAL) -> Iterator[Ground]:
-    """A server with the shop in it, which archives, and its repository, which has no stanza yet."""
+def ground(version: int = clusters.USUAL, prepared: bool = False, other: bool = False) -> Iterator[Ground]:
+    """A server with the shop in it, which archives, and its repository; prepared: with a first full backup.
+
+    other: a cluster with nothing in it, which is none of those that the others are copies of.
+    """
+    source = _prepared(version) if prepared else None
     made = Ground(Path(tempfile.mkdtemp(prefix="slipway-physical-", dir=_quick())), version)
     made.directory.chmod(0o755)
     for name in ("marks", "sides", "repository", "logs", "spool", "bin"):
         (made.directory / name).mkdir(mode=0o755)
-    for source, names in ((clusters.programs(version), None), (clients(version), CLIENTS)):
-        for path in source.iterdir() if names is None else (source / name for name in names):
+    for folder, names in ((clusters.programs(version), None), (clients(version), CLIENTS)):
+        for path in folder.iterdir() if names is None else (folder / name for name in names):
             (made.directory / "bin" / path.name).symlink_to(path)
     (made.directory / "physical-backup").write_bytes(build_helper(PACKAGE))
-    made.configure()
     if os.geteuid() == 0:
         subprocess.run(["chown", "-R", f"{OS_USER}:", made.directory], check=True)
-    clusters.copy(template(version), made.directory / "data")
-    with (made.directory / "data/postgresql.conf").open("a") as conf:
-        conf.write(CONF.format(tool=tool(), config=made.directory / "pgbackrest.conf"))
+    if other:
+        clusters.initialise(version, made.data)
+        with (made.data / "postgresql.conf").open("a") as conf:
+            conf.write("listen_addresses = ''\nfsync = off\n")
+    else:
+        clusters.copy(source / "data" if source else template(version), made.data)
+    if source:
+        for name in ("repository", "marks"):
+            (made.directory / name).rmdir()
+            clusters.copy(source / name, made.directory / name)
+    else:
+        with (made.data / "postgresql.conf").open("a") as conf:
+            conf.write("include '../slipway.conf'\n")
+    made.configure()
     try:
-        clusters.start(version, made.directory / "data", made.directory)
+        clusters.start(version, made.data, made.directory)
         yield made
     finally:
         for path in made.sides.glob("*/data/postmaster.pid"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(path.read_text().split()[0]), signal.SIGQUIT)
-        clusters.stop(version, made.directory / "data")
+        clusters.stop(version, made.data)
         shutil.rmtree(made.directory)

@@ -13,13 +13,12 @@ from tests.database.physical_ground import Ground, ground
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Ground]:
     """A server with a repository and a first full backup."""
-    with ground() as made:
-        assert made.done("prepare")["changed"] is True
+    with ground(prepared=True) as made:
         yield made
 
 
 def test_a_second_preparation_changes_nothing(shop: Ground) -> None:
-    assert shop.done("prepare") == {"changed": False, "done": [], "waits": ""}
+    assert shop.done("prepare") == {"changed": False, "done": [], "waits": "", "fresh": False}
 
 
 def test_a_table_that_was_dropped_is_back_twice_in_a_row_and_the_live_one_is_left_alone(shop: Ground) -> None:

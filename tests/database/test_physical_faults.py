@@ -20,16 +20,14 @@ LONG = 120.0
 @pytest.fixture
 def shop() -> Iterator[Ground]:
     """A server with a repository and a first full backup, of its own."""
-    with ground() as made:
-        made.done("prepare")
+    with ground(prepared=True) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[Ground]:
     """The same, for tests that leave it as it was."""
-    with ground() as made:
-        made.done("prepare")
+    with ground(prepared=True) as made:
         yield made
 
 
@@ -164,6 +162,34 @@ def test_a_disk_without_room_is_refused(whole: Ground) -> None:
     finally:
         subprocess.run(["umount", small], check=True)
     whole.configure()
+
+
+def test_a_disk_that_fills_up_while_it_is_restored_to_leaves_the_live_cluster_as_it_was(
+    whole: Ground,
+) -> None:
+    small = whole.directory / "tight"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m,mode=0777", "tmpfs", small], check=True)
+    try:
+        whole.configure(sides=small)
+        begun = whole.begin("restore", "--latest")
+        until("it has begun", lambda: (small / "side/about.json").exists(), seconds=LONG)
+        rest = os.statvfs(small)
+        subprocess.run(
+            ["fallocate", "-l", str(rest.f_bavail * rest.f_frsize - 4096), small / "filler"], check=False
+        )
+        said, _ = begun.communicate()
+        (small / "filler").unlink()
+        assert begun.returncode == 3, said
+        assert "No space left on device" in said
+        assert "the live cluster and the repository are as they were" in said
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+        whole.configure()
+    assert whole.sql("SELECT count(*) FROM shop.orders") == 500
+    whole.done("restore", "--latest")
+    whole.done("drop", "--into=side")
 
 
 def test_what_was_changed_by_alter_system_does_not_reach_the_restored_cluster(shop: Ground) -> None:

@@ -21,7 +21,8 @@ import psycopg
 
 from fabfile.programs.zipped import build_helper
 from tests.database import clusters
-from tests.database.backup_ground import PACKAGE, clients, template
+from tests.database.backup_ground import clients, template
+from tests.database.program_ground import PACKAGE
 from tests.unit.plugins.test_postgresql_harness import OS_USER
 
 # The program, killed as soon as it has written one line into its journal.

@@ -213,7 +213,7 @@ def test_a_run_that_was_killed_is_made_up_for_by_the_next(backed: Backed) -> Non
         )
         hosts.until(
             f"{sign} is there",
-            partial(succeeds, host, f"find {sign} -newer {REPOSITORY}/.seen | grep -q ."),
+            partial(succeeds, host, f"find {sign} -cnewer {REPOSITORY}/.seen | grep -q ."),
             seconds=LONG,
         )
         host.run("systemctl kill --kill-who=all --signal=KILL cut")
@@ -257,4 +257,36 @@ def test_a_gap_and_a_bit_that_turned_over_are_lines_of_db_status(backed: Backed)
     assert Path(damaged).stem in answer["message"], answer
     backed.fab.run("db-status", "--section=service").ended(2, "The last physical restore test failed")
     hosts.output(host, f"cp -a /tmp/whole {damaged}")
+    backed.done("restore-test")
+
+
+@pytest.mark.long
+def test_a_moment_takes_the_place_of_the_live_cluster_and_the_service_serves_from_it(
+    backed: Backed, lab: Lab, site: Site
+) -> None:
+    host = backed.host
+    products = "SELECT count(*) FROM shop.products"
+    wanted = hosts.sql(host, products)
+    hosts.sql(host, "SELECT pg_current_xact_id(), pg_switch_wal()")
+    moment = datetime.fromtimestamp(backed.moment(), UTC).isoformat()
+    time.sleep(1)
+    hosts.sql(host, "TRUNCATE shop.products CASCADE")
+    words = ("db-restore", "--in-place", f"--time={moment}")
+    backed.fab.run(*words, "--confirm=shop").ended(2, "would go on writing", "fab maintenance --on")
+    backed.fab.run("maintenance", "--on").ended(0)
+    backed.fab.run(*words, "--plan").ended(0, "is not in it")
+    backed.fab.run(*words, "--confirm=other").ended(2, "was typed")
+    done = backed.fab.run(*words, "--confirm=shop").ended(0, "was away for", "It goes on on timeline")
+    print(done.output)
+    assert hosts.sql(host, products) == wanted
+    assert hosts.output(host, "systemctl is-active postgresql@14-main.service") == "active"
+    backed.fab.run("maintenance", "--off").ended(0)
+    hosts.until("it serves", site.ready, seconds=60)
+    with ground_of(lab, site).shop().load(RATE / 2) as load:
+        time.sleep(3)
+    load.seen.lost_nothing()
+    lines = json.loads(backed.fab.run("db-status", "--json", "--section=service,replication").output)
+    findings = {each["check"]: each["level"] for section in lines["sections"] for each in section["findings"]}
+    names = ("archiving", "physical-backup", "wal-continuity", "backup-integrity")
+    assert {name: findings[name] for name in names} == dict.fromkeys(names, "ok"), findings
     backed.done("restore-test")

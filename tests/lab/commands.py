@@ -29,7 +29,7 @@ DEBIAN_PACKAGES = {
     "nft": "nftables",
 }
 # What tests run beside that, where the machine's archive has it: Ubuntu has Chromium as a snap alone.
-WELCOME_PACKAGES = {"chromium": "chromium", "pgbackrest": "pgbackrest"}
+WELCOME_PACKAGES = {"chromium": "chromium", "pgbackrest": "pgbackrest", "rsync": "rsync"}
 # What runs images, and composes them, in the containers' tests.
 CONTAINER_PACKAGES = {
     "podman": "podman",

@@ -56,7 +56,7 @@ def host() -> Iterator[support.Host]:
 
 @pytest.fixture
 def quick_systemd() -> Iterator[None]:
-    """The fake systemd answers in the test's process: three times as fast, and for tests that are not about its words."""
+    """The fake systemd answers in the test's process, three times as fast: for tests that are not about its words."""
     with support.quick_systemd():
         yield
 

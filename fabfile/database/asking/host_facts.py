@@ -64,7 +64,9 @@ def collect(
         "restore_test": _object(os.path.join(markers, "restore-test.json")),
         "physical": _object(os.path.join(physical, "latest.json")),
         "physical_test": _object(os.path.join(physical, "restore-test.json")),
-        "physical_look": _object(os.path.join(physical, "look.json"), nested=("gaps", "damaged", "verify")),
+        "physical_look": _object(
+            os.path.join(physical, "look.json"), nested=("gaps", "damaged", "verify", "copy")
+        ),
         "manifest": _object(live, nested=("schema_revisions",)),
         "chains": _chains(releases),
         "certificate": _text(certificate),

@@ -24,7 +24,7 @@ RUNBOOKS = frozenset(
         "prepared-transactions", "replica-lag", "replicas", "slots", "archiving", "wal-size", "disk", "transaction-ids",
         "sequences", "bloat", "checksums", "settings-files", "hba", "certificate", "role-validity", "migration",
         "backup", "restore-test", "clock", "server", "privileges", "physical-backup", "wal-continuity",
-        "backup-integrity",
+        "backup-integrity", "backup-copy",
     )
 )  # fmt: skip
 # Several checks that one page explains.

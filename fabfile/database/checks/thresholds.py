@@ -87,6 +87,8 @@ DEFAULTS = {
     "physical-restore-test": Threshold(8 * 86400, 31 * 86400, "s"),
     # A timer looks four times an hour.
     "physical-look": Threshold(2 * 3600, 26 * 3600, "s"),
+    # One is made each minute, and heard of at the next look.
+    "backup-copy": Threshold(3600, 6 * 3600, "s"),
     "clock": Threshold(2, 5, "s"),
 }
 OF_ROLES = ("longest-query", "oldest-transaction", "idle-in-transaction")

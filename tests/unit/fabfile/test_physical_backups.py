@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from fabfile import backups
 from fabfile.database.checks.judging import About
 from fabfile.database.checks.sections import physical
 from fabfile.database.findings import Finding, Level
+from fabfile.hosts import environment
 from tests.unit.fabfile.test_usage import fab
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -30,6 +32,10 @@ def lines(expected: bool = True, **facts: Any) -> dict[str, Finding]:
 
 def look(**more: Any) -> dict[str, Any]:
     return {**ALL, "physical_look": {**LOOK, **more}}
+
+
+def copy(**more: Any) -> dict[str, Any]:
+    return look(copy={"wanted_by": "vault-1", **more})
 
 
 def test_where_nobody_wants_them_nothing_is_said() -> None:
@@ -57,6 +63,10 @@ def test_fresh_backups_proven_and_whole_are_right() -> None:
         (look(gaps=[{"said": "5 segments", "closed_by": "F"}]), "wal-continuity", Level.WARN, "5 segments"),
         (look(damaged=["20261126-010000F"]), "backup-integrity", Level.CRITICAL, "20261126-010000F"),
         (look(verify={"ok": False, "detail": "a.zst"}), "backup-integrity", Level.CRITICAL, "a.zst"),
+        (copy(), "backup-copy", Level.WARN, "vault-1 has no copy of the backups yet."),
+        (copy(at="2026-11-26T11:59:00Z", ok=False, problem="full."), "backup-copy", Level.WARN, "failed: full."),
+        (copy(at="2026-11-26T05:00:00Z", ok=True), "backup-copy", Level.CRITICAL, "on vault-1 is 7 h"),
+        (copy(at=["nonsense"], ok="yes"), "backup-copy", Level.WARN, "has no copy of the backups yet."),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_page(
@@ -66,6 +76,10 @@ def test_what_is_wrong_is_said_with_its_page(
     assert (found.level, said in found.sentence) == (level, True), found
     assert found.runbook.startswith("db-")
     assert found.command.startswith("fab ")
+
+
+def test_a_copy_of_a_minute_ago_is_right() -> None:
+    assert lines(**copy(at="2026-11-26T11:59:00Z", ok=True))["backup-copy"].level is Level.OK
 
 
 @pytest.mark.parametrize(
@@ -81,6 +95,10 @@ def test_what_is_wrong_is_said_with_its_page(
         (["--xid=7", "--test"], "The cluster is tested with --test --latest"),
         (["--remove=side", "--latest"], "--remove stands alone"),
         (["--plan"], "Say one of"),
+        (["--in-place"], "--in-place wants one moment"),
+        (["--in-place", "--latest", "--into=side"], "--in-place wants one moment"),
+        (["--in-place", "--latest", "--test"], "--in-place wants one moment"),
+        (["--in-place", "--latest"], "Type its name: --confirm DATABASE"),
     ],
 )
 def test_words_of_a_restore_that_do_not_go_together_are_refused(
@@ -97,7 +115,28 @@ def test_an_inventory_without_them_says_how_to_have_them(capsys: pytest.CaptureF
     assert "backups_physical in its inventory" in capsys.readouterr().err
 
 
-def test_a_restore_point_is_named_only_where_wal_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fabfile.hosts import environment
+def test_a_database_goes_back_in_place_only_while_nobody_serves_from_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    answer = {"ok": True, "message": "done", "result": {}}
 
+    def ran(_remote: object, command: str) -> tuple[int, str, str]:
+        asked.append(command)
+        return (
+            (0, "yes" if serves else "", "") if command.startswith("test -L") else (0, json.dumps(answer), "")
+        )
+
+    monkeypatch.setattr("fabfile.backups.asking._run", ran)
+    words = ["db-restore", "--latest", "--in-place", "--confirm=shop", "--env=copied"]
+    serves = True
+    assert fab(*words, performed=True) == 2
+    assert "kept-1 would go on writing" in capsys.readouterr().err
+    assert len(asked) == 1
+    serves = False
+    backups.in_place(environment.load("copied"), ["--latest"], "shop")
+    assert asked[-1].endswith("physical-backup --json --app=shop in-place --latest --database=shop")
+
+
+def test_a_restore_point_is_named_only_where_wal_is_kept() -> None:
     assert backups.restore_point(environment.load("lab"), "before", "a test") == ""

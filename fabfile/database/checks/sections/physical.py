@@ -37,6 +37,26 @@ def backups(about: About) -> Judged:
     yield measured(about, "physical-look", age, said, LISTED)
     yield from _gaps(about, look)
     yield from _damage(about, look)
+    yield from _copy(about, look.get("copy") or {})
+
+
+def _copy(about: About, copy: dict[str, Any]) -> Judged:
+    """The second repository, by what the host that has it last said; nothing where nobody wants one."""
+    host = texts.plain(copy.get("wanted_by") or "", 80)
+    if not host:
+        return
+    at = moment(copy.get("at"))
+    why = texts.plain(copy.get("problem") or "", 300).rstrip(".")
+    if at is None:
+        said = f"{host} has no copy of the backups yet{': ' + why if why else ''}."
+        yield stated(about, "backup-copy", Level.WARN, said, LISTED)
+        return
+    age = (about.now - at).total_seconds()
+    said = f"The copy of the backups on {host} is {units.duration(age)} old"
+    found = measured(about, "backup-copy", age, said, LISTED)
+    if copy.get("ok") is not True and found.level is Level.OK:
+        found = stated(about, "backup-copy", Level.WARN, f"{said}, and the next failed: {why}.", LISTED)
+    yield found
 
 
 def _gaps(about: About, look: dict[str, Any]) -> Judged:

@@ -16,6 +16,7 @@ from database_backup.errors import BackupError, FailedError, RefusedError
 KEPT = range(1, 1001)
 PHYSICAL = "physical-backup"
 UPGRADE = "database-upgrade"
+COPY = "repository-copy"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,15 +85,20 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    # One program by three names, for three users: what it is called says what is meant.
-    if Path(sys.argv[0]).name == UPGRADE:
+    # One program by four names, for users of their own: what it is called says what is meant.
+    called = Path(sys.argv[0]).name
+    if called == UPGRADE:
         from database_backup.upgrade import cli as upgrade
 
         return _answered(upgrade.parser().parse_args(), upgrade.perform)
-    if Path(sys.argv[0]).name == PHYSICAL:
+    if called == PHYSICAL:
         from database_backup.physical import cli as physical
 
         return _answered(physical.parser().parse_args(), physical.perform)
+    if called == COPY:
+        from database_backup.copying import cli as copying
+
+        return _answered(copying.parser().parse_args(), copying.perform)
     return _answered(_parser().parse_args(), perform)
 
 

@@ -10,8 +10,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from database_backup import files, words
 from database_backup.errors import RefusedError
-from database_backup.physical import looking, making, proving, restoring, settings, side, state
+from database_backup.physical import (
+    chains,
+    in_place,
+    looking,
+    making,
+    proving,
+    restoring,
+    settings,
+    side,
+    state,
+    tool,
+)
 from database_backup.physical.chains import Target
 
 TIMED = {"look": "continuity", "restore-test": "restore-test"}
@@ -23,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--json", action="store_true")
     found.add_argument("--app", help="the service whose cluster is meant, where this host has several")
     commands = found.add_subparsers(dest="command", required=True)
-    commands.add_parser("prepare", help="the repository and a first backup, where they are missing")
+    prepare = commands.add_parser("prepare", help="the repository and a first backup, where they are missing")
+    prepare.add_argument("--no-new", action="store_true", help="begin no repository where there is none")
+    commands.add_parser("adopt", help="take over what lies beside a repository that came from a copy")
     commands.add_parser("list", help="backups, gaps, restore points and restored clusters")
     commands.add_parser("continuity", help="whether the WAL in the repository has every segment")
     commands.add_parser(
@@ -42,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     for name, about in (
         ("plan", "say what a restore would take"),
         ("restore", "restore beside the live cluster"),
+        ("in-place", "put a moment in the place of the live cluster, which is kept beside"),
     ):
         to = commands.add_parser(name, help=about)
         which = to.add_mutually_exclusive_group(required=True)
@@ -51,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
         which.add_argument("--latest", action="store_true")
         if name == "restore":
             to.add_argument("--into", default="side")
+        if name == "in-place":
+            to.add_argument("--database", required=True, help="the database's name, typed once more")
     return found
 
 
@@ -63,13 +80,15 @@ def perform(options: argparse.Namespace) -> tuple[str, Any]:
         options.command, options.type = TIMED.get(options.what, "backup"), options.what
     match options.command:
         case "prepare":
-            found = making.prepare(own)
+            found = making.prepare(own, begin=not options.no_new)
             return "; ".join(filter(None, (*found["done"], found["waits"]))) or "Everything is there.", found
         case "backup":
             record = making.backup(own, options.type)
             return f"{record['detail'][0].upper()}{record['detail'][1:]}.", record
         case "list":
             return _listed(own)
+        case "adopt":
+            return _adopted(own)
         case "continuity":
             found = looking.look(own)
             wrong = [each["said"] for each in found["gaps"]]
@@ -84,6 +103,8 @@ def perform(options: argparse.Namespace) -> tuple[str, Any]:
             return found["said"], found
         case "restore":
             found = restoring.restore(own, target(options), options.into)
+        case "in-place":
+            found = in_place.restore(own, target(options), options.database)
         case "restore-test":
             found = proving.restore_test(own)
         case _:
@@ -115,13 +136,40 @@ def target(options: argparse.Namespace) -> Target:
     return Target("latest")
 
 
+def _adopted(own: settings.Settings) -> tuple[str, Any]:
+    """What came back is this host's from now on. Raises RefusedError when the key does not open it."""
+    newest = chains.of(tool.kept(own))[-1]
+    made_by = str(
+        files.read(own.repository / state.BESIDE / own.stanza / state.IDENTITY).get("version", "0.0")
+    )
+    mine = tool.version(own)
+    if tuple(map(int, made_by.split("."))) > mine:
+        raise RefusedError(
+            f"The repository was written by pgBackRest {made_by}, and this host has {mine[0]}.{mine[1]}, which may "
+            "not read it. "
+            "Nothing was changed. Bring it back to a host of the same system."
+        )
+    taken = state.adopt(own)
+    mark = {
+        "at": newest.record["at"],
+        "file": newest.label,
+        "bytes": newest.kept,
+        "sha256": "",
+        "detail": "came back",
+    }
+    files.mark(own.folder, files.LATEST, mark)
+    return (
+        f"The repository is here again; its newest backup {newest.label} ended {newest.record['at']}. Bring the "
+        "cluster back "
+        "with: fab db-restore --latest --in-place"
+    ), {"backup": newest.record, "taken": taken}
+
+
 def _listed(own: settings.Settings) -> tuple[str, Any]:
     found = looking.look(own)
     sides = [{"name": each.name, "running": each.alive(), **each.about} for each in side.all_of(own)]
     tested = state.remembered(own, "restore-test.json")
     found |= {"sides": sides, "restore_test": tested, "latest": state.remembered(own, "latest.json")}
-    from database_backup import words
-
     lines = [
         f"{each['label']}  {each['kind']:<4}  {each['at']}  {words.size(each['size']):>9} of data  "
         f"{words.size(each['kept']):>9} kept{'  DAMAGED PAGES' if each['damaged'] else ''}"
@@ -130,4 +178,18 @@ def _listed(own: settings.Settings) -> tuple[str, Any]:
     lines += [f"GAP: {each['said']}" for each in found["gaps"]]
     lines += [f"restored beside: {each['name']}, {each.get('target', 'unfinished')}" for each in sides]
     lines.append(f"Last restore test: {tested.get('detail') or 'none yet'}")
+    if own.copied_by:
+        lines += ["", _copied(own.copied_by, found["copy"])]
     return "\n".join(lines), found
+
+
+def _copied(host: str, receipt: dict[str, Any]) -> str:
+    """The second repository, by what the host that has it last said."""
+    if not receipt.get("at"):
+        return f"On {host}: no copy yet{': ' + str(receipt['problem']) if receipt.get('problem') else ''}"
+    labels = [str(each) for each in receipt.get("labels", [])]
+    failed = "" if receipt.get("ok") else f"; the last try failed: {receipt.get('problem')}"
+    return (
+        f"On {host}, as of {receipt['at']}: {len(labels)} backups ({', '.join(labels[-3:])}), WAL up to "
+        f"{receipt.get('newest_segment')}, {words.size(float(receipt.get('bytes', 0)))}{failed}"
+    )

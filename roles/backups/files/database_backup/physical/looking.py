@@ -24,12 +24,17 @@ def look(settings: Settings) -> dict[str, Any]:
     except BackupError as failure:
         state.update(settings, state.LOOK, at=files.utc_now(), ok=False, problem=str(failure))
         raise
-    return state.update(settings, state.LOOK, at=files.utc_now(), ok=True, problem="", **found)
+    noted = state.update(settings, state.LOOK, at=files.utc_now(), ok=True, problem="", **found)
+    state.mirror(settings)
+    return noted
 
 
 def _seen(settings: Settings) -> dict[str, Any]:
     about = tool.kept(settings)
     backups = chains.of(about)
+    about_it = {"system": tool.system(about), "version": ".".join(map(str, tool.version(settings)))}
+    if state.remembered(settings, state.IDENTITY) != about_it:
+        state.update(settings, state.IDENTITY, **about_it)
     last, size = _of_the_server(settings)
     kept = continuity.segments(tool.files(settings, f"archive/{settings.stanza}"))
     holes = continuity.gaps(kept, backups, last, size)
@@ -40,6 +45,7 @@ def _seen(settings: Settings) -> dict[str, Any]:
         "segments": len(kept),
         "newest_segment": max(kept, default=""),
         "bytes": sum(each.kept for each in backups if each.kind == "full"),
+        "copy": {**files.read(settings.receipt), "wanted_by": settings.copied_by},
         "points": list(state.remembered(settings, state.POINTS).values()),
     }
 

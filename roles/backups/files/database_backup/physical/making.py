@@ -78,16 +78,34 @@ def _refuse_to_begin_anew(settings: Settings) -> None:
         )
 
 
-def prepare(settings: Settings) -> dict[str, Any]:
+def _refuse_another_cluster(settings: Settings, about: dict[str, Any]) -> None:
+    """A new host whose repository came back has a cluster that is not the one of its backups."""
+    live = state.system(settings)
+    # A server that is away is no other one; whoever looks says that it is away.
+    if live not in ("", tool.system(about)):
+        raise RefusedError(
+            f"The repository holds backups of another cluster of {settings.stanza} than the one that runs here, which "
+            "nothing of is archived. Bring that one back: fab db-restore --latest --in-place, which keeps what runs "
+            "now "
+            "beside it. Nothing was changed. docs/runbooks/database-host-lost.md"
+        )
+
+
+def prepare(settings: Settings, begin: bool) -> dict[str, Any]:
     """The repository's stanza, a check that WAL arrives, and a first full backup, where they are missing.
 
-    {"changed": bool, "done": sentences, "waits": what keeps it from going on, or ""}. Raises RefusedError for a
+    {"changed": bool, "done": sentences, "waits": what keeps it from going on, or "", "fresh": bool}. Without `begin`, a
+    repository that holds nothing is left so, and `fresh`: a copy may hold what was here. Raises RefusedError for a
     repository that another key, or another cluster, made.
     """
     about = tool.info(settings)
     code = int(about["status"]["code"])
     if code == tool.WELL and chains.of(about):
-        return {"changed": False, "done": [], "waits": ""}
+        _refuse_another_cluster(settings, about)
+        return {"changed": False, "done": [], "waits": "", "fresh": False}
+    if code in (tool.NO_STANZA, tool.NO_DATA) and not begin:
+        _refuse_to_begin_anew(settings)
+        return {"changed": False, "done": [], "waits": "", "fresh": True}
     with Session(settings.server(), "postgres", "prepare") as session:
         (archiving,) = session.rows(ARCHIVING)
     if archiving["mode"] == "off":
@@ -95,7 +113,7 @@ def prepare(settings: Settings) -> dict[str, Any]:
             "PostgreSQL waits for a restart before it archives (archive_mode), and no backup is made before that: "
             "docs/runbooks/postgresql-waits-for-a-restart.md"
         )
-        return {"changed": False, "done": [], "waits": waits}
+        return {"changed": False, "done": [], "waits": waits, "fresh": False}
     if "archive-push" not in archiving["command"]:
         raise RefusedError(
             f"archive_command is {archiving['command']!r}, which is not pgBackRest's; something else than Slipway's "
@@ -109,4 +127,4 @@ def prepare(settings: Settings) -> dict[str, Any]:
     tool.perform(settings, "check")
     done.append("WAL arrives in the repository")
     done.append(backup(settings, "full")["detail"])
-    return {"changed": True, "done": done, "waits": ""}
+    return {"changed": True, "done": done, "waits": "", "fresh": False}

@@ -51,7 +51,7 @@ def _tested(settings: Settings, descriptor: int) -> dict[str, Any]:
         )
     marked = mark(settings)
     target = Target("name", marked["name"])
-    planned = restoring._planned(settings, target)
+    planned = restoring.planned(settings, target)
     found = Side(settings, NAME)
     result = restoring.perform(settings, found, target, planned, descriptor, quick=True)
     try:
@@ -107,7 +107,9 @@ def mark(settings: Settings) -> dict[str, Any]:
         counted.ask("ROLLBACK;")
     found = {"name": name, "at": chains.moment(seconds), "seconds": seconds, "reason": "restore test"}
     state.remember(settings, state.POINTS, name, found)
-    return {**found, "tables": tables, "exact": exact}
+    counted_then = {**found, "tables": tables, "exact": exact}
+    files.write_whole(settings.folder / state.COUNTED, counted_then)
+    return counted_then
 
 
 def amcheck(found: Side) -> None:

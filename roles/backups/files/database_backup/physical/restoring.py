@@ -98,32 +98,38 @@ def restore(settings: Settings, target: Target, into: str) -> dict[str, Any]:
     with lock.held(settings.folder / LOCK, f"a restore of {settings.stanza}") as descriptor:
         swept = side.sweep(settings)
         found = side.free_name(settings, into)
-        planned = _planned(settings, target)
-        result = perform(settings, found, target, planned, descriptor)
+        wanted = planned(settings, target)
+        result = perform(settings, found, target, wanted, descriptor)
         found.finish()
     where = (
         f"psql --host={found.socket} --port={result['port']} --username=slipway_backup {settings.database}"
     )
     detail = (
-        f"The cluster {into} holds {target.said}, from {planned['backup']}, in {result['seconds']} s. It runs beside "
+        f"The cluster {into} holds {target.said}, from {wanted['backup']}, in {result['seconds']} s. It runs beside "
         f"the live one, on a socket of its own that no service reaches: {where}"
     )
-    return {**planned, **result, "name": into, "psql": where, "swept": swept, "detail": detail}
+    return {**wanted, **result, "name": into, "psql": where, "swept": swept, "detail": detail}
 
 
-def _planned(settings: Settings, target: Target) -> dict[str, Any]:
-    now = time.time()
-    planned = plan(settings, target, now)
+def refuse_for_room(settings: Settings, planned: dict[str, Any]) -> None:
+    """Raises RefusedError where a restore may fill the disk."""
     if planned["room"] < planned["needed"]:
         raise RefusedError(
             f"{settings.sides} has {words.size(planned['room'])} free, and this restore may need "
             f"{words.size(planned['needed'])}. Nothing was changed. Free some first."
         )
+
+
+def planned(settings: Settings, target: Target) -> dict[str, Any]:
+    """The plan, when the server's newest WAL is archived and there is room. Raises RefusedError."""
+    now = time.time()
+    found = plan(settings, target, now)
+    refuse_for_room(settings, found)
     # What is not archived yet would not be restored; of a server that is away nothing more can be.
     try:
         late = state.archived(settings)
     except FailedError:
-        return planned
+        return found
     if late:
         raise RefusedError(
             f"The newest WAL is not in the repository: {late}. Nothing was changed. docs/runbooks/db-archiving.md"
@@ -146,7 +152,7 @@ def perform(
         found.lay_out({"target": target.said, "backup": planned["backup"], "at": files.utc_now()})
         tool.perform(
             settings, "restore", f"--pg1-path={found.data}", f"--set={planned['backup']}",
-            f"--tablespace-map-all={found.folder}/tablespaces", *_words(target), keeping=[descriptor],
+            f"--tablespace-map-all={found.folder}/tablespaces", *words_for(settings, target), keeping=[descriptor],
         )  # fmt: skip
         copied = time.monotonic()
         found.start(quick)
@@ -171,14 +177,22 @@ def perform(
     }
 
 
-def _words(target: Target) -> list[str]:
+def words_for(settings: Settings, target: Target) -> list[str]:
+    """What pgBackRest is told of a moment. One that a restore in place undid lies on the timeline before that."""
     if target.kind == "latest":
         return []
     value = (
         time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(target.at)) + f".{round(target.at % 1 * 1e6):06d}+00"
     )
     said = [f"--type={target.kind}", f"--target={value if target.kind == 'time' else target.value}"]
-    return [*said, "--target-action=promote", *(["--target-exclusive"] if target.kind == "xid" else [])]
+    undone = max(
+        (float(each["seconds"]) for each in state.remembered(settings, state.TIMELINES).values()), default=0.0
+    )
+    at = _moment(target, state.remembered(settings, state.POINTS), 0)
+    return [
+        *said, "--target-action=promote", *(["--target-exclusive"] if target.kind == "xid" else []),
+        *(["--target-timeline=current"] if at < undone else []),
+    ]  # fmt: skip
 
 
 def drop(settings: Settings, name: str) -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from database_backup import files
 from database_backup.physical.settings import Settings
-
-FOLDER = "seals"
+from database_backup.physical.state import SEALS
 
 
 def _backup(settings: Settings, label: str) -> Path:
@@ -18,7 +17,7 @@ def _backup(settings: Settings, label: str) -> Path:
 
 
 def _seal(settings: Settings, label: str) -> Path:
-    return settings.folder / FOLDER / f"{label}.json"
+    return settings.folder / SEALS / f"{label}.json"
 
 
 def make(settings: Settings, label: str) -> int:
@@ -29,7 +28,7 @@ def make(settings: Settings, label: str) -> int:
         for path in sorted(top.rglob("*"))
         if path.is_file()
     }
-    (settings.folder / FOLDER).mkdir(mode=0o750, exist_ok=True)
+    (settings.folder / SEALS).mkdir(mode=0o750, exist_ok=True)
     files.write_whole(_seal(settings, label), sums)
     return len(sums)
 
@@ -53,6 +52,6 @@ def _sum(path: Path) -> str:
 
 def prune(settings: Settings, labels: list[str]) -> None:
     """Removes the seals of backups that are not kept any more."""
-    for path in (settings.folder / FOLDER).glob("*.json"):
+    for path in (settings.folder / SEALS).glob("*.json"):
         if path.stem not in labels:
             path.unlink()

@@ -19,7 +19,9 @@ class Settings:
     lie. folder: marks, seals and locks.
 
     sides: where clusters are restored to, each a folder by its name. socket, port: of the live server. programs: the
-    server's and its clients'. data: the live server's. onlookers: who may look into a restored cluster.
+    server's and its clients'. data: the live server's. onlookers: who may look into a restored cluster. control: the
+    words that start and stop the live server, `start` or `stop` in the place of {}. copied_by: the host that keeps a
+    copy of the repository, "" when none does; receipt: what it last said of it.
     """
 
     stanza: str
@@ -34,6 +36,9 @@ class Settings:
     programs: Path
     data: Path
     onlookers: tuple[str, ...]
+    control: tuple[str, ...]
+    copied_by: str
+    receipt: Path
 
     def server(self, socket: Path | None = None, port: int = 0) -> logical.Settings:
         """How client programs find the live server, or another one, as its superuser."""
@@ -73,6 +78,9 @@ def read(path: Path) -> Settings:
             database=own["database"],
             port=int(own["port"]),
             onlookers=tuple(own["onlookers"].split()),
+            control=tuple(own["control"].split()),
+            copied_by=own.get("copied_by", ""),
+            receipt=Path(own.get("receipt", "/nonexistent")),
             **paths,
         )
     except (OSError, ValueError, KeyError, configparser.Error) as failure:

@@ -23,6 +23,7 @@ FIRST_PORT = 55433
 STOP_SECONDS = 60.0
 PAUSE = 0.2
 LAST_LINES = 6
+REACHED, DOWN = "shutdown at recovery target", "database system is shut down"
 HBA = """local all postgres peer
 local all slipway_backup peer map=slipway
 local all all reject
@@ -78,9 +79,30 @@ class Side:
 
         Raises FailedError with the server's own last words.
         """
-        options = {**OPTIONS, "port": str(self.about["port"]), "unix_socket_directories": str(self.socket)}
-        if quick:
-            options |= {"fsync": "off", "full_page_writes": "off"}
+        self._launch({"fsync": "off", "full_page_writes": "off"} if quick else {})
+        while not recovered(self.settings, self.socket, int(self.about["port"])):
+            if not self.alive():
+                raise FailedError(f"the restored server ended: {self.last_words()}")
+            time.sleep(PAUSE)
+
+    def reach(self, options: dict[str, str]) -> None:
+        """Recovers up to the moment and ends there, on no timeline of its own: that it can be reached is proven.
+
+        options: more settings. Raises FailedError with the server's own last words.
+        """
+        self._launch({**options, "recovery_target_action": "shutdown"})
+        while self.alive() and not (DOWN in self._log() and not self.pid()):
+            time.sleep(PAUSE)
+        if REACHED not in self._log():
+            raise FailedError(f"the restored server ended: {self.last_words()}")
+
+    def _launch(self, more: dict[str, str]) -> None:
+        options = {
+            **OPTIONS,
+            "port": str(self.about["port"]),
+            "unix_socket_directories": str(self.socket),
+            **more,
+        }
         said = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         log = self.folder / "log"
         log.touch(mode=0o640)
@@ -99,32 +121,9 @@ class Side:
         if begun.returncode != 0:
             raise FailedError(f"the restored server does not start: {shown(begun.stderr or begun.stdout)}")
         time.sleep(PAUSE)
-        while not self._recovered():
-            if not self.alive():
-                raise FailedError(f"the restored server ended: {self.last_words()}")
-            time.sleep(PAUSE)
-
-    def _recovered(self) -> bool:
-        where = self.settings.server(self.socket, int(self.about["port"]))
-        asked = [
-            "--no-psqlrc",
-            "--tuples-only",
-            "--no-align",
-            "--command=SELECT pg_is_in_recovery()",
-            "postgres",
-        ]
-        done = subprocess.run(
-            command(where, "psql", *asked), env=environment(where, "restore"), capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-        return done.stdout.strip() == "f"
 
     def pid(self) -> int:
-        """The server's process, 0 when the file says none."""
-        try:
-            return int((self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-        except (OSError, ValueError):
-            return 0
+        return pid_of(self.data)
 
     def alive(self) -> bool:
         """Whether the server runs, or is about to write down that it does."""
@@ -132,14 +131,17 @@ class Side:
         if not pid:
             return not self.last_words(full=False)
         # The number may be another process's by now: its folder is the data it was started in.
-        return _runs_in(pid, self.data)
+        return runs_in(pid, self.data)
+
+    def _log(self) -> str:
+        try:
+            return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def last_words(self, full: bool = True) -> str:
         """The server's last FATAL or PANIC lines; full: else the last of any."""
-        try:
-            lines = (self.folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            lines = []
+        lines = self._log().splitlines()
         grave = [line for line in lines if "FATAL: " in line or "PANIC: " in line]
         mine = [line for line in grave if "starting up" not in line and "recovery mode" not in line
                 and "not yet accepting" not in line and "shutting down" not in line]  # fmt: skip
@@ -157,10 +159,10 @@ class Side:
     def remove(self) -> None:
         """Stops the server at once, if it runs, and removes all of it. Raises FailedError when it does not end."""
         pid = self.pid()
-        if pid and _runs_in(pid, self.data):
+        if pid and runs_in(pid, self.data):
             os.kill(pid, signal.SIGQUIT)
             until = time.monotonic() + STOP_SECONDS
-            while _runs_in(pid, self.data):
+            while runs_in(pid, self.data):
                 if time.monotonic() > until:
                     raise FailedError(
                         f"The server of {self.folder} (process {pid}) does not end; it is still there."
@@ -174,7 +176,27 @@ class Side:
             self.folder.rmdir()
 
 
-def _runs_in(pid: int, data: Path) -> bool:
+def recovered(settings: Settings, socket: Path, port: int) -> bool:
+    """Whether a server answers, and takes writes."""
+    where = settings.server(socket, port)
+    asked = ["--no-psqlrc", "--tuples-only", "--no-align", "--command=SELECT pg_is_in_recovery()", "postgres"]
+    done = subprocess.run(
+        command(where, "psql", *asked), env=environment(where, "restore"), capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    return done.stdout.strip() == "f"
+
+
+def pid_of(data: Path) -> int:
+    """The process of the server of a folder, 0 when its file says none."""
+    try:
+        return int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return 0
+
+
+def runs_in(pid: int, data: Path) -> bool:
+    """Whether that process is the server of the folder: the number may be another one's by now."""
     try:
         return os.readlink(f"/proc/{pid}/cwd") == str(data)
     except OSError:

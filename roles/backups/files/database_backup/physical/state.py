@@ -12,17 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from database_backup import files, lock
-from database_backup.errors import RefusedError
+from database_backup.errors import FailedError, RefusedError
 from database_backup.physical.chains import moment
 from database_backup.physical.settings import Settings
 from database_backup.server import Session
 
 LOOK = "look.json"
+IDENTITY = "identity.json"
 POINTS = "points.json"
 ENDS = "ends.json"
+TIMELINES = "timelines.json"
+COUNTED = "counted.json"
+SEALS = "seals"
+REMEMBERED = (IDENTITY, POINTS, ENDS, TIMELINES, COUNTED)
+# The folder in the repository in which these lie, too.
+BESIDE = "slipway"
 MOST = 200
 POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}")
 SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
+SYSTEM = "SELECT to_json(system_identifier::text) FROM pg_control_system();"
 LAST_ARCHIVED = "SELECT to_json(coalesce(last_archived_wal, '')) FROM pg_stat_archiver;"
 SEGMENT = "SELECT to_json(setting::bigint) FROM pg_settings WHERE name = 'wal_segment_size';"
 NEXT = "SELECT to_json(pg_snapshot_xmax(pg_current_snapshot())::text::bigint);"
@@ -103,10 +111,54 @@ def archived(settings: Settings) -> str:
     return f"the server has archived its WAL up to {last or 'nothing'} and not {wanted}"
 
 
+def system(settings: Settings) -> str:
+    """The identifier of the live cluster, "" when it does not answer."""
+    try:
+        with Session(settings.server(), "postgres", "look") as session:
+            return str(session.rows(SYSTEM)[0])
+    except FailedError:
+        return ""
+
+
 def last_archived(session: Session) -> str:
     """The last segment that the server took for kept; "" when it said none since its statistics began."""
     (last,) = session.rows(LAST_ARCHIVED)
     return last[:24] if SEGMENT_NAME.match(last) else ""
+
+
+def mirror(settings: Settings) -> None:
+    """Puts what a restore elsewhere needs beside the repository: points, transactions, seals, whose it is.
+
+    A repository that is away gets none: whoever looks says that it is away.
+    """
+    if not (settings.repository / "backup" / settings.stanza).is_dir():
+        return
+    into = settings.repository / BESIDE / settings.stanza
+    # For whoever copies the repository: the folder above gives on its group, which a chmod by others would end.
+    mask = os.umask(0o027)
+    try:
+        (into / SEALS).mkdir(parents=True, exist_ok=True)
+    finally:
+        os.umask(mask)
+    with alone(settings):
+        paths = [settings.folder / name for name in REMEMBERED]
+        for path in (*paths, *(settings.folder / SEALS).glob("*.json")):
+            copy = into / path.relative_to(settings.folder)
+            if path.exists() and (not copy.exists() or copy.read_bytes() != path.read_bytes()):
+                files.write_whole(copy, files.read(path))
+        for copy in (into / SEALS).glob("*.json"):
+            if not (settings.folder / SEALS / copy.name).exists():
+                copy.unlink()
+
+
+def adopt(settings: Settings) -> list[str]:
+    """Takes over what lies beside a repository that came from elsewhere; names it."""
+    beside = settings.repository / BESIDE / settings.stanza
+    (settings.folder / SEALS).mkdir(mode=0o750, exist_ok=True)
+    found = [path for path in beside.rglob("*.json") if path.is_file()]
+    for path in found:
+        files.write_whole(settings.folder / path.relative_to(beside), files.read(path))
+    return sorted(path.name for path in found)
 
 
 def free(path: Path) -> int:

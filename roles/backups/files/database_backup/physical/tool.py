@@ -121,6 +121,12 @@ def kept(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def system(about: dict[str, Any]) -> str:
+    """The identifier of the cluster that a repository is of, "" where it holds nothing yet."""
+    clusters = about.get("db") or [{}]
+    return str(clusters[-1].get("system-id", ""))
+
+
 def files(settings: Settings, folder: str) -> dict[str, dict[str, Any]]:
     """The files below a folder of the repository: {path: {"type", "size", "time"}}."""
     said = perform(settings, "repo-ls", "--recurse", "--output=json", folder)

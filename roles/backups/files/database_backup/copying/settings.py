@@ -1,0 +1,89 @@
+"""What the roles `copies` and `backups` wrote for either end of a copy."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from database_backup import settings as logical
+from database_backup.errors import RefusedError
+
+FETCHING = "repository-copy.conf"
+SERVING = "repository-serving.conf"
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """Of the host that copies. stanza: pgBackRest's name for the cluster. folder: marks, and the copies below it.
+
+    host: who copies, by its name. shell, there: the words of ssh, and whom it calls. keep_days: how long what vanished
+    there stays here.
+    """
+
+    stanza: str
+    folder: Path
+    host: str
+    shell: tuple[str, ...]
+    there: str
+    keep_days: int
+
+    @property
+    def copies(self) -> Path:
+        return self.folder / "copies"
+
+    @property
+    def staged(self) -> Path:
+        return self.folder / "staged"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Of the database's host. daemon: what rsync lets be read. receipt: what the other host last said."""
+
+    daemon: Path
+    receipt: Path
+
+
+def path_of(name: str, app: str | None) -> Path:
+    """Where the settings of a service are; of the only one here, where it is not said which. Raises RefusedError."""
+    found = sorted(path.parent.name for path in logical.FOLDER.glob(f"*/{name}"))
+    if app is None and len(found) == 1:
+        app = found[0]
+    if app not in found:
+        raise RefusedError(
+            f"{app or 'The service to be said with --app'} has no copy of a repository here; there is "
+            f"{', '.join(found) or 'none'}. Nothing was changed. It is written by: ansible-playbook -i inventory/ENV "
+            "site.yml"
+        )
+    return logical.FOLDER / str(app) / name
+
+
+@contextmanager
+def _of(path: Path, section: str) -> Iterator[configparser.SectionProxy]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        yield parser[section]
+    except (OSError, ValueError, KeyError, configparser.Error) as failure:
+        raise RefusedError(
+            f"{path} does not say what to copy ({failure}). Nothing was changed. It is written by: ansible-playbook -i "
+            "inventory/ENV site.yml"
+        ) from None
+
+
+def fetching(path: Path) -> Fetching:
+    """Raises RefusedError when the file is missing or not whole."""
+    with _of(path, "copy") as own:
+        return Fetching(
+            own["stanza"], Path(own["folder"]), own["host"], tuple(own["shell"].split()), own["there"],
+            int(own["keep_days"]),
+        )  # fmt: skip
+
+
+def serving(path: Path) -> Serving:
+    """Raises RefusedError when the file is missing or not whole."""
+    with _of(path, "serve") as own:
+        return Serving(Path(own["daemon"]), Path(own["receipt"]))
