@@ -8,6 +8,16 @@ from fabfile.backups.asking import (
     physical,
     restore,
     restore_point,
+    upgrade,
 )
 
-__all__ = ["backup", "backup_point", "has_physical", "listed", "physical", "restore", "restore_point"]
+__all__ = [
+    "backup",
+    "backup_point",
+    "has_physical",
+    "listed",
+    "physical",
+    "restore",
+    "restore_point",
+    "upgrade",
+]
