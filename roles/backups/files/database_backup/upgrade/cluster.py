@@ -59,6 +59,14 @@ class Cluster:
         except (OSError, ValueError):
             return False
 
+    @property
+    def answers(self) -> bool:
+        try:
+            with self.session():
+                return True
+        except FailedError:
+            return False
+
     def park(self, parked: bool) -> None:
         """From its next start on it listens on the spare port, or on the service's."""
         if parked:
