@@ -15,6 +15,7 @@ MAJOR = re.compile(r"1[5-9]")
 # What each is to production, as one is asked for it; nothing where it changes nothing.
 STEPS = {
     "plan": "",
+    "rehearse": "Making a copy of the database beside it, for as long as a rehearsal takes,",
     "prepare": "Making a second cluster beside the live one, and keeping the schema as it is,",
     "switch": "Moving the service to the new server, for which writers wait about a second,",
     "back": "Moving the service back to the old server, for which writers wait about a second,",
@@ -28,6 +29,7 @@ STEPS = {
         "env": ENV,
         "to": "the new major version, such as 17",
         "plan": "say what is in the way and what it takes, or how far an upgrade is; do nothing",
+        "rehearse": "upgrade a copy there and back, say how long writers would wait, and remove it",
         "prepare": "make the new server beside the old one, and have it follow; the service goes on",
         "switch": "the new server serves, the old one follows it; writers wait for about a second",
         "back": "the old server serves again, with all rows",
@@ -38,20 +40,23 @@ STEPS = {
     }
 )
 def db_upgrade(
-    _context: Context, env: str = "", to: str = "", plan: bool = False, prepare: bool = False, switch: bool = False,
-    back: bool = False, finish: bool = False, cancel: bool = False, yes: bool = False, json: bool = False,
+    _context: Context, env: str = "", to: str = "", plan: bool = False, rehearse: bool = False, prepare: bool = False,
+    switch: bool = False, back: bool = False, finish: bool = False, cancel: bool = False, yes: bool = False,
+    json: bool = False,
 ) -> None:  # fmt: skip
-    """Upgrade PostgreSQL to another major with a way back: plan, prepare, switch, back, finish or cancel."""
+    """Upgrade PostgreSQL to another major with a way back: plan, rehearse, prepare, switch, back, finish or cancel."""
     said = {
-        "plan": plan, "prepare": prepare, "switch": switch, "back": back, "finish": finish, "cancel": cancel,
+        "plan": plan, "rehearse": rehearse, "prepare": prepare, "switch": switch,
+        "back": back, "finish": finish, "cancel": cancel,
     }  # fmt: skip
     with running.sentences():
         running.checked("a major version of PostgreSQL", to, MAJOR, "17")
         steps = [name for name, wanted in said.items() if wanted]
         if not to or len(steps) != 1:
             raise RefusedError(
-                "Say to which major, and one of --plan, --prepare, --switch, --back, --finish and --cancel, as in: "
-                "fab db-upgrade --to 17 --plan. Nothing was changed."
+                "Say to which major, and one of --plan, --rehearse, --prepare, --switch, --back, --finish and "
+                "--cancel, "
+                "as in: fab db-upgrade --to 17 --plan. Nothing was changed."
             )
         (step,) = steps
         environment = running.chosen(env, yes or not STEPS[step], STEPS[step])

@@ -52,11 +52,12 @@ export SLIPWAY_UPGRADE_CONFIG={folder}/upgrade.conf
 for step in plan prepare switch back switch finish; do
   python3 -I {folder}/database-upgrade $step --to=17
   {psql} -c "INSERT INTO orders (note) VALUES ('$step')" shop
-  echo "$step: $({psql} -c "SELECT count(*), max(id), current_setting('server_version_num')::int / 10000 FROM orders" shop)"
+  echo "$step: $({psql} -c "{count}" shop)"
 done
 pg_lsclusters --no-header
 systemctl stop postgresql@17-main.service
 """
+COUNT = "SELECT count(*), max(id), current_setting('server_version_num')::int / 10000 FROM orders"
 SERVED = ["plan: 1001|1001|14", "prepare: 1002|1002|14", "switch: 1003|1003|17", "back: 1004|1004|14"]
 
 
@@ -78,7 +79,7 @@ def test_clusters_of_postgresql_common_are_moved_there_and_back(folders: tuple[P
     (own / "database-upgrade").write_bytes(build_helper(PACKAGE))
     (own / "upgrade.conf").write_text(SETTINGS.format(folder=own))
     (own / "database-backup.conf").write_text("programs = /usr/lib/postgresql/14/bin\n")
-    (own / "run").write_text(RUN.format(folder=own, psql=PSQL, conf=CONF.replace("\n", "\\n")))
+    (own / "run").write_text(RUN.format(folder=own, psql=PSQL, count=COUNT, conf=CONF.replace("\n", "\\n")))
     old = clusters.programs(14).resolve().parents[3]
     new = clusters.programs(17).resolve().parent
 

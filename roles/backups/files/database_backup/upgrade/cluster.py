@@ -141,17 +141,8 @@ class Cluster:
                 f"--locale={locale}", f"--encoding={encoding}", "--", "--data-checksums",
             )  # fmt: skip
         else:
-            self._run(
-                str(self.side.programs / "initdb"), "--pgdata", str(self.side.data), "--username=postgres",
-                f"--locale={locale}", f"--encoding={encoding}", "--data-checksums", "--no-sync", "--auth=trust",
-            )  # fmt: skip
-            with (self.side.conf / "postgresql.conf").open("a", encoding="utf-8") as conf:
-                conf.write("include_dir = 'conf.d'\n")
-        folder = self.side.conf / "conf.d"
-        if not folder.is_dir():
-            folder.mkdir(mode=0o755)
-            if os.geteuid() == 0:
-                os.chown(folder, self.side.conf.stat().st_uid, self.side.conf.stat().st_gid)
+            self.initialize(locale, encoding)
+        self._make_folder()
         rules = [like.side.conf / name for name in ("pg_hba.conf", "pg_ident.conf")]
         settings = [
             path for path in sorted((like.side.conf / "conf.d").glob("*.conf")) if path.name != PARKED
@@ -161,6 +152,27 @@ class Cluster:
             target = self.side.conf / source.relative_to(like.side.conf)
             self._write(target, NAMED.sub(f"cluster_name = '{self}'", text), source)
         self.park(True)
+
+    def initialize(self, locale: str, encoding: str) -> None:
+        """An empty cluster of no package's, which reads the folder conf.d beside its rows."""
+        self._run(
+            str(self.side.programs / "initdb"), "--pgdata", str(self.side.data), "--username=postgres",
+            f"--locale={locale}", f"--encoding={encoding}", "--data-checksums", "--no-sync", "--auth=trust",
+        )  # fmt: skip
+        conf = self.side.conf / "postgresql.conf"
+        self._write(conf, f"{conf.read_text(encoding='utf-8')}include_dir = 'conf.d'\n", conf)
+
+    def configure(self, name: str, text: str) -> None:
+        """Writes a file of settings."""
+        self._make_folder()
+        self._write(self.side.conf / "conf.d" / name, text, self.side.conf)
+
+    def _make_folder(self) -> None:
+        folder, about = self.side.conf / "conf.d", self.side.conf.stat()
+        if not folder.is_dir():
+            folder.mkdir(mode=0o755)
+            if os.geteuid() == 0:
+                os.chown(folder, about.st_uid, about.st_gid)
 
     def remove(self) -> None:
         """Stops it and removes all of it."""
