@@ -20,6 +20,7 @@ from fabfile.tasks import looking as _looking
 from fabfile.tasks import migrations as _migrations
 from fabfile.tasks import rollouts as _rollouts
 from fabfile.tasks import rotating as _rotating
+from fabfile.tasks import upgrading as _upgrading
 from fabfile.tasks import words as _words
 
 _GROUPS = {
@@ -80,6 +81,7 @@ _GROUPS = {
         _backups.db_backup,
         _backups.db_backups,
         _backups.db_restore,
+        _upgrading.db_upgrade,
     ),
 }
 

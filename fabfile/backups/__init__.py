@@ -9,6 +9,7 @@ from fabfile.backups.asking import (
     physical,
     restore,
     restore_point,
+    upgrade,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "physical",
     "restore",
     "restore_point",
+    "upgrade",
 ]

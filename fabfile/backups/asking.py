@@ -13,6 +13,7 @@ from fabfile.hosts.environment import AppHost, Environment
 
 PROGRAM = "sudo -n -u slipway_backup /usr/local/lib/slipway/database-backup --json --app={app}"
 PHYSICAL = "sudo -n -u postgres /usr/local/lib/slipway/physical-backup --json --app={app}"
+UPGRADE = "sudo -n /usr/local/lib/slipway/database-upgrade --json --app={app}"
 ERRORS: dict[int, type[FabError]] = {2: RefusedError, 3: FailedError, 4: LockedError}
 
 
@@ -89,6 +90,22 @@ def _serves(found: Environment, host: AppHost) -> bool:
         Remote(host), f"test -L {folder}/current && test ! -e {folder}/maintenance && echo yes"
     )
     return output.strip() == "yes"
+
+
+def upgrade(found: Environment, step: str, to: str) -> dict[str, Any]:
+    """A step of the upgrade to another major: {"message": sentences, "result": what it found or measured}.
+
+    Raises RefusedError where the inventory plans none, and what backup raises.
+    """
+    host = environment.host_of(found.name, "db")
+    planned = str(environment.variables_of(found.name).of(host.name, "postgresql_upgrade_to", ""))
+    if planned != to:
+        raise RefusedError(
+            f"The inventory of {found.name} plans {f'an upgrade to {planned}' if planned else 'no upgrade'} "
+            f'(postgresql_upgrade_to). Nothing was changed. Say postgresql_upgrade_to: "{to}" in it, and type: '
+            f"ansible-playbook -i inventory/{found.name} playbooks/database.yml. docs/runbooks/upgrade-postgresql.md"
+        )
+    return _ask(found, [step, f"--to={to}"], UPGRADE)
 
 
 def restore_point(found: Environment, name: str, reason: str) -> str:

@@ -54,6 +54,18 @@ LIMITS = {
 }
 
 
+def refuse_while_frozen(connection: Connection) -> None:
+    """Raises MigrationError while an upgrade of PostgreSQL is prepared: rows come along, a schema does not."""
+    frozen = (
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = 'slipway_upgrade_changes')"
+    )
+    if connection.scalar(text(frozen)):
+        raise MigrationError(
+            "an upgrade of PostgreSQL to another major is prepared, and the schema stays as it is until that is over. "
+            "How far it is: fab db-upgrade --plan; it ends with --finish, or with --cancel."
+        )
+
+
 def prepare(connection: Connection, settings: Settings, program: str) -> int:
     """Make the session fit for a migration, by settings that outlive its transactions; returns its pid.
 

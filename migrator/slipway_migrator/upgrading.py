@@ -20,7 +20,7 @@ from slipway_migrator.errors import LockNotFreeError, MigrationError
 from slipway_migrator.indexes import LOCKED
 from slipway_migrator.lines import say
 from slipway_migrator.revisions import Revisions
-from slipway_migrator.session import prepare, strongest_lock, take_lock, watching
+from slipway_migrator.session import prepare, refuse_while_frozen, strongest_lock, take_lock, watching
 
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 15.0
@@ -119,6 +119,7 @@ class _Try:
             say("revision_without_kind", "warning", revisions=undeclared, counts_as="contract")
         self.began = time.monotonic()
         for step in self.revisions.to_take(heads, self.contract):
+            refuse_while_frozen(context.connection)
             say("revision_begun", revision=step.revision.revision)
             yield step
         now = self.revisions.up_to(context.get_current_heads())

@@ -56,6 +56,22 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
         assert shop.sql(f"SELECT count(*) FROM {left}") == 0
 
 
+@pytest.mark.long
+def test_a_rehearsal_says_how_long_writers_will_wait_and_leaves_nothing(shop: Ground) -> None:
+    with Writer(shop) as writer:
+        said = shop.done("rehearse")
+        assert not (shop.directory / "rehearsals").exists()
+        assert said["tables"] == 4
+        assert "Rehearsed at" in shop.done("plan")["said"]
+        assert not shop.data(17).exists()
+        shop.done("prepare")
+        moved = shop.done("switch")
+    print(f"rehearsed {said['pause_seconds']} s, waited {moved['pause_seconds']} s")
+
+    assert lost(shop, writer) == 0
+    assert moved["pause_seconds"] < 2
+
+
 # Every line that an upgrade writes into its journal, there, back and there again.
 PREPARED = ["prepare", "make", "freeze", "schema", "subscribe", "copy", "analyze"]
 MOVED = ["move", "fence", "drain", "open", "ports", "follow"]

@@ -97,6 +97,8 @@ def test_sudo_takes_its_rules_and_gives_deploy_no_more(trees: Trees, case: str, 
     names = ("look-at-postgresql", "look-at-postgresql-files")
     looks = [f'    (postgres) NOPASSWD: /usr/local/lib/slipway/shop/{name} ""' for name in names]
     by_hand = ["    (slipway_backup) NOPASSWD: /usr/local/lib/slipway/database-backup"]
+    if tree.has("etc/slipway/shop/database-upgrade.conf"):
+        by_hand.append("    (root) NOPASSWD: /usr/local/lib/slipway/database-upgrade")
     if tree.has("etc/slipway/shop/physical-backup.conf"):
         by_hand.append("    (postgres) NOPASSWD: /usr/local/lib/slipway/physical-backup")
     # Older ones show the empty argument with backslashes.

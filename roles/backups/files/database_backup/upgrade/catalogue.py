@@ -54,10 +54,17 @@ SELECT format('pid %s (%s, %s) for %s s', pid, coalesce(usename, backend_type),
               coalesce(nullif(application_name, ''), '-'), extract(epoch FROM now() - xact_start)::int)
 FROM pg_stat_activity
 WHERE backend_xmin IS NOT NULL AND now() - xact_start > interval '60 s' AND pid <> pg_backend_pid()""",
+    # What a cluster's own postgresql.conf has is made anew with the cluster; the folder beside it comes along.
     "settings": """
-SELECT name FROM pg_settings WHERE source NOT IN ('default', 'client', 'override', 'session', 'environment variable')
-UNION SELECT name FROM pg_file_settings WHERE name NOT LIKE '%.%'
+SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%/conf.d/%'
 UNION SELECT split_part(said, '=', 1) FROM pg_db_role_setting, unnest(setconfig) AS said""",
+    "stays_behind": """
+SELECT name FROM pg_file_settings
+WHERE sourcefile = current_setting('config_file') AND applied AND lower(name) NOT IN (
+  'data_directory', 'hba_file', 'ident_file', 'external_pid_file', 'port', 'max_connections', 'ssl', 'ssl_cert_file',
+  'unix_socket_directories', 'ssl_key_file', 'shared_buffers', 'dynamic_shared_memory_type', 'max_wal_size',
+  'datestyle', 'min_wal_size', 'log_line_prefix', 'log_timezone', 'cluster_name', 'stats_temp_directory', 'timezone',
+  'include_dir', 'default_text_search_config') AND name NOT LIKE 'lc\\_%'""",
     "altered": """
 SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf' AND applied""",
     "libraries": """

@@ -1,4 +1,4 @@
-"""`database-upgrade plan|prepare|switch|back|finish|cancel`; --json answers with one object."""
+"""`database-upgrade plan|rehearse|prepare|switch|back|finish|cancel`; --json answers with one object."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from database_backup import lock
 from database_backup.errors import RefusedError
-from database_backup.upgrade import finishing, moving, planning, preparing, settings
+from database_backup.upgrade import finishing, moving, planning, preparing, rehearsing, settings
 
 COMMANDS = {
     "plan": "what is in the way, and what it takes; changes nothing",
+    "rehearse": "upgrade a copy there and back, say how long that took, and remove it",
     "prepare": "make the new cluster beside the old, and have it follow",
     "switch": "the new cluster serves; writers wait for about a second",
     "back": "the old cluster serves again, with all rows",
@@ -52,6 +53,8 @@ def perform(options: argparse.Namespace) -> tuple[str, Any]:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with lock.held(own.folder / ".upgrade.lock", "an upgrade"):
         match options.command:
+            case "rehearse":
+                found = rehearsing.rehearse(own)
             case "prepare":
                 found = preparing.prepare(own)
             case "switch":

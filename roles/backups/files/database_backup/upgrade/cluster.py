@@ -59,15 +59,19 @@ class Cluster:
         except (OSError, ValueError):
             return False
 
+    @property
+    def answers(self) -> bool:
+        try:
+            with self.session():
+                return True
+        except FailedError:
+            return False
+
     def park(self, parked: bool) -> None:
         """From its next start on it listens on the spare port, or on the service's."""
         if parked:
             text = PARKING.format(port=self.settings.spare, buffers=BUFFERS)
-            part = self.parking.with_name(f".{PARKED}")
-            part.write_text(text, encoding="utf-8")
-            self._give(part)
-            files.sync(part)
-            part.replace(self.parking)
+            self._write(self.parking, text, self.side.conf)
         else:
             self.parking.unlink(missing_ok=True)
         files.sync(self.parking.parent)
@@ -121,7 +125,10 @@ class Cluster:
 
     def _last_words(self) -> str:
         try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+            with open(
+                os.open(self._log, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8", errors="replace"
+            ) as log:
+                lines = log.read().splitlines()[-40:]
         except OSError:
             return ""
         return " ".join([line for line in lines if "FATAL:" in line or "PANIC:" in line][-3:] or lines[-3:])
@@ -134,16 +141,8 @@ class Cluster:
                 f"--locale={locale}", f"--encoding={encoding}", "--", "--data-checksums",
             )  # fmt: skip
         else:
-            self._run(
-                str(self.side.programs / "initdb"), "--pgdata", str(self.side.data), "--username=postgres",
-                f"--locale={locale}", f"--encoding={encoding}", "--data-checksums", "--no-sync", "--auth=trust",
-            )  # fmt: skip
-            with (self.side.conf / "postgresql.conf").open("a", encoding="utf-8") as conf:
-                conf.write("include_dir = 'conf.d'\n")
-        folder = self.side.conf / "conf.d"
-        if not folder.is_dir():
-            folder.mkdir(mode=0o755)
-            self._give(folder)
+            self.initialize(locale, encoding)
+        self._make_folder()
         rules = [like.side.conf / name for name in ("pg_hba.conf", "pg_ident.conf")]
         settings = [
             path for path in sorted((like.side.conf / "conf.d").glob("*.conf")) if path.name != PARKED
@@ -151,10 +150,29 @@ class Cluster:
         for source in (*rules, *settings):
             text = source.read_text(encoding="utf-8")
             target = self.side.conf / source.relative_to(like.side.conf)
-            target.write_text(NAMED.sub(f"cluster_name = '{self}'", text), encoding="utf-8")
-            shutil.copymode(source, target)
-            self._give(target, source)
+            self._write(target, NAMED.sub(f"cluster_name = '{self}'", text), source)
         self.park(True)
+
+    def initialize(self, locale: str, encoding: str) -> None:
+        """An empty cluster of no package's, which reads the folder conf.d beside its rows."""
+        self._run(
+            str(self.side.programs / "initdb"), "--pgdata", str(self.side.data), "--username=postgres",
+            f"--locale={locale}", f"--encoding={encoding}", "--data-checksums", "--no-sync", "--auth=trust",
+        )  # fmt: skip
+        conf = self.side.conf / "postgresql.conf"
+        self._write(conf, f"{conf.read_text(encoding='utf-8')}include_dir = 'conf.d'\n", conf)
+
+    def configure(self, name: str, text: str) -> None:
+        """Writes a file of settings."""
+        self._make_folder()
+        self._write(self.side.conf / "conf.d" / name, text, self.side.conf)
+
+    def _make_folder(self) -> None:
+        folder, about = self.side.conf / "conf.d", self.side.conf.stat()
+        if not folder.is_dir():
+            folder.mkdir(mode=0o755)
+            if os.geteuid() == 0:
+                os.chown(folder, about.st_uid, about.st_gid)
 
     def remove(self) -> None:
         """Stops it and removes all of it."""
@@ -178,11 +196,23 @@ class Cluster:
                 f"{Path(words[0]).name} ended with status {done.returncode}: {shown(done.stderr)}"
             )
 
-    def _give(self, path: Path, like: Path | None = None) -> None:
-        """To whom what it is like belongs: the folder of the settings, where nothing is said."""
-        owner = (like or self.side.conf).stat()
-        if os.geteuid() == 0:
-            os.chown(path, owner.st_uid, owner.st_gid)
+    def _write(self, path: Path, text: str, like: Path) -> None:
+        """A whole file, with the owner of what it is like; its folder may belong to a user who is not root."""
+        part = path.with_name(f".{path.name}.part")
+        part.unlink(missing_ok=True)
+        about = like.stat()
+        mode = 0o644 if like.is_dir() else about.st_mode & 0o777
+        # A name that somebody else put there is not followed.
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(descriptor, text.encode())
+            os.fchmod(descriptor, mode)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, about.st_uid, about.st_gid)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.replace(path)
 
 
 def as_account(account: str) -> Sequence[str]:

@@ -18,6 +18,7 @@ from database_backup.upgrade.settings import Settings
 
 # How far the follower may be behind when writers are stopped, how long it is waited for before that, and after.
 BEHIND, CATCH_UP_SECONDS, DRAIN_SECONDS = 1 << 20, 60.0, 10.0
+START_SECONDS = 120.0
 # What is in a transaction may end it for so long.
 GRACE_SECONDS = 0.4
 PAUSE = 0.01
@@ -70,8 +71,8 @@ def move(settings: Settings, to: str) -> dict[str, Any]:
             ) from None
         _give_up(settings, journal, source, target, limit)
         raise FailedError(f"{failure}. {source} serves again, as before; {target} follows it.") from None
-    _serve(settings, journal, source, target, limit)
-    pause = round(time.monotonic() - paused, 3) if paused else None
+    answered = _serve(settings, journal, source, target, limit)
+    pause = round(answered - paused, 3) if paused else None
     _turn(settings, journal, source, target)
     seconds = round(time.monotonic() - began, 1)
     journal.write(MOVE, END, to=to, pause_seconds=pause, seconds=seconds)
@@ -180,8 +181,8 @@ def _give_up(settings: Settings, journal: Journal, source: Cluster, target: Clus
     journal.write(MOVE, FAILED)
 
 
-def _serve(settings: Settings, journal: Journal, source: Cluster, target: Cluster, limit: int) -> None:
-    """The target on the service's port, the source off it."""
+def _serve(settings: Settings, journal: Journal, source: Cluster, target: Cluster, limit: int) -> float:
+    """The target on the service's port, the source off it. When the target answered."""
     with journal.step("open") as said:
         if said is not None:
             target.start()
@@ -195,7 +196,13 @@ def _serve(settings: Settings, journal: Journal, source: Cluster, target: Cluste
                 each.ended(process, "stop")
             source.park(True)
             target.park(False)
-            target.start()
+            starting = target.begin_starting()
+            # Whoever starts it looks twice a second whether it is up; clients come in as soon as it is.
+            stream.wait(f"{target} does not answer", START_SECONDS, lambda: target.answers)
+            answered = time.monotonic()
+            target.ended(starting, "start")
+            return answered
+    return time.monotonic()
 
 
 def _turn(settings: Settings, journal: Journal, source: Cluster, target: Cluster) -> None:

@@ -103,6 +103,11 @@ BLOCKS = {
     ),
 }
 TELLS = {
+    "stays_behind": (
+        "settings",
+        "{names} stand in postgresql.conf itself, which is made anew. To have them on the new server, put them into "
+        "postgresql_settings of the inventory.",
+    ),
     "unlogged": ("unlogged tables", "{names} are not replicated: they are empty on the new server."),
     "views": (
         "materialized views",

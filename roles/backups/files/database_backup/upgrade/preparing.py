@@ -87,21 +87,21 @@ def _build(settings: Settings, journal: Journal, old: Cluster, new: Cluster, fac
 
 def load(old: Cluster, new: Cluster) -> None:
     """Roles with their passwords and settings, and the database's schema, from one into the other, through pipes."""
-    settings = old.settings
+    load_roles(old, new)
+    schema = _said(old, "pg_dump", "--schema-only", "--create", "--no-subscriptions", old.settings.database)
+    _load(new, schema)
+
+
+def load_roles(old: Cluster, new: Cluster) -> None:
+    """The roles of one in the other, but for the superuser that is there."""
     roles = _said(old, "pg_dumpall", "--globals-only", "--no-tablespaces")
     kept = [line for line in roles.splitlines() if line != "CREATE ROLE postgres;"]
-    schema = _said(old, "pg_dump", "--schema-only", "--create", "--no-subscriptions", settings.database)
-    for text in ("\n".join(kept), schema):
-        _run(
-            new,
-            text,
-            "psql",
-            "--no-psqlrc",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            "--output=/dev/null",
-            "postgres",
-        )
+    _load(new, "\n".join(kept))
+
+
+def _load(new: Cluster, text: str) -> None:
+    words = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "postgres")
+    _run(new, text, "psql", *words)
 
 
 def _said(cluster: Cluster, program: str, *words: str) -> str:
