@@ -95,9 +95,14 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 
 .PHONY: service-types
-service-types: .venv/installed ## The service's types, by what its lock pins; no part of make lint, which needs no lock but its own
+service-types: .venv/installed ## The types of the service and the examples, by what their locks pin; no part of make lint, which needs no lock but its own
 	@cd service && python=$$(./environment $(firstword $(SERVICE_PYTHONS)) service requirements.lock requirements-test.lock) && \
 	  mypy --python-executable "$$python" --cache-dir ../build/mypy-service shop
+	@for name in hello notes; do \
+	  cd $(CURDIR)/examples/$$name; \
+	  python=$$(../../service/environment $(firstword $(SERVICE_PYTHONS)) "example-$$name" ../examples/$$name/requirements.lock ../examples/$$name/requirements-test.lock) && \
+	  mypy --config-file= --strict --python-version 3.10 --python-executable "../$$python" --cache-dir ../../build/mypy-$$name --exclude alembic/versions . || exit 1; \
+	done
 
 # A PostgreSQL of the machine's own will do; without one the lab's is unpacked.
 DEV_POSTGRESQL = $$(ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(LAB) packages --bin)

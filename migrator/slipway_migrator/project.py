@@ -2,8 +2,9 @@
 
 import importlib
 import json
+import logging.config
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,18 @@ def alembic_config(project: Project) -> Config:
         )
     if str(project.folder) not in sys.path and not project.is_released:
         sys.path.insert(0, str(project.folder))
+    logging.config.fileConfig = _where_there_is_one(logging.config.fileConfig)
     return config
+
+
+def _where_there_is_one(configure: Callable[..., None]) -> Callable[..., None]:
+    """An env.py of Alembic before 1.7 reads its ini for logging without asking whether there is one."""
+
+    def configured(name: Any, *words: Any, **said: Any) -> None:
+        if name is not None:
+            configure(name, *words, **said)
+
+    return configured
 
 
 def _location(project: Project) -> str:

@@ -60,6 +60,22 @@ def test_each_template_of_alembic_is_migrated_as_it_is_with_each_driver(
     assert [each["strongest_lock"] for each in done.events("revision_applied")] == ["AccessExclusiveLock"] * 2
 
 
+def test_an_env_py_of_an_older_alembic_reads_a_file_that_no_release_has(
+    service: Service, database: Database, tmp_path: Path
+) -> None:
+    env = service.folder / "migrations/env.py"
+    text = env.read_text()
+    asked = "if config.config_file_name is not None:\n    fileConfig(config.config_file_name)"
+    assert asked in text
+    env.write_text(text.replace(asked, "fileConfig(config.config_file_name)"))
+    service.revise(TABLE)
+
+    assert release(service, tmp_path / "release").run(database.environ(), "migrate").result == {
+        "from": None,
+        "to": "r1",
+    }
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
 def test_a_server_elsewhere_is_reached_over_tls_with_its_name_checked(
     make_service: Callable[[str], Service],

@@ -2,156 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
-import os
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e import hosts
-from tests.e2e.ansible_runs import ROOT, Playbooks
-from tests.e2e.conftest import boot, site_of
-from tests.e2e.fab_runs import Fab, again, release_of
-from tests.e2e.web import PATIENCE, Site
-from tests.lab.host import Host
-from tests.lab.lab import Lab
+from tests.e2e.ansible_runs import ROOT
+from tests.e2e.example import Example, WebSocket, Writing, serving, write
+from tests.e2e.fab_runs import again, release_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(1200)]
-
-RATE = 40.0
-
-
-@dataclass
-class Example:
-    """An inventory's service on its one host."""
-
-    app: str
-    lab: Lab
-    site: Site
-    fab: Fab
-
-    @property
-    def host(self) -> Host:
-        return next(iter(self.lab.hosts.values()))
-
-    def live(self) -> str:
-        return hosts.output(self.host, f"basename $(readlink /srv/{self.app}/current)")
-
-    def bundle(self) -> Path:
-        """Of the live release, as the first run built it."""
-        return ROOT / f"build/bundles/{self.app}-{self.live()}.tar"
-
-    def workers(self) -> list[str]:
-        """The processes that run, as release:name."""
-        listed = hosts.output(
-            self.host,
-            f"systemctl list-units --plain --no-legend '{self.app}-process@*' --state=active | cut -d' ' -f1",
-        )
-        return [unit.partition("@")[2].removesuffix(".service") for unit in listed.split()]
-
-    def sql(self, statement: str) -> str:
-        return hosts.sql(self.host, statement, database=self.app)
-
-
-@dataclass
-class Writing:
-    """Use as a context: notes are written one after the other over a kept connection; nothing is tried again."""
-
-    site: Site
-    statuses: list[int] = field(default_factory=list)
-    releases: set[str] = field(default_factory=set)
-    losses: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Writing:
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _write(self) -> None:
-        context = self.site.context()
-        connection = http.client.HTTPSConnection(self.site.address, timeout=PATIENCE, context=context)
-        headers, body = {"Content-Type": "application/json"}, json.dumps({"title": "load", "body": "a b c"})
-        while not self._ended.wait(1 / RATE):
-            try:
-                connection.request("POST", "/api/notes", body, headers)
-                said = connection.getresponse()
-                said.read()
-            except (OSError, http.client.HTTPException) as failure:
-                self.losses.append(repr(failure))
-                connection.close()
-            else:
-                self.statuses.append(said.status)
-                self.releases.add(str(said.headers["X-Release"]))
-        connection.close()
-
-
-class WebSocket:
-    """A connection to the site that the service has taken as a WebSocket (RFC 6455); texts below 64 KiB."""
-
-    def __init__(self, site: Site, path: str) -> None:
-        self.stream = site.handshake(site.context())
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.stream.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {site.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        self.answer = b""
-        while b"\r\n\r\n" not in self.answer:
-            self.answer += self._read(1)
-
-    def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            chunk = self.stream.recv(count - len(data))
-            assert chunk, f"the connection ended\n{data!r}"
-            data += chunk
-        return data
-
-    def receive(self) -> Any:
-        """The next text, read as JSON."""
-        while True:
-            kind, length = self._read(2)
-            if length == 126:
-                length = int.from_bytes(self._read(2), "big")
-            content = self._read(length)
-            if kind & 15 == 1:
-                return json.loads(content)
-
-
-def serving(app: str, inventory: str, health: str) -> Iterator[Example]:
-    """The service on a host that was bare."""
-    for lab in boot(f"SLIPWAY_E2E_{app.upper()}", inventory):
-        example = Example(app, lab, site_of(lab), Fab(lab.site.inventory.name))
-        try:
-            Playbooks(lab.site.inventory).run("site.yml").succeeded()
-            hosts.until(f"{app} serves", partial(answers, example.site, health), seconds=60)
-        except BaseException:
-            # Nobody comes back to it: no test has begun.
-            lab.down()
-            raise
-        yield example
-
-
-def answers(site: Site, path: str) -> bool:
-    return site.get(path).status == 200
 
 
 @pytest.fixture(scope="module")
 def notes() -> Iterator[Example]:
-    yield from serving("notes", "inventory/notes", "/api/health")
+    yield from serving("notes", "SLIPWAY_E2E_NOTES", "inventory/notes", "/api/health")
 
 
 def with_service(bundle: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -165,13 +34,6 @@ def with_service(bundle: Path, change: Callable[[dict[str, Any]], None]) -> Path
         return json.dumps(manifest).encode()
 
     return again(bundle, changed)
-
-
-def write(example: Example, title: str) -> int:
-    body = json.dumps({"title": title, "body": "one two three"}).encode()
-    said = example.site.request("POST", "/api/notes", {"Content-Type": "application/json"}, body)
-    assert said.status == 201, said
-    return int(said.json()["id"])
 
 
 def test_the_worker_the_timer_and_the_websocket_of_notes_work(notes: Example) -> None:
@@ -262,7 +124,7 @@ def test_what_is_asked_of_the_shops_database_is_answered_of_any(notes: Example) 
 
 @pytest.fixture(scope="module")
 def hello() -> Iterator[Example]:
-    yield from serving("hello", "inventory/hello", "/health")
+    yield from serving("hello", "SLIPWAY_E2E_HELLO", "inventory/hello", "/health")
 
 
 def test_one_file_without_a_database_is_deployed_and_rolled_back(

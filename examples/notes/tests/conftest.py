@@ -27,11 +27,11 @@ def start(folder: Path) -> str:
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     if os.geteuid() == 0:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    own = {"user": user, "check": True, "capture_output": True, "cwd": folder}
-    subprocess.run([programs() / "initdb", "--no-sync", "--username=notes", folder / "data"], **own)
+    initdb: list[str | Path] = [programs() / "initdb", "--no-sync", "--username=notes", folder / "data"]
+    subprocess.run(initdb, user=user, check=True, capture_output=True, cwd=folder)
     options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
     # Its own output goes to a file: a pipe would be waited for as long as the server runs.
-    command = [
+    command: list[str | Path] = [
         programs() / "pg_ctl",
         "start",
         "--wait",
@@ -40,13 +40,18 @@ def start(folder: Path) -> str:
         "-o",
         options,
     ]
-    subprocess.run(command, **{**own, "capture_output": False, "stdout": subprocess.DEVNULL})
+    subprocess.run(command, user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     return f"postgresql+psycopg://notes@/postgres?host={folder}"
 
 
 def stop(folder: Path) -> None:
     user = "nobody" if os.geteuid() == 0 else None
-    command = [programs() / "pg_ctl", "stop", "--mode=immediate", f"--pgdata={folder / 'data'}"]
+    command: list[str | Path] = [
+        programs() / "pg_ctl",
+        "stop",
+        "--mode=immediate",
+        f"--pgdata={folder / 'data'}",
+    ]
     subprocess.run(command, user=user, check=True, capture_output=True, cwd=folder)
 
 
