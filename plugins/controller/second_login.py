@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 
-# An sshd that was told to read its settings anew needs a moment; the host's timer leaves three times that.
-PROVE_SECONDS = 15
+# An sshd that was told to read its settings anew needs a moment; the host has its timer for longer.
+PROVE_SECONDS = 25
 # From the last try on: the host's timer has run out by then, and what it gives back is in force.
 BACK_SECONDS = 60
 ALONE = "-o ControlMaster=no -o ControlPath=none -o ConnectTimeout=8 -o ServerAliveInterval=4 -o ServerAliveCountMax=2"
