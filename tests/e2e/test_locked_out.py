@@ -43,7 +43,7 @@ def given(**variables: Any) -> Spoil:
 SUDOERS, SSHD = "etc/sudoers.d/slipway.j2", "etc/ssh/sshd_config.d/10-slipway.conf.j2"
 FIREWALL = "etc/slipway/{{ app_name }}/firewall.nft.j2"
 SPOILT: dict[str, tuple[str, Spoil]] = {
-    "another port": ("ssh", given(ssh_ports=[2222])),
+    "another port": ("ssh", given(ssh_ports=[2222], firewall_left_closed=[22])),
     "a key that the controller does not know": ("ssh", given(ssh_host_keys=["rsa"])),
     "an address that the host does not have": ("ssh", given(ssh_settings={"ListenAddress": "192.0.2.7"})),
     "sshd for IPv6 alone": ("ssh", given(ssh_settings={"AddressFamily": "inet6"})),
