@@ -44,7 +44,10 @@ SUDOERS, SSHD = "etc/sudoers.d/slipway.j2", "etc/ssh/sshd_config.d/10-slipway.co
 FIREWALL = "etc/slipway/{{ app_name }}/firewall.nft.j2"
 SPOILT: dict[str, tuple[str, Spoil]] = {
     "another port": ("ssh", given(ssh_ports=[2222], firewall_left_closed=[22])),
-    "a key that the controller does not know": ("ssh", given(ssh_host_keys=["rsa"])),
+    "a kind of key that the controller does not have": (
+        "ssh",
+        given(ssh_settings={"PubkeyAcceptedAlgorithms": "rsa-sha2-512"}),
+    ),
     "an address that the host does not have": ("ssh", given(ssh_settings={"ListenAddress": "192.0.2.7"})),
     "sshd for IPv6 alone": ("ssh", given(ssh_settings={"AddressFamily": "inet6"})),
     "another user alone": ("ssh", given(ssh_settings={"AllowUsers": "deploy"})),
