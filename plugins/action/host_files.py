@@ -20,6 +20,7 @@ import os
 import re
 import runpy
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,15 @@ HEADER = re.compile(
     r"\A\{# owner=(?P<owner>\S+) group=(?P<group>\S+) mode=(?P<mode>0[0-7]{3,4})(?P<secret> secret)? #\}\n"
 )
 ARGUMENTS = frozenset(
-    {"name", "trees", "directories", "files", "links", "checks", "watch", "claims", "has_handler", "in_force"}
-)
+    ("name", "trees", "directories", "files", "links", "checks", "watch", "claims", "has_handler", "in_force", "guard")
+)  # fmt: skip
 # What an inventory says in a template: a role's own private names are not said there.
 VARIABLE = re.compile(
-    r"\b(?:inventory_hostname|(?:alertmanager|app|apt_sources|backups|base|copies|exporters|grafana|locale|nginx|postgresql|prometheus|rsyslog)_[a-z_]+)\b"
+    r"\b(?:inventory_hostname|(?:alertmanager|app|apt_sources|backups|base|copies|exporters|grafana|locale|nginx|postgresql|prometheus|rsyslog|ssh|firewall|kernel)_[a-z_]+)\b"
 )
 CONTENTS = ("content", "source", "program")
 BUILDER = Path(__file__).parent.parent.parent / "fabfile/programs/zipped.py"
+SECOND_LOGIN = Path(__file__).parent.parent / "controller/second_login.py"
 STANDING = Path(__file__).parent.parent / "module_utils/slipway_files/standing.py"
 UNCHANGED: dict[str, Any] = {
     "changed": False,
@@ -57,7 +59,8 @@ class ActionModule(ActionBase):
     """Arguments: name (which of the service's sets), trees (paths on the host, without the first slash, whose templates
     these are), directories, files (each with `content`, or for bytes `source`, or `program`: the folder of a Python
     package that runs as one file), links, checks, watch (foreign files whose change counts), claims (what only one
-    service of a host can have, to the variable that says it), has_handler, in_force."""
+    service of a host can have, to the variable that says it), has_handler, in_force, guard (for what lets people in:
+    `below`, the folders that matter, all if empty; `apply` and `undo`, commands; see second_login.py)."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -92,14 +95,18 @@ class ActionModule(ActionBase):
             return self._write_tree(Path(str(self._templar.template(render_to))), payload)
         if not payload["in_force"] and self._stands(payload, variables):
             return dict(UNCHANGED)
-        packed = base64.b64encode(zlib.compress(json.dumps(payload, default=str).encode())).decode()
-        result = self._execute_module(
-            module_name="host_files", module_args={"payload": packed}, task_vars=task_vars
+        guard, ask = self._task.args.get("guard"), partial(self._ask, task_vars)
+        result = (
+            runpy.run_path(str(SECOND_LOGIN))["stated"](self, payload, guard, ask) if guard else ask(payload)
         )
         if result.get("changed"):
             # What was seen at the beginning is not what stands now.
             result["ansible_facts"] = {"standing": {}}
         return result
+
+    def _ask(self, task_vars: dict[str, Any] | None, payload: dict[str, Any]) -> dict[str, Any]:
+        packed = base64.b64encode(zlib.compress(json.dumps(payload, default=str).encode())).decode()
+        return dict(self._execute_module("host_files", {"payload": packed}, task_vars=task_vars))
 
     @staticmethod
     def _stands(payload: dict[str, Any], variables: dict[str, Any]) -> bool:

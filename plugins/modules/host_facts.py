@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway_files import manifest
+from ansible.module_utils.slipway_files import manifest, proofs
 from ansible.module_utils.slipway_host import (
     clusters,
     memory,
@@ -71,6 +71,8 @@ ansible_facts:
     default_ipv6: {description: 'address: with which it goes by its default route', type: dict, returned: always}
     has_ipv6: {description: whether a program may listen on the address of all, type: bool, returned: always}
     listeners: {description: 'each one''s port, program, pid, unit; null without ss', type: list, returned: always}
+    firewall_foreign: {description: ufw or firewalld where one filters, type: str, returned: always}
+    firewall_opened: {description: ports that Slipway's firewall lets in, type: list, returned: always}
     recorded: {description: sets of files that Slipway ever wrote for the service, type: list, returned: always}
     services: {description: other services of the host to what only they can have, type: dict, returned: always}
     configured_before: {description: whose the host was when it had one service, type: str, returned: always}
@@ -108,6 +110,8 @@ def main() -> None:
         **reach.facts(module.params["app"]),
         "standing": manifest.standing(module.params["app"]),
     }
+    if told := proofs.told():
+        module.warn(told)
     module.exit_json(changed=False, ansible_facts=facts)
 
 

@@ -10,7 +10,17 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.slipway_files import checks, compare, errors, manifest, owners, standing, write
+from ansible.module_utils.slipway_files import (
+    checks,
+    compare,
+    errors,
+    guard,
+    manifest,
+    owners,
+    proofs,
+    standing,
+    write,
+)
 
 DOCUMENTATION = r"""
 ---
@@ -66,7 +76,9 @@ def main() -> None:
                 manifest.take_over(wanted["app"])
             owners.refuse_another(wanted["app"])
             known = manifest.read(wanted["app"], wanted["name"])
-            if wanted["in_force"]:
+            if wanted.get("decide"):
+                result = decide(wanted, known)
+            elif wanted["in_force"]:
                 result = confirm(wanted, known, module.check_mode)
             else:
                 result = state(wanted, known, module.check_mode)
@@ -87,15 +99,33 @@ def confirm(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) 
     return {"changed": known.pending}
 
 
+def decide(wanted: dict[str, Any], known: manifest.Manifest) -> dict[str, Any]:
+    """Let an armed set stay, or give back at once what stood before it; `stays` says which of both it came to."""
+    token = wanted["decide"]["token"]
+    if wanted["decide"]["take_back"]:
+        return {"changed": guard.take_back(token), "stays": False}
+    stays = guard.confirm(token)
+    if stays:
+        manifest.write(
+            wanted["app"], wanted["name"], dataclasses.replace(known, pending=wanted["has_handler"])
+        )
+        write.forget_originals(wanted["decide"]["removed"])
+    return {"changed": stays, "stays": stays}
+
+
 def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) -> dict[str, Any]:
     """Compare, check and write the set; the result says what changed and what could not be checked yet."""
     theirs = owners.others(wanted["app"])
     owners.refuse(wanted, theirs)
+    told = proofs.told()
     # What another service of this host has in its record stays when this one wants it no more.
     alone = {path: digest for path, digest in known.files.items() if path not in theirs}
     difference = compare.difference(wanted, alone, check_mode)
     seen = manifest.watched(wanted["watch"])
     renewed = [path for path in wanted["watch"] if path in seen and known.watched.get(path) != seen[path]]
+    token = _token(wanted, difference, known)
+    if token and not check_mode:
+        guard.refuse_beside(wanted["name"])
     unchecked = checks.run(wanted["checks"], difference) if difference.changed or renewed else []
     if unchecked and not check_mode:
         raise errors.HostFilesError(
@@ -106,19 +136,12 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
     after = manifest.Manifest(
         manifest.digests(wanted["files"]), seen, False, standing.beside(wanted), made_of
     )
-    after.pending = wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
+    after.pending = bool(token) or (
+        wanted["has_handler"] and (difference.changed or bool(renewed) or known.pending)
+    )
     kept: dict[str, str] = {}
-    if not check_mode and (difference.changed or after != known):
-        # Recorded before they are written, so that a run that dies in between leaves nothing unknown behind.
-        during = dataclasses.replace(after, files={**after.files, **known.files}, watched=known.watched)
-        linked = [change.path for change in difference.changes if change.kind == "link"]
-        ours = {*known.files, *theirs}
-        write.keep_originals([path for path in [*after.files, *linked] if path not in ours])
-        kept = write.keep_edited(owners.left(known.files, theirs), difference)
-        manifest.write(wanted["app"], wanted["name"], during)
-        write.apply(difference)
-        manifest.write(wanted["app"], wanted["name"], after)
-        write.forget_originals(difference.removed)
+    if not check_mode and (difference.changed or after != known or token):
+        kept = _put_in_place(wanted, known, after, difference, token)
     diff = difference.as_diff()
     diff += [
         {"before_header": path, "before": "", "after": "renewed since the last run\n"} for path in renewed
@@ -133,6 +156,7 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
         ]
     return {
         "changed": difference.changed or bool(renewed) or known.pending,
+        "armed": token if token and not check_mode else "",
         "written": [change.path for change in difference.changes],
         "removed": difference.removed,
         "renewed": renewed,
@@ -140,10 +164,56 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
         "warnings": [
             f"{path} was not as Slipway had left it; what stood there is kept as {copy}."
             for path, copy in sorted(kept.items())
-        ],
+        ]
+        + ([told] if told else []),
         "unchecked": unchecked,
         "diff": diff,
     }
+
+
+def _put_in_place(
+    wanted: dict[str, Any],
+    known: manifest.Manifest,
+    after: manifest.Manifest,
+    difference: compare.Difference,
+    token: str,
+) -> dict[str, str]:
+    """Write what differs and its record, guarded when there is a token; {path: copy} of what somebody had edited."""
+    app, name = wanted["app"], wanted["name"]
+    theirs = owners.others(app)
+    # Recorded before they are written, so that a run that dies in between leaves nothing unknown behind.
+    during = dataclasses.replace(after, files={**after.files, **known.files}, watched=known.watched)
+    linked = [change.path for change in difference.changes if change.kind == "link"]
+    foreign = [path for path in [*after.files, *linked] if path not in {*known.files, *theirs}]
+    made = [path for path in map(write.original, foreign) if not os.path.lexists(path)]
+    write.keep_originals(foreign)
+    kept = write.keep_edited(owners.left(known.files, theirs), difference)
+    if token:
+        changing = [change.path for change in difference.changes if change.kind != "directory"]
+        paths = [*changing, *difference.removed, manifest.path_of(app, name)]
+        guard.arm(app, name, token, paths, made, wanted["guard"].get("undo") or wanted["guard"]["apply"])
+    with guard.given_back_unless_done(token):
+        manifest.write(app, name, during)
+        write.apply(difference)
+        manifest.write(app, name, after)
+        if token and (said := guard.apply(wanted["guard"]["apply"])):
+            raise errors.HostFilesError(
+                f"The set {name} could not be put in force: {said}. What stood before was given back."
+            )
+    if not token:
+        write.forget_originals(difference.removed)
+    return kept
+
+
+def _token(wanted: dict[str, Any], difference: compare.Difference, known: manifest.Manifest) -> str:
+    """The token of a change that has to be guarded; empty when nothing that lets somebody in changes."""
+    asked = wanted.get("guard")
+    if not asked:
+        return ""
+    below = tuple(f"{folder.rstrip('/')}/" for folder in asked.get("below") or ["/"])
+    touched = [*(change.path for change in difference.changes), *difference.removed]
+    unproven = known.pending and not wanted["has_handler"]
+    return str(asked["token"]) if unproven or any(f"{path}/".startswith(below) for path in touched) else ""
 
 
 if __name__ == "__main__":

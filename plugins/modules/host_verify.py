@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.slipway_files import proofs
 from ansible.module_utils.slipway_verify import looking
 
 DOCUMENTATION = r"""
@@ -52,6 +53,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     seen: dict[str, Any] = looking.look(module.params)
+    # The doctor knows no kind of complaint of its own for it: sshd and the firewall are units.
+    seen["complaints"]["units"] += filter(None, [proofs.told()])
     if not module.check_mode:
         looking.leave(module.params["service"], seen["complaints"])
     module.exit_json(changed=False, **{**seen, "notes": seen["notes"] + looking.notes()})

@@ -13,7 +13,7 @@ import pytest
 
 from fabfile.programs.zipped import build_helper
 from tests.database import clusters
-from tests.database.backup_ground import PACKAGE
+from tests.database.program_ground import PACKAGE
 
 VIEW = Path(__file__).with_name("debian_clusters.sh")
 PSQL = (

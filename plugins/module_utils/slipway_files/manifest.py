@@ -57,7 +57,7 @@ def lock(check_mode: bool) -> Iterator[None]:
 
 def read(app: str, name: str) -> Manifest:
     """The manifest of a service's set; an empty one for a set never written."""
-    for path in (_path(app, name), _path_before(name) if configured_before() in (app, "") else ""):
+    for path in (path_of(app, name), _path_before(name) if configured_before() in (app, "") else ""):
         try:
             with open(path, encoding="utf-8") as stream:
                 return Manifest(**json.load(stream))
@@ -68,7 +68,7 @@ def read(app: str, name: str) -> Manifest:
 
 def write(app: str, name: str, manifest: Manifest) -> None:
     """Replace the set's manifest, on disk before this returns."""
-    path = _path(app, name)
+    path = path_of(app, name)
     temporary = path + ".new"
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
@@ -144,7 +144,7 @@ def take_over(app: str) -> None:
         return
     os.makedirs(f"{STATE}/files/{app}", mode=0o755, exist_ok=True)
     for name in sorted(_records(f"{STATE}/files"), key=lambda name: (name == "rsyslog", name)):
-        os.rename(_path_before(name), _path(app, name))
+        os.rename(_path_before(name), path_of(app, name))
 
 
 def _records(folder: str) -> list[str]:
@@ -158,7 +158,8 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _path(app: str, name: str) -> str:
+def path_of(app: str, name: str) -> str:
+    """The file with the record of a service's set."""
     return os.path.join(STATE, "files", app, name + ".json")
 
 

@@ -67,7 +67,7 @@ def _apply(difference: Difference, folders: Folders) -> None:
         for path in difference.removed:
             live = folders.at(path)
             if os.path.lexists(original(path)):
-                prepared.append((_copy(original(path), _beside(live)), path))
+                prepared.append((copy_of(original(path), _beside(live)), path))
     except OSError as error:
         for temporary, _ in prepared:
             os.unlink(temporary)
@@ -153,10 +153,10 @@ def _keep(path: str, copy: str) -> None:
     top = os.path.join(STATE, os.path.relpath(copy, STATE).split("/")[0])
     os.makedirs(top, mode=0o700, exist_ok=True)
     os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
-    os.rename(_copy(path, _beside(copy)), copy)
+    os.rename(copy_of(path, _beside(copy)), copy)
 
 
-def _copy(source: str, temporary: str) -> str:
+def copy_of(source: str, temporary: str) -> str:
     """Copy a file or link with owner, mode and times, on disk before this returns; nothing is left when it fails."""
     try:
         found = os.lstat(source)

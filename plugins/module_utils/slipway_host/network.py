@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import ipaddress
 import json
+import os
 import re
 import shutil
 import socket
@@ -27,7 +29,30 @@ def facts() -> dict[str, Any]:
         "default_ipv6": {"address": towards_default(socket.AF_INET6)},
         "has_ipv6": has_ipv6(),
         "listeners": listeners(),
+        "firewall_foreign": foreign_firewall(),
+        "firewall_opened": opened(),
     }
+
+
+def foreign_firewall() -> str:
+    """ufw or firewalld where one of them filters; empty otherwise."""
+    if re.search(r"^ENABLED=yes", _text("/etc/ufw/ufw.conf"), re.MULTILINE):
+        return "ufw"
+    return "firewalld" if os.path.exists("/run/firewalld.pid") else ""
+
+
+def opened() -> list[int]:
+    """TCP ports that Slipway's firewall lets in for some service of the host."""
+    rules = "".join(_text(path) for path in glob.glob("/etc/slipway/*/firewall.nft"))
+    return sorted({int(port) for port in re.findall(r"tcp dport (\d+) accept", rules)})
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
 
 
 def addresses() -> list[str]:

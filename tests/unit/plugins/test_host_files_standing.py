@@ -147,7 +147,7 @@ def test_the_record_of_an_earlier_slipway_says_nothing_until_the_set_is_stated_a
     files_host: FilesHost,
 ) -> None:
     wanted = stated(files_host)
-    record = Path(manifest._path("shop", "web"))
+    record = Path(manifest.path_of("shop", "web"))
     earlier = json.loads(record.read_text())
     del earlier["beside"]
     record.write_text(json.dumps(earlier))
