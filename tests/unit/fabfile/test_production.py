@@ -39,6 +39,7 @@ TYPED = {
     "db-kill": ["42"],
     "db-explain": ["--query-id=1", "--analyze"],
     "db-restore": ["--into=scratch"],
+    "db-upgrade": ["--to=17", "--switch"],
     "silence": ["--alert=HostDown", "--lasting=2h", "--reason=its power supply is changed"],
 }
 CHANGING = [task for task in TASKS if task.name not in READING | OF_THIS_MACHINE]
