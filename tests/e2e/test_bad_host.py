@@ -103,7 +103,8 @@ def test_a_cluster_of_another_version_is_left_alone(
     hosts.output(bare_again, INSTALL_OWN.format(own=own_version))
     refusal(bare_again, playbooks, postgresql_version=wanted).says(
         f"{bare_again.name} already has the cluster {own_version}/main where {wanted}/main is wanted.",
-        "Slipway never replaces a cluster. Either set postgresql_version to the version that is there,",
+        "Slipway never replaces a cluster, and changes none while an upgrade is prepared",
+        "Without one, set postgresql_version to the version that is there, or move the data",
     )
     assert hosts.output(bare_again, "pg_lsclusters --no-header").split()[:4] == [
         str(own_version),

@@ -37,7 +37,12 @@ class Pair:
 SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/shop-private.conf"
 HEADERS, UNIT = "etc/nginx/snippets/shop-headers.conf", "etc/systemd/system/shop@.service"
 # A zone's name alone, a key that its program reads to the last byte, and JSON, which has no comments.
-SILENT = ("etc/timezone", "etc/slipway/shop/pgbackrest.conf", "etc/slipway/shop/database-status.json")
+SILENT = (
+    "etc/timezone",
+    "etc/slipway/shop/pgbackrest.conf",
+    "etc/slipway/shop/database-status.json",
+    "etc/slipway/shop/look.json",
+)
 KEYS = ("etc/shop/credentials/", "etc/apt/keyrings/")
 # Alerts have Go's templates, which Prometheus fills in.
 GO = "etc/prometheus/rules/"
