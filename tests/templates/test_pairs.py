@@ -43,9 +43,10 @@ SILENT = (
     "etc/slipway/shop/database-status.json",
     "etc/slipway/shop/look.json",
 )
-KEYS = ("etc/shop/credentials/", "etc/apt/keyrings/")
-# Alerts have Go's templates, which Prometheus fills in.
-GO = "etc/prometheus/rules/"
+DASHBOARDS = "etc/grafana/dashboards/"
+KEYS = ("etc/shop/credentials/", "etc/apt/keyrings/", DASHBOARDS)
+# Alerts have Go's templates, which Prometheus fills in, and legends Grafana's.
+GO = ("etc/prometheus/rules/", DASHBOARDS)
 MIGRATION = "etc/systemd/system/shop-migrate@.service"
 BACKFILL, ASK = (f"etc/systemd/system/shop-backfill{kind}@.service" for kind in ("", "-ask"))
 PROCESS, TASK = (f"etc/systemd/system/shop-{kind}@.service" for kind in ("process", "task"))
