@@ -16,8 +16,6 @@ from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_activate import enabled, live, running
 from tests.unit.slipway.test_recovery import wait_for
 
-pytestmark = pytest.mark.usefixtures("quick_systemd")
-
 FOURTH = "20261125T080000Z-99cc003"
 
 
