@@ -24,7 +24,7 @@ shared_buffers = '{buffers}'
 wal_writer_delay = 10ms
 """
 BUFFERS = "128MB"
-NAMED = re.compile(r"^\s*cluster_name\s*=.*$", re.MULTILINE)
+NAMED = re.compile(r"^[ \t]*cluster_name[ \t]*=.*$", re.MULTILINE)
 START_SECONDS = "300"
 
 
