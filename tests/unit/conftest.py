@@ -55,6 +55,13 @@ def host() -> Iterator[support.Host]:
 
 
 @pytest.fixture
+def quick_systemd() -> Iterator[None]:
+    """The fake systemd answers in the test's process, three times as fast: for tests that are not about its words."""
+    with support.quick_systemd():
+        yield
+
+
+@pytest.fixture
 def slipway(host: support.Host) -> Slipway:
     """Runs one command on the host: in this process, or with options for one in a process of its own.
 

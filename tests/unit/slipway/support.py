@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -255,14 +256,28 @@ def quick_systemd() -> Iterator[None]:
         yield
 
 
+def kill(host: Host, unit: str) -> None:
+    """The unit's process is killed, and gone."""
+    _end(unit_states(host.root)[unit]["pid"], host.root)
+
+
 def end_units(root: Path) -> None:
     """Ends the servers that the fake systemd of root started."""
     for state in unit_states(root).values():
         if state.get("pid"):
-            try:
-                os.kill(state["pid"], signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            _end(state["pid"], root)
+
+
+def _end(pid: int, root: Path) -> None:
+    try:
+        # One that ended long ago may have left its number to somebody else's.
+        if os.readlink(f"/proc/{pid}/fd/1").startswith(str(root.parent)):
+            os.kill(pid, signal.SIGKILL)
+            # A signal is only on its way when os.kill returns.
+            while slipway_fakes.alive(pid):
+                time.sleep(0.005)
+    except (FileNotFoundError, ProcessLookupError):
+        return
 
 
 def _killed_after(count: int) -> Callable[..., None]:

@@ -6,11 +6,14 @@ import json
 import os
 import time
 
+import pytest
 from slipway.traffic import gate
 
 from tests.unit.conftest import Slipway
 from tests.unit.slipway import support
 from tests.unit.slipway.support import OTHER, RELEASE, Host
+
+pytestmark = pytest.mark.usefixtures("quick_systemd")
 
 
 def live(host: Host) -> str:
@@ -219,14 +222,3 @@ def test_a_failed_migration_shows_its_journal(host: Host, slipway: Slipway) -> N
 
     assert (answer.code, answer.error) == (3, "migration-failed")
     assert 'relation "products" is locked' in answer.message
-
-
-def test_a_migration_that_does_not_end_is_waited_for_no_longer_than_asked(
-    host: Host, slipway: Slipway
-) -> None:
-    (support.install_release(host, RELEASE) / "migration").write_text("slow")
-
-    answer = slipway("migrate", RELEASE, "--timeout", "0.5")
-
-    assert (answer.code, answer.error) == (3, "migration-timeout")
-    assert "still running" in answer.message

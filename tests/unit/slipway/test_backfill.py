@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 from pathlib import Path
 
@@ -15,6 +13,8 @@ from tests.unit.conftest import Slipway
 from tests.unit.slipway import support
 from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_lease import run_batch
+
+pytestmark = pytest.mark.usefixtures("quick_systemd")
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +135,6 @@ def test_a_kill_of_the_helper_leaves_nothing_that_the_next_one_minds(
 def test_the_service_that_is_killed_is_begun_again(live: Path, host: Host, slipway: Slipway) -> None:
     (live / "backfill").write_text("long")
     slipway("backfill", "run", "fill_totals")
-    unit = host.root.parent / f"fake/units/shop-backfill@{RELEASE}.service.json"
-    os.kill(json.loads(unit.read_text())["pid"], signal.SIGKILL)
+    support.kill(host, f"shop-backfill@{RELEASE}.service")
     (live / "backfill").write_text("ready")
     assert slipway("backfill", "run", "fill_totals").result["running"] is False

@@ -17,6 +17,8 @@ from tests.unit.slipway.support import OTHER, RELEASE, Host
 from tests.unit.slipway.test_activate import live
 from tests.unit.slipway.test_recovery import wait_for
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 
 @pytest.fixture
 def serving(host: Host, slipway: Slipway) -> Host:

@@ -8,6 +8,8 @@ from tests.unit.conftest import Slipway
 from tests.unit.slipway.support import OTHER, RELEASE, Host
 from tests.unit.slipway.test_bake import line, requests, serving
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 __all__ = ["serving"]
 SHOP = "shop.test"
 BY_NAME = ["--public", SHOP]

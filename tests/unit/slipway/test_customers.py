@@ -9,6 +9,8 @@ from tests.unit.slipway import support
 from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_activate import live
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 ASKING = ["--public", "shop.test", "--path", "/api/v1/products?limit=1"]
 
 

@@ -18,6 +18,8 @@ from tests.unit.slipway import support
 from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_recovery import wait_for
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 COMMAND = {
     "tiny/cli.py": "def main():\n    import shop, tiny\n    print(shop.NAME, tiny.NAME)\n",
     "tiny-1.0.dist-info/entry_points.txt": "[console_scripts]\ntiny = tiny.cli:main\n",

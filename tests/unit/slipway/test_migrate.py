@@ -208,3 +208,14 @@ def test_no_unit_is_started_when_the_live_release_finds_the_schema_at_the_head(
     ) == started
     assert answer.json["changed"] == started
     assert records(slipway, "end")[-1]["details"]["seen"] is True
+
+
+def test_a_migration_that_does_not_end_is_waited_for_no_longer_than_asked(
+    host: Host, slipway: Slipway
+) -> None:
+    (support.install_release(host, RELEASE) / "migration").write_text("slow")
+
+    answer = slipway("migrate", RELEASE, "--timeout", "0.5")
+
+    assert (answer.code, answer.error) == (3, "migration-timeout")
+    assert "still running" in answer.message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,7 +144,7 @@ def test_a_release_whose_worker_dies_while_it_is_watched_does_not_keep_the_traff
     two: Host, slipway: Slipway
 ) -> None:
     assert slipway("switch", OTHER).code == 0
-    os.kill(support.unit_states(two.root)[f"shop-process@{OTHER}:worker.service"]["pid"], signal.SIGKILL)
+    support.kill(two, f"shop-process@{OTHER}:worker.service")
     wait_for(lambda: not workers(two))
 
     answer = slipway("bake", OTHER, "--seconds", "5")
@@ -187,7 +186,7 @@ def test_a_timers_time_is_the_live_releases(host: Host, slipway: Slipway) -> Non
 
 def test_recover_brings_back_a_worker_that_nobody_started_again(two: Host, slipway: Slipway) -> None:
     assert slipway("stop", OTHER).code == 0
-    os.kill(support.unit_states(two.root)[f"shop-process@{RELEASE}:worker.service"]["pid"], signal.SIGKILL)
+    support.kill(two, f"shop-process@{RELEASE}:worker.service")
     wait_for(lambda: not workers(two))
 
     assert slipway("recover").json["changed"] is True

@@ -22,6 +22,8 @@ from tests.unit.slipway import support
 from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_activate import enabled, live, running
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 ACTIVATE_RECORDS = 12
 
 

@@ -14,6 +14,8 @@ from tests.unit.slipway.test_activate import live, running
 from tests.unit.slipway.test_closed import Network, needs_root, network
 from tests.unit.slipway.test_processes import SERVICE, workers
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 __all__ = ["network"]
 
 

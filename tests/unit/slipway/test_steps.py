@@ -16,6 +16,8 @@ from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_activate import enabled, live, running
 from tests.unit.slipway.test_recovery import wait_for
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 FOURTH = "20261125T080000Z-99cc003"
 
 
@@ -206,7 +208,7 @@ def test_a_switch_after_which_the_release_does_not_answer_is_renamed_back(
     def rename_and_end(source: str, target: str) -> None:
         rename(source, target)
         if str(target).endswith("/current") and live(two).endswith(OTHER):
-            os.kill(support.unit_states(two.root)[two.unit(OTHER)]["pid"], 9)
+            support.kill(two, two.unit(OTHER))
 
     monkeypatch.setattr(os, "replace", rename_and_end)
     answer = slipway("switch", OTHER)
@@ -319,7 +321,7 @@ def test_pruning_keeps_the_warm_release_and_one_that_is_being_started(two: Host,
 
 def test_recovering_starts_the_live_release_and_stops_what_is_left_over(two: Host, slipway: Slipway) -> None:
     slipway("start", OTHER)
-    os.kill(support.unit_states(two.root)[two.unit(RELEASE)]["pid"], 9)
+    support.kill(two, two.unit(RELEASE))
     two.release(THIRD).mkdir()
 
     answer = slipway("recover").result

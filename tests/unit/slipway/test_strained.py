@@ -20,6 +20,8 @@ from tests.unit.slipway.support import OTHER, RELEASE, THIRD, Host
 from tests.unit.slipway.test_recovery import wait_for
 from tests.unit.slipway.test_stage import stage
 
+pytestmark = pytest.mark.usefixtures("quick_systemd")
+
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

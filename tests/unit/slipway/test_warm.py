@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from tests.unit.conftest import Slipway
 from tests.unit.slipway.support import OTHER, RELEASE, Host
 from tests.unit.slipway.test_activate import live, running
 from tests.unit.slipway.test_steps import deploy, timers, two
+
+pytestmark = pytest.mark.usefixtures("quick_systemd")
 
 __all__ = ["two"]
 
