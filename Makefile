@@ -231,9 +231,10 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 	  rollouts) $(BIN)/python -m tests.bench.rollouts ;; \
 	  database) $(BIN)/python -m tests.bench.database ;; \
 	  hostile) $(BIN)/python -m tests.bench.hostile ;; \
+	  recovery) SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(BIN)/python -m tests.bench.recovery ;; \
 	  migrations) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) migration ;; \
 	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
-	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=migrations, BENCH=hostile, or none for all."; exit 2 ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=recovery, BENCH=migrations, BENCH=hostile, or none for all."; exit 2 ;; \
 	esac; done
 
 .PHONY: secrets
