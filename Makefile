@@ -81,7 +81,7 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) -m "not long" tests/unit tests/templates tests/database
 
 .PHONY: upgrades
-upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, both ways, and gone on with (ten minutes)
+upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, a disk that is full or loses power (ten minutes)
 	@$(LAB) install --tests
 	@$(LAB) packages --version 17
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest $(WORKERS) -m long tests/database
