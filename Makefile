@@ -81,7 +81,7 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) -m "not long" tests/unit tests/templates tests/database
 
 .PHONY: upgrades
-upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, both ways, and gone on with (ten minutes)
+upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, a disk that is full or loses power (ten minutes)
 	@$(LAB) install --tests
 	@$(LAB) packages --version 17
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest $(WORKERS) -m long tests/database
@@ -231,9 +231,10 @@ bench: .venv/installed ## Measure hosts (bare to serving), the service, rollouts
 	  rollouts) $(BIN)/python -m tests.bench.rollouts ;; \
 	  database) $(BIN)/python -m tests.bench.database ;; \
 	  hostile) $(BIN)/python -m tests.bench.hostile ;; \
+	  recovery) SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(BIN)/python -m tests.bench.recovery ;; \
 	  migrations) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) migration ;; \
 	  service) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) service/run-bench $(firstword $(SERVICE_PYTHONS)) $(BENCH_ARGUMENTS) ;; \
-	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=migrations, BENCH=hostile, or none for all."; exit 2 ;; \
+	  *) echo "There is no benchmark $$part: BENCH=hosts, BENCH=service, BENCH=rollouts, BENCH=database, BENCH=recovery, BENCH=migrations, BENCH=hostile, or none for all."; exit 2 ;; \
 	esac; done
 
 .PHONY: secrets

@@ -169,13 +169,16 @@ def _prepared(version: int) -> Path:
 
 
 @contextlib.contextmanager
-def ground(version: int = clusters.USUAL, prepared: bool = False, other: bool = False) -> Iterator[Ground]:
+def ground(
+    version: int = clusters.USUAL, prepared: bool = False, other: bool = False, where: str = ""
+) -> Iterator[Ground]:
     """A server with the shop in it, which archives, and its repository; prepared: with a first full backup.
 
-    other: a cluster with nothing in it, which is none of those that the others are copies of.
+    other: a cluster with nothing in it, which is none of those that the others are copies of. where: the folder that it
+    lies in, memory where there is enough.
     """
     source = _prepared(version) if prepared else None
-    made = Ground(Path(tempfile.mkdtemp(prefix="slipway-physical-", dir=_quick())), version)
+    made = Ground(Path(tempfile.mkdtemp(prefix="slipway-physical-", dir=where or _quick())), version)
     made.directory.chmod(0o755)
     for name in ("marks", "sides", "repository", "logs", "spool", "bin"):
         (made.directory / name).mkdir(mode=0o755)

@@ -37,6 +37,23 @@ write only = yes
 """
 
 
+# RestrictSUIDSGID of its unit, as the program meets it: it may set no mode with such a bit, even where it is set.
+CONFINED = """
+import os, sys
+path = sys.argv.pop(1)
+sys.path.insert(0, path)
+sys.argv[0] = path
+chmod = os.chmod
+def confined(path, mode, **more):
+    if mode & 0o6000:
+        raise PermissionError(1, "Operation not permitted", str(path))
+    chmod(path, mode, **more)
+os.chmod = confined
+from database_backup import cli
+raise SystemExit(cli.main())
+"""
+
+
 @dataclass(frozen=True)
 class Copier:
     """The other host: its folder of copies, and its program."""
@@ -67,10 +84,14 @@ class Copier:
         )
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", "--reference", self.shop.data, self.folder], check=True)
+        # Its marks are for a group, so what is made in it is, too.
+        self.folder.chmod(0o2755)
 
     def ask(self, *words: str) -> tuple[int, dict[str, Any]]:
         """(status, answer) of a command of the other host's program."""
-        program = as_owner([sys.executable, "-I", str(self.folder / "repository-copy"), "--json", *words])
+        program = as_owner(
+            [sys.executable, "-c", CONFINED, str(self.folder / "repository-copy"), "--json", *words]
+        )
         done = subprocess.run(
             program, env={**os.environ, "SLIPWAY_BACKUP_CONFIG": str(self.folder / "copy.conf")}, capture_output=True,
             text=True, check=False,

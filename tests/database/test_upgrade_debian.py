@@ -32,7 +32,7 @@ control = debian
 account = postgres
 folder = {folder}
 clients = /usr/lib/postgresql/15/bin
-rehearsals = /var/lib/postgresql/rehearsals
+rehearsals = /var/lib/postgresql/rehearsals/shop
 follow = {folder}/database-backup.conf
 physical = no
 """ + "".join(
@@ -49,7 +49,8 @@ systemctl start postgresql@14-main.service
 {psql} -c "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)" shop
 {psql} -c "INSERT INTO orders (note) SELECT 'old' FROM generate_series(1, 1000)" shop
 export SLIPWAY_UPGRADE_CONFIG={folder}/upgrade.conf
-for step in plan prepare switch back switch finish; do
+install -d -o postgres -g postgres -m 0755 /var/lib/postgresql/rehearsals
+for step in plan rehearse prepare switch back switch finish; do
   python3 -I {folder}/database-upgrade $step --to=17
   {psql} -c "INSERT INTO orders (note) VALUES ('$step')" shop
   echo "$step: $({psql} -c "{count}" shop)"
@@ -58,7 +59,8 @@ pg_lsclusters --no-header
 systemctl stop postgresql@17-main.service
 """
 COUNT = "SELECT count(*), max(id), current_setting('server_version_num')::int / 10000 FROM orders"
-SERVED = ["plan: 1001|1001|14", "prepare: 1002|1002|14", "switch: 1003|1003|17", "back: 1004|1004|14"]
+SERVED = ["plan: 1001|1001|14", "rehearse: 1002|1002|14", "prepare: 1003|1003|14", "switch: 1004|1004|17"]
+SERVED += ["back: 1005|1005|14"]
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_clusters_of_postgresql_common_are_moved_there_and_back(folders: tuple[P
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if line in SERVED] == SERVED, done.stdout
-    assert "finish: 1006|1006|17" in lines
+    assert "finish: 1007|1007|17" in lines
     (left,) = [line.split()[:4] for line in lines if line.endswith(".log")]
     assert left == ["17", "main", "55432", "online"]
     assert "17/bin" in (own / "database-backup.conf").read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.e2e import hosts
-from tests.e2e.ansible_runs import ROOT, Playbooks
+from tests.e2e import hosts, inventories
+from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.fab_runs import Fab
 from tests.e2e.ground import RATE, ground_of
 from tests.e2e.web import Site
@@ -28,6 +26,11 @@ from tests.lab.lab import Lab
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 NAME = "test-physical"
+SAYS = {
+    "backups_physical": True,
+    "backups_physical_key": "a-key-of-a-test-host-that-opens-nothing-else",
+    "backups_physical_key_kept": "nowhere: the host is thrown away",
+}
 PROGRAM = "runuser --user=postgres -- /usr/local/lib/slipway/physical-backup --json --app=shop"
 MARKS = "/var/backups/slipway-physical/shop"
 SIDES = "/var/lib/postgresql/restored/shop"
@@ -77,32 +80,14 @@ class Backed:
         return hosts.output(self.host, f"ls {SIDES}")
 
 
-@contextmanager
-def inventory(base: Path) -> Iterator[Path]:
-    """The same host, and the same secrets, with physical backups wanted."""
-    folder = ROOT / "inventory" / NAME
-    shutil.copytree(base, folder, dirs_exist_ok=True)
-    says = {
-        "slipway_local_state": f"{{{{ inventory_dir }}}}/../../.lab/generated/{base.name}",
-        "backups_physical": True,
-        "backups_physical_key": "a-key-of-a-test-host-that-opens-nothing-else",
-        "backups_physical_key_kept": "nowhere: the host is thrown away",
-    }
-    (folder / "group_vars/all/zz_physical.yml").write_text(yaml.safe_dump(says))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="module")
 def backed(spoilt: Host, lab: Lab) -> Iterator[Backed]:
     """The host with physical backups."""
-    with inventory(lab.site.inventory) as folder:
-        own = Playbooks(folder)
+    with inventories.own(lab.site.inventory, NAME, SAYS) as inventory:
+        own = Playbooks(inventory.folder)
         for layer in ("base", "database"):
             own.run(f"playbooks/{layer}.yml").succeeded()
-        yield Backed(spoilt, Fab(folder.name), own)
+        yield Backed(spoilt, Fab(NAME), own)
 
 
 @contextmanager
@@ -223,6 +208,19 @@ def test_a_run_that_was_killed_is_made_up_for_by_the_next(backed: Backed) -> Non
             assert (made["swept"], backed.sides()) == (["cut"], "whole")
             backed.done("drop --into=whole")
         assert hosts.sql(host, "SELECT pg_postmaster_start_time()") == before
+
+
+@pytest.mark.long
+def test_an_update_of_postgresql_restarts_the_live_cluster_and_no_restored_one(backed: Backed) -> None:
+    started = "SELECT pg_postmaster_start_time()"
+    backed.fab.run("db-restore", "--latest", "--into=beside").ended(0)
+    live, beside = hosts.sql(backed.host, started), backed.in_side("beside", started)
+    hosts.output(
+        backed.host, "DEBIAN_FRONTEND=noninteractive apt-get --yes install --reinstall postgresql-14"
+    )
+    assert hosts.sql(backed.host, started) != live
+    assert backed.in_side("beside", started) == beside
+    backed.fab.run("db-restore", "--remove=beside").ended(0)
 
 
 @pytest.mark.long

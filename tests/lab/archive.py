@@ -64,14 +64,19 @@ def build(folder: Path) -> None:
     pool = folder / "repository" / "pool"
     pool.mkdir(parents=True)
     for tree, recipe in zip((server, client), RECIPES, strict=True):
-        pack(tree, recipe, pool)
-    sign(index(folder / "repository"), folder / "archive-key.asc")
+        pack(tree, files_of(recipe), pool)
+    sign(index(folder / "repository", SUITE), folder / "archive-key.asc")
 
 
-def lay_out_server(unpacked: Path, tree: Path) -> None:
+def files_of(recipe: Path) -> dict[str, str]:
+    """Return a package's control file and maintainer scripts by name."""
+    return {path.name: path.read_text() for path in sorted(recipe.iterdir())}
+
+
+def lay_out_server(unpacked: Path, tree: Path, major: str = VERSION) -> None:
     """Place the binaries where Debian's postgresql-common expects those of a version."""
-    version = tree / "usr/lib/postgresql/14"
-    shared = tree / "usr/share/postgresql/14"
+    version = tree / f"usr/lib/postgresql/{major}"
+    shared = tree / f"usr/share/postgresql/{major}"
     native = unpacked / "native"
     shutil.copytree(native / "bin", version / "bin")
     ignored = shutil.ignore_patterns("*.a", "pkgconfig", "pgxs", *LANGUAGES)
@@ -79,8 +84,8 @@ def lay_out_server(unpacked: Path, tree: Path) -> None:
     shutil.copytree(native / "share/postgresql", shared, ignore=shutil.ignore_patterns(*LANGUAGES))
     # The server looks for these files beside its own programs, Debian's tools look in /usr/share.
     (version / "share").mkdir()
-    (version / "share/postgresql").symlink_to("../../../../share/postgresql/14")
-    licence = tree / "usr/share/doc/postgresql-14/copyright"
+    (version / "share/postgresql").symlink_to(f"../../../../share/postgresql/{major}")
+    licence = tree / f"usr/share/doc/postgresql-{major}/copyright"
     licence.parent.mkdir(parents=True)
     shutil.copy(unpacked / "LICENSE.md", licence)
 
@@ -93,12 +98,14 @@ def lay_out_client(tree: Path) -> None:
         (programs / program).symlink_to(f"../../15/bin/{program}")
 
 
-def pack(tree: Path, recipe: Path, pool: Path) -> None:
-    """Build a .deb in the pool from a tree of files and a folder with its control file and maintainer scripts."""
+def pack(tree: Path, recipe: dict[str, str], pool: Path) -> None:
+    """Build a .deb in the pool from a tree of files, its control file and its maintainer scripts."""
     with tempfile.TemporaryDirectory(dir=pool.parent) as scratch:
         staged = Path(scratch) / "package"
         shutil.copytree(tree, staged, symlinks=True)
-        shutil.copytree(recipe, staged / "DEBIAN")
+        (staged / "DEBIAN").mkdir()
+        for name, text in recipe.items():
+            (staged / "DEBIAN" / name).write_text(text)
         for path in staged.rglob("*"):
             if not path.is_symlink():
                 programs = path.is_dir() or (path.parent.name in ("bin", "DEBIAN") and path.name != "control")
@@ -106,13 +113,13 @@ def pack(tree: Path, recipe: Path, pool: Path) -> None:
         staged.chmod(0o755)
         run(
             ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", staged, pool],
-            purpose=f"pack {recipe.name}",
+            purpose=f"pack {tree.name}",
         )
 
 
-def index(repository: Path) -> Path:
+def index(repository: Path, suite: str) -> Path:
     """Write the repository's indexes; return the folder of its Release file."""
-    release = repository / "dists" / SUITE
+    release = repository / "dists" / suite
     packages = release / "main" / "binary-amd64" / "Packages"
     packages.parent.mkdir(parents=True)
     listing = run(["apt-ftparchive", "packages", "pool"], purpose="index the packages", cwd=repository)
@@ -121,8 +128,8 @@ def index(repository: Path) -> Path:
     fields = {
         "Origin": "Slipway lab",
         "Label": "Slipway lab",
-        "Suite": SUITE,
-        "Codename": SUITE,
+        "Suite": suite,
+        "Codename": suite,
         "Architectures": "amd64",
         "Components": "main",
     }

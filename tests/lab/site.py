@@ -1,13 +1,14 @@
 """The lab of one inventory in one checkout: where its state is, its network, its keys."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.lab import archive, image, mirror, platforms, ubuntu
+from tests.lab import archive, image, later, mirror, platforms, ubuntu
 from tests.lab.commands import run
 from tests.lab.errors import LabError
 from tests.lab.inventory import Inventory
@@ -130,6 +131,14 @@ class Site:
         built = archive.ensure()
         self.network.publish(built.repository)
         self.archive_key.write_text(built.key.read_text())
+
+    def serve_later(self) -> None:
+        """Serve PostgreSQL 17 besides, as <url>/archive/lab-17."""
+        self.serve_archive()
+        link = archive.ensure().repository / later.SUITE
+        fresh = link.with_name(f"{later.SUITE}.{os.getpid()}")
+        fresh.symlink_to(later.ensure())
+        fresh.replace(link)
 
     def write_known_hosts(self) -> None:
         """Write the keys of every host of the checkout, whichever inventory it is in."""

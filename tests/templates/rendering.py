@@ -104,6 +104,7 @@ EVERYTHING: dict[str, Any] = {
     "postgresql_max_slot_wal_keep_size": "512MB",
     "postgresql_passwords": {"shop": "stand-in", "shop_migrate": "stand-in"},
     "postgresql_remote_clients": ["192.0.2.21", "2001:db8::21", "198.51.100.0/24"],
+    "postgresql_upgrade_to": "17",
     "postgresql_settings": {"work_mem": "16MB", "log_line_prefix": "it's %m "},
     "release_signers": [{**SIGNERS[0], "from": "2026-01-01", "until": "2099-12-31"}],
     "rsyslog_journal_disk": "2G",

@@ -62,6 +62,14 @@ UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 SIGNERS = "etc/slipway/shop/allowed_signers"
 
 PAIRS = [
+    # Only while an upgrade is planned is there a program that moves clusters, and may deploy start it.
+    Pair("etc/slipway/shop/database-upgrade.conf", "\nnew = 17\n", on=EVERYTHING, off=SINGLE),
+    Pair(
+        "etc/sudoers.d/slipway-shop",
+        "NOPASSWD: /usr/local/lib/slipway/database-upgrade",
+        on=EVERYTHING,
+        off=SINGLE,
+    ),
     # Who may sign bundles, for how long, is known where they are staged.
     Pair(
         SIGNERS,

@@ -12,6 +12,7 @@ from typing import Any
 
 from database_backup import dump, files, restore, settings, words
 from database_backup.errors import BackupError, FailedError, RefusedError
+from database_backup.server import shown
 
 KEPT = range(1, 1001)
 PHYSICAL = "physical-backup"
@@ -109,8 +110,10 @@ def _answered(options: argparse.Namespace, does: Callable[[argparse.Namespace], 
         try:
             sentences, result = does(options)
         except OSError as failure:
+            # What fails of many at once has no reason of its own.
+            why = f"{failure.strerror} ({failure.filename})" if failure.strerror else shown(str(failure))
             raise FailedError(
-                f"{options.command} ended early: {failure.strerror} ({failure.filename}). No backup that was there is "
+                f"{options.command} ended early: {why}. No backup that was there is "
                 "touched by this; type the same again when that is mended."
             ) from None
     except BackupError as failure:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from database_backup.errors import RefusedError
 
 FOLDER = Path("/etc/slipway")
 NAME = "database-backup.conf"
+WRITTEN_BY = "It is written by: ansible-playbook -i inventory/ENV playbooks/database.yml"
 
 
 @dataclass(frozen=True)
@@ -32,29 +35,48 @@ class Settings:
     account: str = ""
 
 
+def file_of(name: str, app: str | None) -> tuple[Path | None, list[str]]:
+    """(A service's file of that name, or that of the only one here where none is said; the services that have one)."""
+    found = sorted(path.parent.name for path in FOLDER.glob(f"*/{name}"))
+    app = found[0] if app is None and len(found) == 1 else app
+    # Of what is found alone is a path made: whoever comes by sudo must not name another folder.
+    return (FOLDER / str(app) / name if app in found else None), found
+
+
+@contextmanager
+def section(
+    path: Path, name: str, what: str, written_by: str = WRITTEN_BY
+) -> Iterator[configparser.SectionProxy]:
+    """What a file says. what: to do. Raises RefusedError when it is missing, or not what the block makes of it."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        yield parser[name]
+    except (OSError, ValueError, KeyError, configparser.Error) as failure:
+        raise RefusedError(
+            f"{path} does not say what to {what} ({failure}). Nothing was changed. {written_by}"
+        ) from None
+
+
 def path_of(app: str | None) -> Path:
     """Where the settings of a service are; of the only one here, where it is not said which. Raises RefusedError."""
-    found = sorted(path.parent.name for path in FOLDER.glob(f"*/{NAME}"))
-    # Of what is found alone is a path made: whoever comes by sudo must not name another folder.
-    if app is not None and app not in found:
+    path, found = file_of(NAME, app)
+    if path is None and app is not None:
         raise RefusedError(
             f"{app!r} is no service with backups here; there is {', '.join(found) or 'none'}. Nothing was changed. "
-            "It is written by: ansible-playbook -i inventory/ENV playbooks/database.yml"
+            f"{WRITTEN_BY}"
         )
-    if app is None and len(found) > 1:
+    if path is None and found:
         raise RefusedError(
             f"This host has the databases of several services, {' and '.join(found)}. "
             f"Say which is meant: database-backup --app={found[0]} …"
         )
-    return FOLDER / (app or (found[0] if found else "SERVICE")) / NAME
+    return path or FOLDER / "SERVICE" / NAME
 
 
 def read(path: Path) -> Settings:
     """The settings. Raises RefusedError when the file is missing or not whole."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-        own = parser["backup"]
+    with section(path, "backup", "back up") as own:
         return Settings(
             database=own["database"],
             folder=Path(own["folder"]),
@@ -66,8 +88,3 @@ def read(path: Path) -> Settings:
             data=Path(own["data"]),
             live=Path(own["live"]),
         )
-    except (OSError, ValueError, KeyError, configparser.Error) as failure:
-        raise RefusedError(
-            f"{path} does not say what to back up ({failure}). Nothing was changed. "
-            "It is written by: ansible-playbook -i inventory/ENV playbooks/database.yml"
-        ) from None

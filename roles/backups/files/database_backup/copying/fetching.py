@@ -142,7 +142,7 @@ def _publish(settings: Fetching, copy: Path) -> bool:
     remembered = copy / "slipway" / stanza
     part = remembered.with_name(f".{stanza}.part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(settings.staged / "slipway" / stanza, part)
+    _copied(settings.staged / "slipway" / stanza, part)
     shutil.rmtree(remembered, ignore_errors=True)
     part.rename(remembered)
     changed = False
@@ -164,6 +164,17 @@ def _publish(settings: Fetching, copy: Path) -> bool:
         # pgBackRest's own second one of each, which it takes when the first is damaged.
         path.with_name(f"{path.name}.copy").write_bytes(new)
     return changed
+
+
+def _copied(source: Path, target: Path) -> None:
+    """The files of a folder in a new one, no modes: its unit may set none with the setgid bit that folders inherit."""
+    target.mkdir(parents=True)
+    for path in sorted(source.rglob("*")):
+        there = target / path.relative_to(source)
+        if path.is_dir():
+            there.mkdir()
+        else:
+            shutil.copyfile(path, there)
 
 
 def _listed(settings: Fetching, descriptor: int) -> set[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from database_backup.errors import RefusedError
 
 FETCHING = "repository-copy.conf"
 SERVING = "repository-serving.conf"
+WRITTEN_BY = "It is written by: ansible-playbook -i inventory/ENV site.yml"
 
 
 @dataclass(frozen=True)
@@ -49,34 +47,18 @@ class Serving:
 
 def path_of(name: str, app: str | None) -> Path:
     """Where the settings of a service are; of the only one here, where it is not said which. Raises RefusedError."""
-    found = sorted(path.parent.name for path in logical.FOLDER.glob(f"*/{name}"))
-    if app is None and len(found) == 1:
-        app = found[0]
-    if app not in found:
+    path, found = logical.file_of(name, app)
+    if path is None:
         raise RefusedError(
             f"{app or 'The service to be said with --app'} has no copy of a repository here; there is "
-            f"{', '.join(found) or 'none'}. Nothing was changed. It is written by: ansible-playbook -i inventory/ENV "
-            "site.yml"
+            f"{', '.join(found) or 'none'}. Nothing was changed. {WRITTEN_BY}"
         )
-    return logical.FOLDER / str(app) / name
-
-
-@contextmanager
-def _of(path: Path, section: str) -> Iterator[configparser.SectionProxy]:
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-        yield parser[section]
-    except (OSError, ValueError, KeyError, configparser.Error) as failure:
-        raise RefusedError(
-            f"{path} does not say what to copy ({failure}). Nothing was changed. It is written by: ansible-playbook -i "
-            "inventory/ENV site.yml"
-        ) from None
+    return path
 
 
 def fetching(path: Path) -> Fetching:
     """Raises RefusedError when the file is missing or not whole."""
-    with _of(path, "copy") as own:
+    with logical.section(path, "copy", "copy", WRITTEN_BY) as own:
         return Fetching(
             own["stanza"], Path(own["folder"]), own["host"], tuple(own["shell"].split()), own["there"],
             int(own["keep_days"]),
@@ -85,5 +67,5 @@ def fetching(path: Path) -> Fetching:
 
 def serving(path: Path) -> Serving:
     """Raises RefusedError when the file is missing or not whole."""
-    with _of(path, "serve") as own:
+    with logical.section(path, "serve", "copy", WRITTEN_BY) as own:
         return Serving(Path(own["daemon"]), Path(own["receipt"]))

@@ -13,6 +13,8 @@ from database_backup.physical.settings import Settings
 from database_backup.physical.side import Side
 
 LOCK = ".physical-restore.lock"
+# Bytes: less is what a file of PostgreSQL's does not fit into.
+FULL = 16 << 20
 RATE = "rate.json"
 # WAL that is replayed, and what the server writes while it does.
 SPARE = 384 << 20
@@ -157,12 +159,15 @@ def perform(
         copied = time.monotonic()
         found.start(quick)
     except (BackupError, OSError) as failure:
+        room = files.free(settings.sides)
         found.remove()
+        # pgBackRest's own word for a full disk may be that a folder is not there.
+        full = f" The disk of {settings.sides} was full: {words.size(room)} free." if room < FULL else ""
         named = seals.broken(settings, planned["chain"])
         damaged = f" Files of the backup are damaged: {', '.join(named[:SHOWN])}." if named else ""
         raise FailedError(
-            f"{target.said} was not restored: {failure}.{damaged} What had been made for it was removed; the live "
-            "cluster and the repository are as they were."
+            f"{target.said} was not restored: {failure}.{full}{damaged} What had been made for it was removed; the "
+            "live cluster and the repository are as they were."
         ) from None
     seconds = round(time.monotonic() - began, 2)
     size = sum(path.stat().st_size for path in found.data.rglob("*") if path.is_file())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from database_backup import settings as logical
 from database_backup.errors import RefusedError
 
 NAME = "physical-backup.conf"
-WRITTEN_BY = "It is written by: ansible-playbook -i inventory/ENV playbooks/database.yml"
 
 
 @dataclass(frozen=True)
@@ -50,25 +48,19 @@ class Settings:
 
 def path_of(app: str | None) -> Path:
     """Where the settings of a service are; of the only one here, where it is not said which. Raises RefusedError."""
-    found = sorted(path.parent.name for path in logical.FOLDER.glob(f"*/{NAME}"))
-    # Of what is found alone is a path made: whoever comes by sudo must not name another folder.
-    if app is None and len(found) == 1:
-        app = found[0]
-    if app not in found:
+    path, found = logical.file_of(NAME, app)
+    if path is None:
         raise RefusedError(
             f"{app or 'The service to be said with --app'} has no physical backups here; "
             f"there is {', '.join(found) or 'none'}. Nothing was changed. They are a choice of the inventory: "
             "backups_physical, in docs/runbooks/db-physical-backup.md"
         )
-    return logical.FOLDER / str(app) / NAME
+    return path
 
 
 def read(path: Path) -> Settings:
     """The settings. Raises RefusedError when the file is missing or not whole."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-        own = parser["physical"]
+    with logical.section(path, "physical", "back up") as own:
         paths = {
             name: Path(own[name])
             for name in ("config", "repository", "tool", "folder", "sides", "socket", "programs", "data")
@@ -83,7 +75,3 @@ def read(path: Path) -> Settings:
             receipt=Path(own.get("receipt", "/nonexistent")),
             **paths,
         )
-    except (OSError, ValueError, KeyError, configparser.Error) as failure:
-        raise RefusedError(
-            f"{path} does not say what to back up ({failure}). Nothing was changed. {WRITTEN_BY}"
-        ) from None

@@ -26,6 +26,8 @@ wal_writer_delay = 10ms
 BUFFERS = "128MB"
 NAMED = re.compile(r"^[ \t]*cluster_name[ \t]*=.*$", re.MULTILINE)
 START_SECONDS = "300"
+# Which units a boot starts because the role said so.
+WANTED = Path("/etc/systemd/system/multi-user.target.wants")
 
 
 class Cluster:
@@ -98,9 +100,12 @@ class Cluster:
         if begun.returncode != 0:
             raise FailedError(f"{self} does not {doing}: {shown(f'{said} {self._last_words()}')}")
 
+    @property
+    def _unit(self) -> str:
+        return f"postgresql@{self.side.version}-{self.settings.cluster}.service"
+
     def _begin(self, doing: str) -> subprocess.Popen[str]:
-        unit = f"postgresql@{self.side.version}-{self.settings.cluster}.service"
-        words = ["/usr/bin/systemctl", doing, unit]
+        words = ["/usr/bin/systemctl", doing, self._unit]
         if self.settings.control != DEBIAN:
             how = ["-l", str(self._log)] if doing == "start" else ["-m", "fast"]
             program = str(self.side.programs / "pg_ctl")
@@ -178,6 +183,9 @@ class Cluster:
         """Stops it and removes all of it."""
         self.stop()
         if self.settings.control == DEBIAN:
+            # Else the next boot would start what is gone.
+            if os.path.lexists(WANTED / self._unit):
+                self._run("/usr/bin/systemctl", "disable", self._unit)
             if self.there:
                 self._run("/usr/bin/pg_dropcluster", self.side.version, self.settings.cluster)
             # What it does not know it leaves, and a next one would read it.

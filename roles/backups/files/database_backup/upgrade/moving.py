@@ -226,6 +226,8 @@ def _rewrite(paths: tuple[Path, ...], before: str, after: str, cluster: str) -> 
         (f"postgresql/{before}/{cluster}", f"postgresql/{after}/{cluster}"),
         (f"postgresql/{before}/bin", f"postgresql/{after}/bin"),
         (f'VERSION, CLUSTER, PORT = "{before}"', f'VERSION, CLUSTER, PORT = "{after}"'),
+        (f"postgresql@{before}-{cluster}", f"postgresql@{after}-{cluster}"),
+        (f'"version": "{before}"', f'"version": "{after}"'),
     )
     for path in paths:
         if not path.exists():

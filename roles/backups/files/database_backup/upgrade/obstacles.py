@@ -227,9 +227,8 @@ def _settings_of(settings: Settings) -> set[str]:
 
 def of_physical_backups() -> Obstacle:
     said = (
-        "Physical backups are on, and pgBackRest of Ubuntu 22.04 and Debian 12 (2.37, 2.45) cannot back up 17; "
-        "a newer one has "
-        "not been tried with it. Have a dump made (fab db-backup) and set backups_physical: false until the "
-        "upgrade is finished."
+        "Physical backups are on, and pgBackRest of Ubuntu 22.04 and Debian 12 (2.37, 2.45) cannot back up 17. Make "
+        "both once more (fab db-backup --type full, fab db-backup), then set backups_physical: false: until the "
+        "upgrade is finished only the moments of dumps come back. Afterwards: docs/runbooks/upgrade-postgresql.md"
     )
     return Obstacle("tools", True, said)

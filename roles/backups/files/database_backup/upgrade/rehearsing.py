@@ -100,7 +100,7 @@ def _stage(settings: Settings) -> Settings:
 def _lay_out(stage: Settings, facts: dict[str, Any]) -> None:
     """The folder, and an empty server of the old version in it, which runs."""
     top, owner = stage.socket, stage.account
-    top.mkdir(mode=0o700, parents=True)
+    top.mkdir(mode=0o700)
     for folder in (top / stage.old.version, top / stage.new.version):
         folder.mkdir(mode=0o700)
         owner and shutil.chown(folder, owner, owner)

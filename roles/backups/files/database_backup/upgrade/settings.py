@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,25 +59,19 @@ class Settings:
 
 def path_of(app: str | None) -> Path:
     """Where the settings of an upgrade are; of the only one here, where it is not said which. Raises RefusedError."""
-    found = sorted(path.parent.name for path in logical.FOLDER.glob(f"*/{NAME}"))
-    if app is None and len(found) == 1:
-        app = found[0]
-    # Of what is found alone is a path made: whoever comes by sudo must not name another folder.
-    if app not in found:
+    path, _ = logical.file_of(NAME, app)
+    if path is None:
         raise RefusedError(
             f"The inventory plans no upgrade of {app or 'a service here'}. Nothing was changed. Say in it to which "
             'major, as in postgresql_upgrade_to: "17", and type: ansible-playbook -i inventory/ENV '
             "playbooks/database.yml. docs/runbooks/upgrade-postgresql.md"
         )
-    return logical.FOLDER / str(app) / NAME
+    return path
 
 
 def read(path: Path) -> Settings:
     """The settings. Raises RefusedError when the file is missing or not whole."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-        own = parser["upgrade"]
+    with logical.section(path, "upgrade", "upgrade") as own:
         old, new = (
             Side(own[name], *(Path(own[f"{name}_{what}"]) for what in ("conf", "data", "programs")))
             for name in ("old", "new")
@@ -101,8 +94,3 @@ def read(path: Path) -> Settings:
             clients=Path(own["clients"]),
             rehearsals=Path(own["rehearsals"]),
         )
-    except (OSError, ValueError, KeyError, configparser.Error) as failure:
-        raise RefusedError(
-            f"{path} does not say what to upgrade ({failure}). Nothing was changed. It is written by: "
-            "ansible-playbook -i inventory/ENV playbooks/database.yml"
-        ) from None
