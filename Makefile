@@ -97,7 +97,7 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 .PHONY: service-types
 service-types: .venv/installed ## The types of the service and the examples, by what their locks pin; no part of make lint, which needs no lock but its own
 	@cd service && python=$$(./environment $(firstword $(SERVICE_PYTHONS)) service requirements.lock requirements-test.lock) && \
-	  mypy --python-executable "$$python" --cache-dir ../build/mypy-service shop
+	  mypy --python-executable "$$python" --cache-dir ../build/mypy-service
 	@for name in hello items notes; do \
 	  cd $(CURDIR)/examples/$$name; \
 	  python=$$(../../service/environment $(firstword $(SERVICE_PYTHONS)) "example-$$name" ../examples/$$name/requirements.lock ../examples/$$name/requirements-test.lock) && \
