@@ -97,8 +97,8 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 .PHONY: service-types
 service-types: .venv/installed ## The types of the service and the examples, by what their locks pin; no part of make lint, which needs no lock but its own
 	@cd service && python=$$(./environment $(firstword $(SERVICE_PYTHONS)) service requirements.lock requirements-test.lock) && \
-	  mypy --python-executable "$$python" --cache-dir ../build/mypy-service shop
-	@for name in hello notes; do \
+	  mypy --python-executable "$$python" --cache-dir ../build/mypy-service
+	@for name in hello items notes; do \
 	  cd $(CURDIR)/examples/$$name; \
 	  python=$$(../../service/environment $(firstword $(SERVICE_PYTHONS)) "example-$$name" ../examples/$$name/requirements.lock ../examples/$$name/requirements-test.lock) && \
 	  mypy --config-file= --strict --python-version 3.10 --python-executable "../$$python" --cache-dir ../../build/mypy-$$name --exclude alembic/versions . || exit 1; \
@@ -125,7 +125,7 @@ migrator-test: .venv/installed ## The migrator's suite on the oldest Python; wit
 .PHONY: examples-test
 examples-test: .venv/installed ## The examples' own suites, on Ubuntu 22.04's Python
 	@$(LAB) install --tests
-	@for name in hello notes; do \
+	@for name in hello items notes; do \
 	  NOTES_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) $@-$$name examples/run-tests $$name 3.10; \
 	done
 

@@ -51,7 +51,11 @@ def check(
             return
         yield _interpreter(version, wanted)
         yield _locked(made)
-        environment = running.environ(made, settings, credentials)
+        try:
+            environment = running.environ(made, settings, credentials)
+        except BuildError as failure:
+            yield missing("environment", str(failure))
+            return
         imported = _imported(made, environment)
         yield imported
         yield from _migrations(made, environment)

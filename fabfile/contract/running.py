@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -16,11 +17,18 @@ from pathlib import Path
 from fabfile.bundle.host_rules import SHARED
 from fabfile.contract.lines import Line, holds, missing, without
 from fabfile.contract.release import NAME, Release
+from fabfile.errors import BuildError
 
 # As the unit has them: how long it may take to be ready, and to end.
 READY_SECONDS, GRACE_SECONDS = 60.0, 30.0
 PAUSE_SECONDS = 0.05
 GIVEN = "What it needs to run is given with --settings FILE and --credentials FOLDER."
+
+GIVE = """\
+import json, os, runpy, sys
+runpy.run_path(sys.argv[1], run_name="start")["give_variables"]()
+print(json.dumps(dict(os.environ)))
+"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,8 @@ class Connection(http.client.HTTPConnection):
 
 
 def environ(release: Release, settings: Mapping[str, str], credentials: Path | None) -> dict[str, str]:
-    """What a unit gives the service, as far as that is known here. What is imported first leaves the bytecode that a
-    host's release has."""
+    """What a unit gives the service, as far as that is known here, and its `start` in variables of the service's own.
+    What is imported first leaves the bytecode that a host's release has. Raises BuildError."""
     said = {
         "PATH": os.environ.get("PATH", ""),
         "LANG": "C.UTF-8",
@@ -63,7 +71,14 @@ def environ(release: Release, settings: Mapping[str, str], credentials: Path | N
         "WEB_CONCURRENCY": "2",
         f"{release.said.environment_prefix}RELEASE": NAME,
     }
-    return {**said, **settings, **({"CREDENTIALS_DIRECTORY": str(credentials)} if credentials else {})}
+    given = {**said, **settings, **({"CREDENTIALS_DIRECTORY": str(credentials)} if credentials else {})}
+    if not release.said.environment:
+        return given
+    words: list[str | Path] = [release.program("python"), "-c", GIVE, release.start]
+    done = subprocess.run(words, env=given, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise BuildError(f"{done.stderr.strip()} {GIVEN}")
+    return dict(json.loads(done.stdout))
 
 
 def lines(release: Release, environment: Mapping[str, str]) -> Iterator[Line]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Environment:
     """kind: lab, staging or production. app: the service's name. prefix: what its settings' names begin with.
 
     has_database: whether the inventory has a host for one. python: the X.Y of releases, "" for the hosts' own.
+    settings: the service's own by name (app_settings), without what only Ansible can read.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Environment:
     prefix: str = ""
     has_database: bool = True
     python: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
@@ -104,6 +107,7 @@ def load(name: str, inventories: Path = PROJECT / "inventory") -> Environment:
         prefix=str(variables.of(names[0], "app_environment_prefix", "")),
         has_database=bool(found.get("db", {}).get("hosts")),
         python=str(variables.of(names[0], "app_python", "") or "").rpartition("python")[2],
+        settings=variables.readable(names[0], "app_settings"),
     )
 
 

@@ -6,6 +6,7 @@ are Ansible's business.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ class Variables:
                 f"The variable {name} of {host} cannot be read for a deploy ({failure}); nothing was changed. "
                 f"Write it plainly in {self.inventory}/group_vars."
             ) from None
+
+    def readable(self, host: str, name: str) -> dict[str, str]:
+        """The values of a dictionary, as text, but for those that only Ansible can read."""
+        found = {}
+        for key, value in self.hostvars.get(host, {}).get(name, {}).items():
+            with suppress(TemplateError, RecursionError, TypeError, LookupError, RefusedError):
+                found[str(key)] = str(self._read(host, value, 0))
+        return found
 
     def _value(self, host: str, name: str, default: Any, depth: int) -> Any:
         if name not in self.hostvars.get(host, {}):

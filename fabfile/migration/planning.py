@@ -95,7 +95,7 @@ def make(environment: Environment, release: str = "", candidate: Candidate | Non
         fleet.remotes = [remote for remote in fleet.remotes if remote.name in states]
         if candidate is None:
             named, chain, applied = chosen(states, Wish(release))
-            sql, accepted = _sql(fleet, environment.app, named), waivers.load()
+            sql, accepted = _sql(fleet, environment, named), waivers.load()
         else:
             named, chain, sql, accepted = candidate.name, candidate.chain, candidate.sql, candidate.waivers
             applied = applied_of(states, named, chain)
@@ -145,12 +145,17 @@ def in_use(connection: psycopg.Connection[Any], schema: str, names: Sequence[str
     return {row.name: row for row in rows}
 
 
-def _sql(fleet: Fleet, app: str, release: str) -> dict[str, str]:
+def _sql(fleet: Fleet, environment: Environment, release: str) -> dict[str, str]:
     """What each revision would send, from the release's own environment on the first app host."""
-    program = f"/srv/{app}/releases/{release}/venv/bin/{app}"
-    done = fleet.first.connection.run(
-        shlex.join([program, "schema", "--sql"]), hide=True, warn=True, timeout=60, in_stream=False
+    app = environment.app
+    programs = f"/srv/{app}/releases/{release}/venv/bin"
+    settings = shlex.join(f"{name}={value}" for name, value in environment.settings.items())
+    # One from before the migrator was a package of its own has it in its command line.
+    command = (
+        f"migrator={programs}/slipway-migrator; [ -x $migrator ] || migrator={programs}/{app}; "
+        f"env {settings} $migrator schema --sql"
     )
+    done = fleet.first.connection.run(command, hide=True, warn=True, timeout=60, in_stream=False)
     if done.return_code != 0:
         reason = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
         raise FabError(

@@ -1,6 +1,6 @@
 """The revisions and the SQL of a release that no host has yet: of a commit, of the files here, or of a bundle.
 
-Its own code says them, here, without settings, secrets or a database: `schema --sql` of its migrator under this Python,
+Its own code says them, here, without secrets or a database: `schema --sql` of its migrator under this Python,
 with the wheels that its lock pins.
 """
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from fabfile.schema import Revision
 SERVICE = archive.PROJECT / "service"
 CACHE = archive.PROJECT / "build/wheelhouse"
 LOCK = "requirements.lock"
+NONE: Mapping[str, str] = {}
 SECONDS = 60
 # -I: neither the caller's environment nor the folder decides what is imported, but these paths.
 RUN = """
@@ -52,32 +53,36 @@ class Candidate:
     waivers: list[Waiver]
 
 
-def of_commit(ref: str, service: Path = SERVICE, cache: Path = CACHE) -> Candidate:
-    """What the commit would migrate. Raises BuildError for what git does not know."""
+def of_commit(
+    ref: str, service: Path = SERVICE, cache: Path = CACHE, settings: Mapping[str, str] = NONE
+) -> Candidate:
+    """What the commit would migrate. settings: the service's, by name. Raises BuildError for what git does not know."""
     commit = source.commit(service, ref)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch, "service")
         tree.mkdir()
         source.export(service, commit, tree)
         code = _code(service, commit.sha, False, tree)
-        return _of_tree(f"commit {commit.sha[:7]}", code, cache)
+        return _of_tree(f"commit {commit.sha[:7]}", code, cache, settings)
 
 
-def of_files(allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE) -> Candidate:
+def of_files(
+    allow_dirty: bool, service: Path = SERVICE, cache: Path = CACHE, settings: Mapping[str, str] = NONE
+) -> Candidate:
     """What the files here would migrate. Raises BuildError when they are not as committed and may not be."""
     dirty = archive.has_changes(service, None, allow_dirty)
     commit = source.commit(service)
     if not dirty:
-        return of_commit(commit.sha, service, cache)
+        return of_commit(commit.sha, service, cache, settings)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch, "service")
         tree.mkdir()
         source.copy_changed(service, tree)
         code = _code(service, commit.sha, True, tree)
-        return _of_tree(f"commit {commit.sha[:7]} with changed files", code, cache)
+        return _of_tree(f"commit {commit.sha[:7]} with changed files", code, cache, settings)
 
 
-def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
+def of_bundle(path: Path, cache: Path = CACHE, settings: Mapping[str, str] = NONE) -> Candidate:
     """What a bundle's release would migrate. Raises RefusedError when it is not as its manifest says."""
     manifest = archive.manifest_of(path)
     with tempfile.TemporaryDirectory() as scratch:
@@ -99,7 +104,8 @@ def of_bundle(path: Path, cache: Path = CACHE) -> Candidate:
         (code / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         name = str(manifest.get("release"))
         chain, app = schema.of_manifest(manifest), str(manifest.get("app"))
-        return Candidate(name, chain, _sql(name, app, [code], lock, cache) if chain else {}, waivers.load())
+        sql = _sql(name, app, [code], lock, cache, settings) if chain else {}
+        return Candidate(name, chain, sql, waivers.load())
 
 
 def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
@@ -111,7 +117,7 @@ def _code(service: Path, ref: str, dirty: bool, tree: Path) -> list[Path]:
     return [*own, tree.with_name(own_wheels.FOLDER)]
 
 
-def _of_tree(name: str, code: list[Path], cache: Path) -> Candidate:
+def _of_tree(name: str, code: list[Path], cache: Path, settings: Mapping[str, str]) -> Candidate:
     tree = code[0]
     place = migrations.folder(tree, declaration.declared(tree))
     if place is None:
@@ -120,7 +126,7 @@ def _of_tree(name: str, code: list[Path], cache: Path) -> Candidate:
     accepted = place / "waivers.yml"
     known = waivers.load(accepted) if accepted.is_file() else []
     lock = locks.read(tree, [_here()], cache)
-    return Candidate(name, chain, _sql(name, declaration.app_name(tree), code, lock, cache), known)
+    return Candidate(name, chain, _sql(name, declaration.app_name(tree), code, lock, cache, settings), known)
 
 
 def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, bytes]:
@@ -140,7 +146,9 @@ def _members(path: Path, manifest: dict[str, Any], names: list[str]) -> dict[str
     return found
 
 
-def _sql(name: str, app: str, code: Sequence[Path], lock: str, cache: Path) -> dict[str, str]:
+def _sql(
+    name: str, app: str, code: Sequence[Path], lock: str, cache: Path, settings: Mapping[str, str]
+) -> dict[str, str]:
     paths = os.pathsep.join(map(str, [libraries(lock, cache), *code]))
     # One from before the migrator was a package of its own has it in its command line.
     module = MIGRATOR if any((folder / MIGRATOR).is_dir() for folder in code) else f"{app}.cli"
@@ -151,7 +159,7 @@ def _sql(name: str, app: str, code: Sequence[Path], lock: str, cache: Path) -> d
             text=True,
             timeout=SECONDS,
             cwd=code[0],
-            env={"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
+            env={**settings, "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:

@@ -58,7 +58,7 @@ def make_plan(environment: Environment, bundle: Bundle, without: Sequence[str] =
         fleet.require_all()
         planned = _looked_at(environment, bundle, state.read(fleet), key)
     planned = replace(planned, problems=[*planned.problems, *missing])
-    locks = _locks(bundle, planned.migrations) if planned.migrations else []
+    locks = _locks(environment, bundle, planned.migrations) if planned.migrations else []
     return replace(planned, locks=locks, notes=[*planned.notes, *public.certificate(environment.public)])
 
 
@@ -74,12 +74,12 @@ def _looked_at(
     return replace(planned, problems=problems, notes=notes, backup=found.backup)
 
 
-def _locks(bundle: Bundle, migrations: Sequence[str]) -> list[str]:
+def _locks(environment: Environment, bundle: Bundle, migrations: Sequence[str]) -> list[str]:
     """The strongest lock of each, by what the release's own code says here; or why that cannot be told."""
     from fabfile.migration import source, statements
 
     try:
-        sql = source.of_bundle(bundle.path).sql
+        sql = source.of_bundle(bundle.path, settings=environment.settings).sql
         names = [migration.partition(" ")[0] for migration in migrations]
         return [f"{name}: {statements.summary(statements.effects(sql[name]))}" for name in names]
     except (FabError, KeyError) as failure:

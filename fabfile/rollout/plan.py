@@ -11,6 +11,7 @@ from typing import Any
 
 from fabfile import schema
 from fabfile.bundle import signing
+from fabfile.bundle.host_rules import declaration_rules
 from fabfile.hosts.environment import Environment
 from fabfile.hosts.state import HostState, States
 from fabfile.rollout import preflight
@@ -200,7 +201,12 @@ def _prefix(environment: Environment, manifest: dict[str, Any]) -> list[str]:
 def _database(environment: Environment, manifest: dict[str, Any]) -> list[str]:
     """What the service asks of a database that is not there."""
     said = manifest.get("service") or {}
-    asking = sorted(said.keys() & {"migrations", "environment"})
+    parts = [
+        part
+        for part in said.get("environment", {}).values()
+        if not declaration_rules.CREDENTIAL.fullmatch(str(part))
+    ]
+    asking = (["environment"] if parts else []) + (["migrations"] if "migrations" in said else [])
     if environment.has_database or not asking:
         return []
     return [

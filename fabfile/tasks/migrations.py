@@ -13,7 +13,7 @@ from fabfile.tasks.database_toolbox import JSON, LIMIT
 from fabfile.tasks.rollouts import ENV, TICKET, WAIT, WITHOUT, YES
 
 if TYPE_CHECKING:
-    from fabfile.hosts.environment import Source
+    from fabfile.hosts.environment import Environment
     from fabfile.migration.applying import Migrated
     from fabfile.migration.source import Candidate
 
@@ -98,7 +98,7 @@ def migrate_plan(
         environment = running.chosen(env)
         from fabfile.migration import planning
 
-        candidate = _candidate(environment.source, ref, bundle, tree, environment.kind == "lab")
+        candidate = _candidate(environment, ref, bundle, tree)
         plan = planning.make(environment, release, candidate)
         print(plan.as_json() if json else planning.text(plan, sql))
         if plan.missing or not plan.is_clean:
@@ -126,19 +126,20 @@ def migrate_history(_context: Context, env: str = "", limit: int = 50, json: boo
             raise Exit(code=3)
 
 
-def _candidate(said: Source, ref: str, bundle: str, tree: bool, allow_dirty: bool) -> Candidate | None:
+def _candidate(environment: Environment, ref: str, bundle: str, tree: bool) -> Candidate | None:
     """A release that no host has yet; None when one on the hosts is meant."""
     from fabfile.bundle import origin
     from fabfile.migration import source
 
+    settings = environment.settings
     if bundle:
-        return source.of_bundle(running.bundle(bundle))
+        return source.of_bundle(running.bundle(bundle), settings=settings)
     if not (tree or ref):
         return None
-    place = origin.find(said, ref)
-    return (
-        source.of_commit(place.ref, place.folder) if place.ref else source.of_files(allow_dirty, place.folder)
-    )
+    place = origin.find(environment.source, ref)
+    if place.ref:
+        return source.of_commit(place.ref, place.folder, settings=settings)
+    return source.of_files(environment.kind == "lab", place.folder, settings=settings)
 
 
 def _said(environment: str, done: Migrated) -> str:

@@ -24,8 +24,6 @@ HOST = re.compile(r"/[^\x00-\x1f]{1,90}|[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 RELEASE = re.compile(r"[A-Za-z0-9._-]{1,58}")
 NUMBER = re.compile(r"\d{1,4}(\.\d{1,6})?")
 A_NAME = "a PostgreSQL name: lower case, 63 characters at most"
-# What libpq and asyncpg read besides the address; without the first they look for a home directory.
-ALWAYS = {"PGPASSFILE": "/nonexistent", "PGCONNECT_TIMEOUT": "3"}
 VARIABLES = (
     "DATABASE_HOST",
     "DATABASE_PORT",
@@ -93,14 +91,22 @@ class _Reader:
                 f"{self.prefix}{name.upper()} is set in the environment, where other processes can read it: remove "
                 f"it and put the value into the file {name} of the credentials directory."
             )
-        folder = self.environ.get("CREDENTIALS_DIRECTORY")
         try:
-            return Path(folder, name).read_text(encoding="utf-8").strip() or None if folder else None
-        except FileNotFoundError:
+            return credential(name, self.environ)
+        except ConfigurationError as failure:
+            self.wrong.append(str(failure))
             return None
-        except (OSError, UnicodeDecodeError) as failure:
-            self.wrong.append(f"The credential {name} in {folder!r} cannot be read: {failure}.")
-            return None
+
+
+def credential(name: str, environ: Mapping[str, str]) -> str | None:
+    """Raises ConfigurationError where it is there and cannot be read."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    try:
+        return Path(folder, name).read_text(encoding="utf-8").strip() or None if folder else None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as failure:
+        raise ConfigurationError(f"The credential {name} in {folder!r} cannot be read: {failure}.") from None
 
 
 def read(
@@ -191,21 +197,6 @@ def url_of(settings: Settings, driver: str) -> URL:
         database=settings.name,
         query=query,
     )
-
-
-def exported(settings: Settings, url: URL, project: Project) -> dict[str, str]:
-    """What drivers and the service's env.py are to find in this process's environment, which no other can read."""
-    secure = {} if settings.is_local else {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": settings.ca}
-    parts = {
-        "url": url.render_as_string(hide_password=False),
-        "host": settings.host,
-        "port": str(settings.port),
-        "name": settings.name,
-        "user": settings.user,
-        "password": settings.password or "",
-        "ca": settings.ca,
-    }
-    return {**ALWAYS, **secure, **{variable: parts[part] for variable, part in project.environment.items()}}
 
 
 def engine_of(url: URL) -> Engine:

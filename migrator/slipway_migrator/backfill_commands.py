@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 
-from slipway_migrator import address, backfill, project
+from slipway_migrator import address, backfill, project, variables
 from slipway_migrator.address import Settings
 from slipway_migrator.backfill import Backfill, Step
 from slipway_migrator.drivers import connected, is_the_databases, is_unreachable, reason, sqlstate
@@ -86,7 +86,7 @@ def _asked(own: Project, what: str, work: Callable[[Connection], T]) -> T:
     """work(connection), as the service's role. Raises CommandError with what the database refuses."""
     settings = address.read(own, "rows")
     url = address.url_of(settings, address.driver_of(own, None))
-    os.environ.update(address.exported(settings, url, own))
+    os.environ.update(variables.exported(settings, url, own))
     speak_for(settings.release)
     try:
         return connected(address.engine_of(url), lambda link: work(_prepared(link, own, settings)))

@@ -6,7 +6,7 @@ import traceback
 from argparse import Namespace
 from dataclasses import asdict
 
-from slipway_migrator import address, project
+from slipway_migrator import address, project, variables
 from slipway_migrator.address import Settings
 from slipway_migrator.drivers import is_the_databases, is_unreachable, reason, sqlstate
 from slipway_migrator.errors import (
@@ -38,7 +38,7 @@ def migrate(chosen: Namespace) -> int:
     config = project.alembic_config(own)
     settings = address.read(own, "migrate")
     url = address.url_of(settings, address.driver_of(own, config.get_main_option("sqlalchemy.url")))
-    os.environ.update(address.exported(settings, url, own))
+    os.environ.update(variables.exported(settings, url, own))
     config.set_main_option("sqlalchemy.url", url.render_as_string(hide_password=False).replace("%", "%%"))
     speak_for(settings.release)
     try:
@@ -112,8 +112,12 @@ def schema(chosen: Namespace) -> int:
 
     An earlier release can run on this one's head if every revision after its own head is "expand".
     """
-    config = project.alembic_config(project.load(chosen.project))
+    own = project.load(chosen.project)
+    config = project.alembic_config(own)
     revisions = Revisions(config)
+    if chosen.sql:
+        # Its env.py may read them when it is imported.
+        os.environ.update({**variables.stand_ins(own), **os.environ})
     rows = [
         {**asdict(each), **({"sql": statements(config, revisions, each)} if chosen.sql else {})}
         for each in revisions.in_order

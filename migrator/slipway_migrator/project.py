@@ -19,8 +19,9 @@ else:
     import tomli as tomllib
 
 MANIFEST, PYPROJECT, INI = "manifest.json", "pyproject.toml", "alembic.ini"
-# What an env.py may be given under names of its own: see address.py.
-PARTS = ("url", "host", "port", "name", "user", "password", "ca")
+# What an env.py may be given under names of its own: see variables.py.
+PARTS = ("url", "host", "address", "port", "name", "user", "password", "ca")
+CREDENTIAL = "credential:"
 TEXTS = ("name", "migrations", "backfills", "schema", "environment_prefix", "driver")
 
 
@@ -30,7 +31,8 @@ class Project:
 
     migrations: Alembic's script_location in a release, "package:folder" or a path below the folder; None when
     only Alembic's own configuration says it. backfills: "module:name" of what it declares. environment: the
-    variables that its env.py reads, each with one of PARTS. driver: of the database's address.
+    variables that its env.py reads, each with one of PARTS, or the name of a credential after CREDENTIAL.
+    driver: of the database's address.
     """
 
     folder: Path
@@ -86,9 +88,10 @@ def _project(folder: Path, table: Any, name: object) -> Project:
         if _is_no_text(table, key)
     ]
     environment = table.get("environment", {})
-    if not isinstance(environment, dict) or not all(part in PARTS for part in environment.values()):
+    if not isinstance(environment, dict) or not all(map(_is_a_part, environment.values())):
         wrong.append(
-            f"[tool.slipway] environment must say for each variable which it is of {', '.join(PARTS)}."
+            f"[tool.slipway] environment must say for each variable which it is of {', '.join(PARTS)}, or "
+            f"{CREDENTIAL}NAME."
         )
     if not isinstance(name, str):
         wrong.append("The service has no name: [tool.slipway] name, or [project] name.")
@@ -104,6 +107,10 @@ def _project(folder: Path, table: Any, name: object) -> Project:
         environment=environment,
         **known,
     )
+
+
+def _is_a_part(part: object) -> bool:
+    return isinstance(part, str) and (part in PARTS or part.startswith(CREDENTIAL))
 
 
 def _is_no_text(table: Mapping[str, Any], key: str) -> bool:

@@ -1,6 +1,7 @@
 """A service whose Alembic environment nobody wrote for Slipway: `alembic init`, its env.py as it came."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,66 @@ def test_an_env_py_that_reads_variables_of_its_own_finds_them(
         service, tmp_path / "release", environment={"DATABASE_URL": "url", "POSTGRES_USER": "user"}
     )
     assert there.run(database.environ(), "migrate").result == {"from": None, "to": "r1"}
+
+
+def reading(service: Service, *names: str) -> None:
+    """Its env.py cannot be imported without these variables, as one whose settings are a class."""
+    env = service.folder / "migrations/env.py"
+    read = "".join(f"assert os.environ[{name!r}]\n" for name in names)
+    env.write_text(
+        env.read_text().replace("config = context.config\n", f"import os\n{read}config = context.config\n", 1)
+    )
+
+
+def test_an_env_py_finds_credentials_in_variables_of_its_own(
+    service: Service, database: Database, tmp_path: Path
+) -> None:
+    service.revise(TABLE)
+    reading(service, "SECRET_KEY")
+    there = release(service, tmp_path / "release", environment={"SECRET_KEY": "credential:jwt_key"})
+    credentials = tmp_path / "credentials"
+    shutil.copytree(database.credentials, credentials)
+
+    refused = there.run(database.environ(CREDENTIALS_DIRECTORY=str(credentials)), "migrate")
+    assert refused.status == 78
+    assert "The credential jwt_key, which SECRET_KEY is to have, is not in" in refused.said
+
+    (credentials / "jwt_key").write_text("kept as a file\n")
+    done = there.run(database.environ(CREDENTIALS_DIRECTORY=str(credentials)), "migrate")
+    assert done.result == {"from": None, "to": "r1"}
+
+
+def test_a_socket_is_no_address(service: Service, database: Database, tmp_path: Path) -> None:
+    service.revise(TABLE)
+    there = release(service, tmp_path / "release", environment={"POSTGRES_SERVER": "address"})
+
+    refused = there.run(database.environ(), "migrate")
+
+    assert refused.status == 78
+    assert (
+        f"POSTGRES_SERVER is to have the database's address, and {database.server.directory}" in refused.said
+    )
+
+
+def test_the_sql_is_said_where_neither_the_database_nor_a_secret_is_known(
+    service: Service, tmp_path: Path
+) -> None:
+    service.revise(TABLE)
+    reading(service, "POSTGRES_SERVER", "POSTGRES_PORT", "DATABASE_URL", "SECRET_KEY")
+    there = release(
+        service,
+        tmp_path / "release",
+        environment={
+            "POSTGRES_SERVER": "address",
+            "POSTGRES_PORT": "port",
+            "DATABASE_URL": "url",
+            "SECRET_KEY": "credential:jwt_key",
+        },
+    )
+
+    (found,) = there.run({}, "schema", "--sql").result["revisions"]
+
+    assert "CREATE TABLE notes" in found["sql"]
 
 
 def test_a_database_that_plain_alembic_migrated_is_taken_over(service: Service, database: Database) -> None:

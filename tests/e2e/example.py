@@ -63,9 +63,15 @@ class Example:
 
 @dataclass
 class Writing:
-    """Use as a context: notes are written one after the other over a kept connection; nothing is tried again."""
+    """Use as a context: notes are written one after the other over a kept connection; nothing is tried again.
+
+    path, body, headers: what is sent, where it is something else than a note.
+    """
 
     site: Site
+    path: str = "/api/notes"
+    body: dict[str, str] = field(default_factory=lambda: {"title": "load", "body": "a b c"})
+    headers: dict[str, str] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
     releases: set[str] = field(default_factory=set)
     losses: list[str] = field(default_factory=list)
@@ -83,10 +89,10 @@ class Writing:
     def _write(self) -> None:
         context = self.site.context()
         connection = http.client.HTTPSConnection(self.site.address, timeout=PATIENCE, context=context)
-        headers, body = {"Content-Type": "application/json"}, json.dumps({"title": "load", "body": "a b c"})
+        headers, body = {"Content-Type": "application/json", **self.headers}, json.dumps(self.body)
         while not self._ended.wait(1 / RATE):
             try:
-                connection.request("POST", "/api/notes", body, headers)
+                connection.request("POST", self.path, body, headers)
                 said = connection.getresponse()
                 said.read()
             except (OSError, http.client.HTTPException) as failure:

@@ -109,7 +109,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"schema": "Notes"}, "its schema is"),
     ({"environment_prefix": "notes-"}, "its environment_prefix is"),
     ({"environment": {"A B": "url"}}, "its environment has 'A B'"),
-    ({"environment": {"DATABASE_URL": "address"}}, "its environment DATABASE_URL is 'address'"),
+    ({"environment": {"DATABASE_URL": "dsn"}}, "its environment DATABASE_URL is 'dsn'"),
+    ({"environment": {"KEY": "credential:../shadow"}}, "its environment KEY is 'credential:../shadow'"),
+    # Which of the two logins has it is the host's to know.
+    ({"environment": {"PASSWORD": "credential:database_password"}}, "it must be one of url, host,"),
     ({"environment": {f"A{number}": "url" for number in range(17)}}, "of 16 at most"),
     ({"driver": "pg8000"}, "its driver is 'pg8000': it must be one of psycopg, psycopg2, asyncpg"),
     ({"name": "My-Notes"}, "its name is 'My-Notes'"),

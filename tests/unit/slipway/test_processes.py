@@ -203,6 +203,30 @@ def test_a_program_that_the_release_does_not_have_is_refused_where_it_is_staged(
         )
 
 
+def test_what_a_host_cannot_give_to_the_services_variables_is_refused(host: Host) -> None:
+    settings = host.path("/etc/shop/shop.env")
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("SHOP_DATABASE_HOST=/var/run/postgresql\n")
+    said = {"application": "shop.main:app"}
+
+    with pytest.raises(RefusedError, match="over the socket in /var/run/postgresql"):
+        declaration_here.check_variables(
+            host, Declaration.of("shop", {**said, "environment": {"POSTGRES_SERVER": "address"}})
+        )
+    with pytest.raises(RefusedError, match="the credentials jwt_key, which are not in"):
+        declaration_here.check_variables(
+            host, Declaration.of("shop", {**said, "environment": {"SECRET_KEY": "credential:jwt_key"}})
+        )
+
+    host.credential("jwt_key").parent.mkdir(exist_ok=True)
+    host.credential("jwt_key").touch()
+    settings.write_text("SHOP_DATABASE_HOST=localhost\n")
+    declaration_here.check_variables(
+        host,
+        Declaration.of("shop", {**said, "environment": {"A": "address", "SECRET_KEY": "credential:jwt_key"}}),
+    )
+
+
 def test_a_calendar_in_which_systemd_reads_no_time_is_refused(host: Host) -> None:
     said = Declaration("a:b", timers={"purge": Timer(("shop", "purge"), "nonsense")})
 

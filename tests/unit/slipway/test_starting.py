@@ -26,7 +26,7 @@ FULL = {
     "log_config": "share/notes/logging.json",
     "websockets": True,
     "migrations": "notes:migrations",
-    "environment": {"DATABASE_URL": "url", "POSTGRES_SERVER": "host"},
+    "environment": {"DATABASE_URL": "url", "POSTGRES_SERVER": "host", "SECRET_KEY": "credential:secret_key"},
     "driver": "psycopg",
     "processes": {"worker": "notes work"},
     "timers": {"tidy": {"command": ["notes", "tidy", 'it\'s "old" $1'], "calendar": "hourly"}},
@@ -195,6 +195,54 @@ def test_a_database_elsewhere_is_believed_by_its_certificate_alone(tmp_path: Pat
 
     assert (found["PGSSLMODE"], found["PGSSLROOTCERT"]) == ("verify-full", "/etc/ssl/slipway/ca.pem")
     assert found["PASSWORD"] == REMOTE["password"]
+
+
+def started(folder: Path, environment: dict[str, str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process of a service with these variables of its own, on a host that gives it those."""
+    said = {"application": "notes:app", "environment": environment, "driver": "psycopg"}
+    venv = folder / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/show").write_text("#!/bin/sh\nexec env\n")
+    (venv / "bin/show").chmod(0o755)
+    (folder / "start").write_text(program("notes", {**said, "processes": {"show": "show"}}, str(venv)))
+    return subprocess.run(
+        [sys.executable, folder / "start", "show"],
+        capture_output=True,
+        text=True,
+        env={"CREDENTIALS_DIRECTORY": str(folder), **variables},
+    )
+
+
+def test_a_credential_is_given_in_a_variable_of_the_services_own(tmp_path: Path) -> None:
+    (tmp_path / "jwt_key").write_text("kept as a file\n")
+
+    done = started(tmp_path, {"SECRET_KEY": "credential:jwt_key"})
+
+    assert "SECRET_KEY=kept as a file\n" in done.stdout, done.stderr
+    # No database is spoken of where none is asked for.
+    assert "PG" not in done.stdout
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_credential_that_is_not_there_is_named_and_nothing_is_started(tmp_path: Path, empty: bool) -> None:
+    if empty:
+        (tmp_path / "jwt_key").touch()
+
+    done = started(tmp_path, {"SECRET_KEY": "credential:jwt_key"})
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The credential jwt_key, which SECRET_KEY is to have, is missing." in done.stderr
+
+
+def test_an_address_is_a_host_and_never_the_folder_of_a_socket(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+
+    done = started(there, {"POSTGRES_SERVER": "address"}, NOTES_DATABASE_HOST="localhost")
+    refused = started(here, {"POSTGRES_SERVER": "address"}, NOTES_DATABASE_HOST="/var/run/postgresql")
+
+    assert "POSTGRES_SERVER=localhost\n" in done.stdout, done.stderr
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "is told the folder /var/run/postgresql" in refused.stderr
 
 
 # What an inventory may set beside.

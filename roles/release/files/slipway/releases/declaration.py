@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.releases.declaration_rules import words
+from slipway.releases.declaration_rules import CREDENTIAL, words
 
 HEALTH = "/health/ready"
 
@@ -28,7 +28,8 @@ class Declaration:
     """application: "package.module:attribute". health: the path that says ready. check: words; none for no check.
 
     log_config: a path below the venv, or None. sends_release: it sends X-Release by itself.
-    migrations, static: package:folder in a release; None for a service without. environment: variable -> one of PARTS.
+    migrations, static: package:folder in a release; None for a service without.
+    environment: variable -> one of PARTS, or credential:NAME.
     """
 
     application: str
@@ -51,6 +52,12 @@ class Declaration:
     def has_migrations(self) -> bool:
         """Whether it changes a database's schema; a release of before always did."""
         return self.migrations is not None or self.sends_release
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Variable -> the credential that it is given."""
+        named = {name: CREDENTIAL.fullmatch(part) for name, part in (self.environment or {}).items()}
+        return {name: found[1] for name, found in named.items() if found}
 
     @classmethod
     def of(cls, app: str, said: Mapping[str, Any] | None) -> Declaration:

@@ -26,6 +26,35 @@ def check_calendars(host: Host, said: Declaration) -> None:
             )
 
 
+def check_variables(host: Host, said: Declaration) -> None:
+    """Raises RefusedError for what a variable of the service's own is to be given and this host does not have."""
+    lacking = sorted(name for name in set(said.credentials.values()) if not host.credential(name).exists())
+    if lacking:
+        raise RefusedError(
+            "credential-missing",
+            f"The service's variables are to have the credentials {', '.join(lacking)}, which are not in "
+            f"{host.credential('')}.",
+            "Name them in app_credentials of the inventory and run site.yml.",
+        )
+    folder = _database_host(host, said)
+    if "address" in (said.environment or {}).values() and folder.startswith("/"):
+        raise RefusedError(
+            "database-by-socket",
+            "The service takes the database's address alone, and this host reaches its own over the socket in "
+            f"{folder}.",
+            "Set app_database_by_address: true in the inventory, run make secrets for the passwords that this asks "
+            "for, and site.yml.",
+        )
+
+
+def _database_host(host: Host, said: Declaration) -> str:
+    """What the settings say, "" where they do not."""
+    name = f"{said.environment_prefix}DATABASE_HOST="
+    path = host.path(f"/etc/{host.app}/{host.app}.env")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((line.removeprefix(name) for line in lines if line.startswith(name)), "")
+
+
 def check_programs(host: Host, release: str, said: Declaration) -> None:
     """Raises StepError where a process or a timer names a program that the release's environment has not."""
     commands = {

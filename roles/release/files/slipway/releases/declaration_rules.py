@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 DRIVERS = ("psycopg", "psycopg2", "asyncpg")
-# What the address of a database can be given as; the migrator's own address.py has the same.
-PARTS = ("url", "host", "port", "name", "user", "password", "ca")
+# What a variable of the service's own can be given: a part of the database's address, or a credential. address is a
+# host that is no socket's folder. The migrator's own project.py has the same.
+PARTS = ("url", "host", "address", "port", "name", "user", "password", "ca")
+CREDENTIAL = re.compile(r"credential:(?!(?:migrate_)?database_password)([a-z][a-z0-9_]{0,60})")
 MOST = 8
 MOST_WORDS = 32
 # Units of Slipway's own are called <app>-NAME.
@@ -115,6 +117,12 @@ def _command(value: object) -> str:
     )
 
 
+def _variable(value: object) -> str:
+    if isinstance(value, str) and (value in PARTS or CREDENTIAL.fullmatch(value)):
+        return ""
+    return f"is {shown(value)}: it must be one of {', '.join(PARTS)}, or credential:NAME of another secret"
+
+
 def _table(name_form: re.Pattern[str], rule: str, most: int, each: Check) -> Check:
     def check(value: object) -> str:
         if not isinstance(value, Mapping) or len(value) > most:
@@ -177,7 +185,7 @@ KEYS: dict[str, Check] = {
     "static": _text(STATIC, "package:folder of the wheel, such as notes:static"),
     "schema": _text(SCHEMA, "a PostgreSQL name: lower case, 63 characters at most"),
     "environment_prefix": _text(PREFIX, "capitals, digits and _, 32 at most"),
-    "environment": _table(VARIABLE, "a variable's", 16, _one_of(*PARTS)),
+    "environment": _table(VARIABLE, "a variable's", 16, _variable),
     "driver": _one_of(*DRIVERS),
     "processes": _units(_command),
     "timers": _units(_timer),

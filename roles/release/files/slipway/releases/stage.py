@@ -80,7 +80,9 @@ def stage(
         manifest, pins = bundle_archive.inspect(spool, session.host.app)
         _check_release(expected, manifest)
         manifest.check_target(session.host)
-        declaration_here.check_calendars(session.host, _declared(session.host, manifest))
+        declared = _declared(session.host, manifest)
+        declaration_here.check_calendars(session.host, declared)
+        declaration_here.check_variables(session.host, declared)
         return _stage(session, Bundle(spool, manifest, pins, sha256, signed))
     except OSError as failure:
         raise StepError(

@@ -15,7 +15,6 @@ from slipway.host import Host
 from slipway.releases.declaration import Declaration
 from slipway.releases.declaration_rules import DRIVERS
 from slipway.releases.starting_text import (
-    ADDRESS,
     AHEAD,
     AHEAD_OF_CHECK,
     APART,
@@ -23,12 +22,12 @@ from slipway.releases.starting_text import (
     HEAD,
     LISTENING,
     MAIN,
-    NEED,
     PRELOAD,
     SERVE,
     SHARED,
     WAIT,
 )
+from slipway.releases.starting_variables import ADDRESS, NEED, NO_FOLDER, VARIABLES
 
 NAME = "start"
 MODE = 0o755
@@ -56,18 +55,9 @@ def program(
         **(said.processes or {}),
         **{name: timer.command for name, timer in (said.timers or {}).items()},
     }
-    environment = dict(said.environment or {})
     parts = [
         HEAD.format(venv=str(venv), release=release, commands=commands, migrations=_migrations(app, said)),
-        ADDRESS.format(
-            prefix=said.environment_prefix,
-            driver=said.driver,
-            drivers=DRIVERS,
-            environment=environment,
-            need="" if isinstance(listening, Path) else NEED,
-        )
-        if environment
-        else "",
+        _variables(said, isinstance(listening, Path)),
         SERVE.format(
             check=CHECK.format(check=said.check) if said.check else "",
             ahead=_ahead(release, said),
@@ -83,11 +73,28 @@ def program(
         PRELOAD.format(application=said.application, shared=SHARED) if said.preload else "",
         MAIN.format(
             given=f"    os.environ.update({dict(given)!a})\n" if given else "",
-            address="    give_address()\n" if environment else "",
+            variables="    give_variables()\n" if said.environment else "",
             release=release,
         ),
     ]
     return "".join(parts)
+
+
+def _variables(said: Declaration, on_host: bool) -> str:
+    """Credentials, and the database's address where it is asked for, in the service's own variables."""
+    environment = dict(said.environment or {})
+    if not environment:
+        return ""
+    asked = environment.keys() - said.credentials.keys()
+    address = ADDRESS.format(
+        prefix=said.environment_prefix,
+        driver=said.driver,
+        drivers=DRIVERS,
+        need=(NO_FOLDER if "address" in environment.values() else "") + ("" if on_host else NEED),
+    )
+    return VARIABLES.format(said="address()" if asked else "{}", environment=environment) + (
+        address if asked else ""
+    )
 
 
 def _ahead(release: str, said: Declaration) -> str:

@@ -21,45 +21,6 @@ def become(command, more):
     command = words([*command, *more])
     os.execv(command[0], command)
 '''
-# The migrator's address.py gives an env.py the same.
-ADDRESS = '''
-
-def give_address():
-    """Where the database is, in the variables that this service reads."""
-    from importlib.util import find_spec
-    from urllib.parse import quote
-
-    names = ("host", "port", "name", "user", "ca")
-    said = {{name: os.environ.get({prefix!a} + "DATABASE_" + name.upper(), "") for name in names}}
-    try:
-        with open(os.path.join(os.environ["CREDENTIALS_DIRECTORY"], "database_password"), encoding="utf-8") as file:
-            said["password"] = file.read().strip()
-    except (KeyError, FileNotFoundError):
-        said["password"] = ""
-    except (OSError, UnicodeDecodeError) as failure:
-        sys.exit(f"The credential database_password cannot be read: {{failure}}. Nothing was started.")
-{need}    driver = {driver!a} or next(filter(find_spec, {drivers!a}), "")
-    who = quote(said["user"], safe="") + (":" + quote(said["password"], safe="") if said["password"] else "")
-    if said["host"].startswith("/"):
-        where, query = "", "?host=" + quote(said["host"], safe="") + "&port=" + said["port"]
-    else:
-        host = "[" + said["host"] + "]" if ":" in said["host"] else said["host"]
-        where, query = host + ":" + said["port"], "?ssl=verify-full" if driver == "asyncpg" else ""
-        os.environ["PGSSLMODE"], os.environ["PGSSLROOTCERT"] = "verify-full", said["ca"]
-    said["url"] = "postgresql+" + driver + "://" + who + "@" + where + "/" + said["name"] + query
-    # Without it a driver looks for a home directory.
-    os.environ["PGPASSFILE"] = "/nonexistent"
-    for variable, part in {environment!a}.items():
-        os.environ[variable] = said[part]
-'''
-# A host gives the password whenever there is one; whoever runs an image may have forgotten it.
-NEED = """\
-    if not said["password"] and not said["host"].startswith("/"):
-        sys.exit(
-            f"The credential database_password is missing or empty, and the database at {said['host']!r} asks for it. "
-            "It is a file in the folder that CREDENTIALS_DIRECTORY names. Nothing was started."
-        )
-"""
 SERVE = '''
 
 def serve():
@@ -231,7 +192,7 @@ if __name__ == "__main__":
     name, *more = sys.argv[1:] or [""]
 {given}    if name in MIGRATIONS:
         become(MIGRATIONS[name], more)
-{address}    if not name:
+{variables}    if not name:
         serve()
     elif name in COMMANDS:
         become(COMMANDS[name], more)
