@@ -7,6 +7,9 @@ import pytest
 from tests.database import clusters
 from tests.database.clusters import USUAL, VERSIONS
 
+# It has the host's program found, whichever tests run beside these.
+from tests.unit.slipway import support as support
+
 MARK, LARGE = "every_version", "catalogue"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.database.upgrade_ground import SPARE, Ground, Writer, ground
+from tests.database.upgrade_ground import FOLLOWS, SPARE, Ground, Writer, ground
 
 KEY = """ALTER TABLE shop."Od""d; name's\n" ADD PRIMARY KEY (id)"""
 COUNTED = "SELECT count(*) FROM shop.orders WHERE id = ANY(ARRAY{ids}::bigint[])"
@@ -31,9 +31,10 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
         shop.done("prepare")
         there = shop.done("switch")
         assert shop.serving() == "17"
-        assert "17/bin" in (shop.directory / "follows.conf").read_text()
+        assert (shop.directory / "follows.conf").read_text() == FOLLOWS.format(version=17)
         back = shop.done("back")
         assert shop.serving() == "14"
+        assert (shop.directory / "follows.conf").read_text() == FOLLOWS.format(version=14)
         again = shop.done("switch")
     print(f"pauses {there['pause_seconds']}, {back['pause_seconds']}, {again['pause_seconds']} s; "
           f"{len(writer.kept)} orders, {writer.errors} errors, longest wait {writer.longest:.2f} s")  # fmt: skip

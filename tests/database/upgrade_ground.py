@@ -52,6 +52,13 @@ cluster_name = '14/main'
 """
 
 
+# What programs that look at the server read: which of the two it is.
+FOLLOWS = """programs = /usr/lib/postgresql/{version}/bin
+VERSION, CLUSTER, PORT = "{version}", "main", "5432"
+"unit": "postgresql@{version}-main", "version": "{version}"
+"""
+
+
 def as_owner(*words: str) -> list[str]:
     """A command as the servers' user, with that user's group: who shares both sees that user's processes."""
     if os.geteuid() != 0:
@@ -194,7 +201,7 @@ def ground() -> Iterator[Ground]:
         conf.write("include_dir = 'conf.d'\n")
     subprocess.run(["chown", "-R", f"{OS_USER}:", data / "conf.d"], check=True)
     (made.directory / "database-upgrade").write_bytes(build_helper(PACKAGE))
-    (made.directory / "follows.conf").write_text("programs = /usr/lib/postgresql/14/bin\n")
+    (made.directory / "follows.conf").write_text(FOLLOWS.format(version=OLD))
     subprocess.run(["chown", f"{OS_USER}:", made.directory / "follows.conf"], check=True)
     made.configure()
     log = made.directory / "14/postgresql-14-main.log"
