@@ -178,10 +178,22 @@ def _module_values(path: Path) -> dict[str, ast.expr]:
     values: dict[str, ast.expr] = {}
     for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
         if isinstance(node, ast.Assign):
-            values |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+            for target in node.targets:
+                values |= {
+                    name.id: value for name, value in _pairs(target, node.value) if isinstance(name, ast.Name)
+                }
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             values[node.target.id] = node.value
     return values
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    """What is assigned, each with its value; of `a, b = made()` each has all of it."""
+    if not isinstance(target, ast.Tuple):
+        return [(target, value)]
+    if isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(name, value) for name in target.elts]
 
 
 def _texts(value: ast.expr | None, path: Path) -> set[str]:

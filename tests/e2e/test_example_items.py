@@ -12,7 +12,7 @@ import pytest
 
 from fabfile.bundle import archive
 from tests.e2e import hosts
-from tests.e2e.ansible_runs import ROOT
+from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.e2e.example import Example, Writing, serving
 from tests.e2e.fab_runs import BUNDLES, MOMENTS, release_of
 
@@ -109,9 +109,14 @@ def test_a_migration_comes_with_its_release_under_load_and_the_way_back_loses_no
     items.fab.run("migrate-plan", f"--release={new}").ended(0, f"{new} has nothing to apply")
 
 
-def test_what_was_written_is_backed_up_and_what_fails_is_refused_before_it_is_staged(
-    items: Example, token: dict[str, str]
-) -> None:
+def test_what_was_written_is_backed_up(items: Example, token: dict[str, str]) -> None:
     made = json.loads(items.fab.run("db-backup", "--json").ended(0).output)
     assert made["tables"]["items.item"] == int(items.sql("SELECT count(*) FROM items.item")) > 0
     assert items.fab.run("db-status").status in (0, 1)
+
+
+def test_a_second_run_changes_nothing_and_all_of_it_holds(items: Example) -> None:
+    playbooks = Playbooks(items.lab.site.inventory)
+    run = playbooks.run("site.yml").succeeded()
+    assert run.changed == 0, run
+    playbooks.run("playbooks/verify.yml").succeeded()

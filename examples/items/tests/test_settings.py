@@ -4,8 +4,8 @@ from pydantic import ValidationError
 
 
 def settings(**said: str) -> Settings:
-    return Settings(
-        **{
+    return Settings.model_validate(
+        {
             "PROJECT_NAME": "Items",
             "POSTGRES_SERVER": "db",
             "POSTGRES_USER": "items",

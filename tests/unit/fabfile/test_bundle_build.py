@@ -208,6 +208,22 @@ def test_a_merge_of_two_heads_is_one_head(project: Project) -> None:
     assert manifest(project.build())["schema_head"] == "0004"
 
 
+def test_a_revision_that_says_all_in_one_line_is_one_too(project: Project) -> None:
+    project.write("migrations/versions/c.py", 'revision, down_revision = "0003", "0002"\nkind = "expand"\n')
+    project.commit()
+
+    (last,) = manifest(project.build())["schema_revisions"][-1:]
+    assert (last["id"], last["kind"]) == ("0003", "expand")
+
+
+def test_a_revision_that_is_computed_is_refused(project: Project) -> None:
+    project.write("migrations/versions/c.py", "revision, down_revision = made()\n")
+    project.commit()
+
+    with pytest.raises(BuildError, match="computes its revision"):
+        project.build()
+
+
 def test_a_directory_without_git_is_refused(tmp_path: Path) -> None:
     (tmp_path / "service").mkdir()
 

@@ -66,6 +66,22 @@ def test_a_preload_that_holds_and_one_that_does_not(service: Service) -> None:
     assert re.match(r"The import of notes:app left [0-9]+: socket:\[[0-9]+\]: each worker", found.said)
 
 
+def test_it_is_tried_with_the_variables_that_its_start_gives_it(service: Service, tmp_path: Path) -> None:
+    service.say(f'{SAID}\nenvironment = {{ SIGNED_BY = "credential:jwt_key" }}')
+    service.write("notes/__init__.py", f"import os\n\nassert os.environ['SIGNED_BY']\n{APPLICATION}")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+
+    lacking = list(checking.check(service.folder, {}, credentials, cache=CACHE))[-1]
+    assert (lacking.what, lacking.state) == ("environment", "MISSING")
+    assert "The credential jwt_key, which SIGNED_BY is to have, is missing." in lacking.said
+
+    (credentials / "jwt_key").write_text("kept as a file\n")
+    found = {line.what: line for line in checking.check(service.folder, {}, credentials, cache=CACHE)}
+    assert is_kept(list(found.values())), found
+    assert found["application"].state == "holds"
+
+
 def headers(name: str) -> Callable[[Service], None]:
     def change(service: Service) -> None:
         text = APPLICATION.replace('b"2")]', f'b"2"), (b"{name}", b"mine")]')

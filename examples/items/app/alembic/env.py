@@ -1,9 +1,10 @@
 from logging.config import fileConfig
 
 from alembic import context
+from app import models  # noqa: F401
 from app.core.config import settings
-from app.models import SQLModel
 from sqlalchemy import engine_from_config, pool
+from sqlmodel import SQLModel
 
 config = context.config
 if config.config_file_name is not None:
