@@ -43,12 +43,11 @@ class Observed(Service):
             return client.get(path, headers=headers)
 
     def samples(self) -> dict[str, float]:
-        """Every sample by its name with its labels in alphabetical order."""
+        """Every sample by its name with its labels in order, without the release, which all have."""
         found = {}
         for line in self.scrape().text.splitlines():
             if match := SAMPLE.match(line):
-                labels = ",".join(
-                    f'{name}="{value}"' for name, value in sorted(LABEL.findall(match[2] or ""))
-                )
+                told = sorted(LABEL.findall(match[2] or ""))
+                labels = ",".join(f'{name}="{value}"' for name, value in told if name != "release")
                 found[f"{match[1]}{{{labels}}}" if labels else match[1]] = float(match[3])
         return found

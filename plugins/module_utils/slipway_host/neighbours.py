@@ -19,6 +19,15 @@ NGINX = "/etc/nginx"
 JOURNAL = "/var/log/journal"
 # Those that Slipway's own take the place of; what else is in rsyslog.d goes on being read.
 RSYSLOG = ("/etc/rsyslog.conf", "/etc/rsyslog.d/50-default.conf")
+# What of monitoring is one on a host, with the packages that bring these files.
+MONITORING = {
+    "/etc/prometheus/prometheus.yml": "prometheus*",
+    "/etc/prometheus/alertmanager.yml": "prometheus*",
+    "/etc/default/prometheus": "prometheus*",
+    "/etc/default/prometheus-alertmanager": "prometheus*",
+    "/etc/default/prometheus-node-exporter": "prometheus*",
+    "/etc/grafana/grafana.ini": "grafana*",
+}
 # Lines that come from other hosts, and lines that go to them.
 RECEIVES = re.compile(r"""\bim(tcp|udp|ptcp|relp|gssapi)\b|^\$(InputTCP|InputRELP|InputPTCP|UDP)Server""")
 SENDS = re.compile(r"""\bom(fwd|relp)\b|\s@@?[\[\w(]""")
@@ -27,9 +36,9 @@ SENDS = re.compile(r"""\bom(fwd|relp)\b|\s@@?[\[\w(]""")
 def facts(app: str) -> dict[str, Any]:
     """recorded (names of the service's sets ever written), services (each other one of this host, to what it alone can
     have), configured_before (the service that an earlier Slipway configured this host for; None for none),
-    nginx_foreign (paths), nginx_blocks, rsyslog_foreign (path to lines), private_view (why the files of a role could
-    not be checked here; empty when they can), journal (bytes, and days that it reaches back; none once Slipway said how
-    much it may be).
+    nginx_foreign and monitoring_foreign (paths), nginx_blocks, rsyslog_foreign (path to lines), private_view (why the
+    files of a role could not be checked here; empty when they can), journal (bytes, and days that it reaches back;
+    none once Slipway said how much it may be).
     """
     before = manifest.configured_before()
     services = sorted({*manifest.services(), *([before] if before else []), app})
@@ -42,6 +51,7 @@ def facts(app: str) -> dict[str, Any]:
         "nginx_foreign": [] if f"{NGINX}/nginx.conf" in written else nginx(written),
         "nginx_blocks": [] if f"{NGINX}/nginx.conf" in written else nginx_blocks(),
         "rsyslog_foreign": {path: rsyslog(path) for path in RSYSLOG if path not in written and rsyslog(path)},
+        "monitoring_foreign": monitoring(written),
         # A set that was written was checked.
         "private_view": "" if sets else private_view(),
         "journal": {"bytes": 0, "days": 0} if any(name == "rsyslog" for _, name in sets) else journal(),
@@ -68,6 +78,13 @@ def rsyslog(path: str) -> list[str]:
     """The lines of a file by which rsyslog takes lines from other hosts or sends them there."""
     lines = [line.partition("#")[0].strip() for line in read(path).splitlines()]
     return [line for line in lines if RECEIVES.search(line) or SENDS.search(line)]
+
+
+def monitoring(written: set[str]) -> list[str]:
+    """Settings of whoever watches already that are neither a package's nor among the `written`."""
+    found = [path for path in MONITORING if path not in written and os.path.exists(path)]
+    shipped = {path: conffiles(MONITORING[path]).get(path) for path in found}
+    return [path for path in found if digest(path) != shipped[path]]
 
 
 def journal() -> dict[str, int]:

@@ -40,13 +40,24 @@ def workers_alive(directory: str) -> list[int]:
 
 
 class _Everything(Collector):
-    """The values of all workers, then those that only the asking worker can tell."""
+    """The values of all workers, then those that only the asking worker can tell.
 
-    def __init__(self, processes: ProcessFamilies, others: Sequence[Collector]) -> None:
-        self.processes = processes
+    Each has the release as a label: the counters of one that a rollback makes live again go on from where
+    they stood, which would be a burst of requests in a series that another release counted in meanwhile.
+    """
+
+    def __init__(self, release: str, others: Sequence[Collector]) -> None:
+        self.release = release
+        self.processes = ProcessFamilies(release)
         self.others = others
 
     def collect(self) -> Iterable[Metric]:
+        own = {"release": self.release}
+        for metric in self._found():
+            metric.samples = [each._replace(labels={**each.labels, **own}) for each in metric.samples]
+            yield metric
+
+    def _found(self) -> Iterable[Metric]:
         if directory := shared_directory():
             self.processes.pids = workers_alive(directory)
             yield from MultiProcessCollector(None, directory).collect()  # type: ignore[no-untyped-call]
@@ -63,7 +74,7 @@ class MetricsApp:
     def __init__(
         self, release: str, others: Sequence[Collector], before: Callable[[], Awaitable[object]]
     ) -> None:
-        self.everything = _Everything(ProcessFamilies(release), others)
+        self.everything = _Everything(release, others)
         self.before = before
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -251,6 +251,19 @@ def test_sites_and_settings_of_somebody_are_seen(nginx_of: Path) -> None:
     assert neighbours.nginx_blocks() == ["stream"]
 
 
+def test_a_prometheus_that_somebody_set_up_is_seen_and_the_packages_own_files_are_not(
+    tmp_path: Path, programs_of: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours, shipped, away = (str(tmp_path / name) for name in ("theirs", "ours", "shipped", "away"))
+    for path in (theirs, ours, shipped):
+        Path(path).write_text("scrape_configs: []\n")
+    known = hashlib.md5(Path(shipped).read_bytes(), usedforsecurity=False).hexdigest()
+    program(programs_of, "dpkg-query", f" {shipped} {known}\n {theirs} {'0' * 32}")
+    monkeypatch.setattr(neighbours, "MONITORING", dict.fromkeys((theirs, ours, shipped, away), "prometheus*"))
+
+    assert neighbours.monitoring({ours}) == [theirs]
+
+
 @pytest.mark.parametrize(
     "line",
     ['input(type="imtcp" port="514")', "$UDPServerRun 514", "*.* @@logs.example:514", "auth.* @(z9)10.0.0.9"],
