@@ -44,14 +44,19 @@ def test_specification_and_defaults_hold_the_same_variables_and_values(role: str
 
 @every_role
 def test_what_a_role_is_given_is_checked_before_any_host_changes(role: str) -> None:
-    checked = {
-        str(task["ansible.builtin.import_role"]["name"])
-        for play in repository.load(ROOT / "playbooks/preflight.yml")
+    plays = repository.load(ROOT / "playbooks/preflight.yml")
+    imported = {
+        str(task["ansible.builtin.import_role"]["name"]): task
+        for play in plays
         for task in play["tasks"]
         if task.get("ansible.builtin.import_role", {}).get("tasks_from") == "preflight"
     }
 
-    assert role in checked, f"playbooks/preflight.yml does not import the preflight of {role}"
+    assert role in imported, f"playbooks/preflight.yml does not import the preflight of {role}"
+    if imported[role].get("tags") == ["never"]:
+        assert f"__{role}_refusals | refusals" in str(plays), (
+            f"playbooks/preflight.yml does not refuse what {role} does"
+        )
     assert set(repository.specification(role)) == {"main"}
 
 
