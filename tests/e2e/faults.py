@@ -24,6 +24,7 @@ CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=old -keyout /
 JOURNAL = "/var/lib/slipway/shop/journal.jsonl"
 SQL = "runuser -u postgres -- psql -qc"
 WEB = "/etc/prometheus/slipway-web.yml"
+REVISION = "SELECT version_num FROM shop.alembic_version"
 # A package of the release's first day, of which the security archive has a newer one.
 OLD_PACKAGE, OLD_VERSION = "wget", "1.21.2-2ubuntu1"
 MEMORY = "/run/systemd/system/prometheus-node-exporter.service.d"
@@ -159,12 +160,17 @@ def locks(watched: Watched) -> None:
 def waiting_contract(watched: Watched) -> None:
     add = ("aaaaaaaaaaa1", "expand", "ALTER TABLE shop.products ADD COLUMN note text")
     drop = ("aaaaaaaaaaa9", "contract", "ALTER TABLE shop.products DROP COLUMN note")
+    hosts.output(watched.seen, f"echo {hosts.sql(watched.seen, REVISION)} >/run/revision")
     with tempfile.TemporaryDirectory() as scratch:
         watched.fab.deploy(migrating(Path(scratch), (add, drop))).ended(0, "lost=0")
 
 
 def gone_back(watched: Watched) -> None:
     watched.fab.run("rollback", "--yes").ended(0)
+    # Other tests deploy what knows nothing of these revisions.
+    hosts.sql(watched.seen, "ALTER TABLE shop.products DROP COLUMN note")
+    before = hosts.output(watched.seen, "cat /run/revision")
+    hosts.sql(watched.seen, f"UPDATE shop.alembic_version SET version_num = '{before}'")
 
 
 def nobody_is_told(watched: Watched) -> None:
