@@ -75,5 +75,5 @@ def test_nothing_of_slipways_is_left_on_a_host_that_watched(watched: Watched) ->
     assert hosts.output(watched.watch, OURS) == ""
     assert hosts.output(watched.watch, "systemctl --failed --no-legend") == ""
     assert hosts.listening(watched.watch, "tcp") <= {("0.0.0.0", "22"), ("[::]", "22")}
-    enabled = "systemctl list-unit-files --state=enabled --no-legend 'prometheus*' 'grafana*'"
+    enabled = "systemctl list-unit-files --state=enabled --no-legend 'prometheus*' 'grafana*' | cat"
     assert hosts.output(watched.watch, enabled) == ""
