@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -25,26 +26,28 @@ class Message:
 
 
 class Receiver:
-    """Use as a context. seconds are since `mark`, which is now unless it is given."""
+    """Use as a context. answers: the status that whoever tells is answered with; what is not 200 is not remembered."""
 
     def __init__(self, address: str) -> None:
         self.messages: list[Message] = []
-        self.address = address
+        self.address, self.answers = address, 200
 
     def __enter__(self) -> Receiver:
-        messages = self.messages
+        messages, receiver = self.messages, self
 
         class Answering(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = receiver.answers
                 messages.extend(
                     Message(
                         time.monotonic(), self.path, each["status"], each["labels"]["alertname"], each["labels"],
                         each["annotations"],
                     )
                     for each in told["alerts"]
+                    if answer == 200
                 )  # fmt: skip
-                self.send_response(200)
+                self.send_response(answer)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -65,12 +68,13 @@ class Receiver:
         """What came for a person."""
         return [each for each in list(self.messages) if each.path == "/alerts" and each.at >= since]
 
-    def await_(self, name: str, status: str, since: float, seconds: float) -> Message:
-        """The first message of an alert since then; fail with what came instead."""
+    def await_(self, name: str, status: str, since: float, seconds: float, told: str = "") -> Message:
+        """The first message of an alert since then, whose sentence that is; fail with what came instead."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for each in list(self.messages):
-                if (each.name, each.status) == (name, status) and each.at >= since:
+                same = (each.name, each.status) == (name, status) and each.at >= since
+                if same and re.search(told, each.said["sentence"]):
                     return each
             time.sleep(STEP)
         came = [(each.name, each.status, each.said.get("sentence")) for each in self.alerts(since)]

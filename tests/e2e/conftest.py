@@ -8,6 +8,7 @@ working on one test. With SLIPWAY_E2E_KEEP=as-is it takes them as it finds them,
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ from tests.e2e.ansible_runs import ROOT, Playbooks, Run
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+
+if TYPE_CHECKING:
+    from tests.e2e.watched import Watched
 
 AS_IS = os.environ.get("SLIPWAY_E2E_KEEP") == "as-is"
 KEPT = AS_IS or os.environ.get("SLIPWAY_E2E_KEEP") == "1"
@@ -195,6 +199,14 @@ def debian_life(debian: Lab) -> str:
     from tests.e2e.life import lives
 
     return lives(debian)
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator["Watched"]:
+    """Two hosts that serve, the one that watches them, and who is told."""
+    from tests.e2e.watched import watching
+
+    yield from watching()
 
 
 @pytest.fixture(scope="session")

@@ -131,3 +131,8 @@ def test_every_metric_of_slipways_that_an_alert_asks_for_is_told(name: str) -> N
 
 def test_the_page_has_the_table_as_it_is() -> None:
     assert page.table(TABLE) in (ROOT / "docs/monitoring.md").read_text()
+
+
+def test_docs_say_by_which_fault_each_was_made_to_fire() -> None:
+    text = (ROOT / "docs/alerts.md").read_text()
+    assert [row["alert"] for row in TABLE if f"| `{row['alert']}` |" not in text] == []
