@@ -27,10 +27,13 @@ def lost(shop: Ground, writer: Writer) -> int:
 
 def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
     assert shop.obstacles() == {}
+    before = shop.worries()
     with Writer(shop) as writer:
         shop.done("prepare")
+        assert shop.worries() == before
         there = shop.done("switch")
         assert shop.serving() == "17"
+        assert shop.worries() == before
         assert (shop.directory / "follows.conf").read_text() == FOLLOWS.format(version=17)
         back = shop.done("back")
         assert shop.serving() == "14"
@@ -50,6 +53,7 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
 
     shop.done("finish")
     assert shop.serving() == "17"
+    assert shop.worries() == before
     assert not shop.data(14).exists()
     assert lost(shop, writer) == 0
     shop.sql("CREATE TABLE shop.more (id int PRIMARY KEY)")
