@@ -155,7 +155,13 @@ def test_a_cluster_comes_back_on_a_host_that_has_nothing_from_the_copy_and_the_k
         (copier.folder / "incoming").mkdir()
         if os.geteuid() == 0:
             shutil.chown(copier.folder / "incoming", shop.data.owner())
-        assert copier.ask("give")[0] == 0
+        # A fetch that is under way, by the timer, is waited for.
+        fetching = ["flock", str(copier.folder / ".copy.lock"), "sh", "-c", "echo begun; sleep 2"]
+        with subprocess.Popen(fetching, stdout=subprocess.PIPE) as begun:
+            assert begun.stdout is not None
+            begun.stdout.readline()
+            status, answer = copier.ask("give")
+        assert status == 0, answer
         new.repository.rmdir()
         shutil.copytree(copier.folder / "incoming", new.repository)
         if os.geteuid() == 0:

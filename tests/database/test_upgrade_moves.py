@@ -10,6 +10,10 @@ import pytest
 from tests.database.upgrade_ground import FOLLOWS, SPARE, Ground, Writer, ground
 
 KEY = """ALTER TABLE shop."Od""d; name's\n" ADD PRIMARY KEY (id)"""
+MANY = """DO $$ BEGIN FOR n IN 1..40 LOOP
+  EXECUTE format('CREATE TABLE shop.t%s AS SELECT g AS id FROM generate_series(1, %s) g', md5(n::text), n);
+  EXECUTE format('ALTER TABLE shop.t%s ADD PRIMARY KEY (id)', md5(n::text));
+END LOOP; END $$"""
 COUNTED = "SELECT count(*) FROM shop.orders WHERE id = ANY(ARRAY{ids}::bigint[])"
 
 
@@ -27,10 +31,13 @@ def lost(shop: Ground, writer: Writer) -> int:
 
 def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
     assert shop.obstacles() == {}
+    before = shop.worries()
     with Writer(shop) as writer:
         shop.done("prepare")
+        assert shop.worries() == before
         there = shop.done("switch")
         assert shop.serving() == "17"
+        assert shop.worries() == before
         assert (shop.directory / "follows.conf").read_text() == FOLLOWS.format(version=17)
         back = shop.done("back")
         assert shop.serving() == "14"
@@ -50,6 +57,7 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
 
     shop.done("finish")
     assert shop.serving() == "17"
+    assert shop.worries() == before
     assert not shop.data(14).exists()
     assert lost(shop, writer) == 0
     shop.sql("CREATE TABLE shop.more (id int PRIMARY KEY)")
@@ -59,10 +67,12 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
 
 @pytest.mark.long
 def test_a_rehearsal_says_how_long_writers_will_wait_and_leaves_nothing(shop: Ground) -> None:
+    # So many that the two servers do not list them in one order.
+    shop.sql(MANY)
     with Writer(shop) as writer:
         said = shop.done("rehearse")
         assert not (shop.directory / "rehearsals").exists()
-        assert said["tables"] == 4
+        assert said["tables"] == 44
         assert "Rehearsed at" in shop.done("plan")["said"]
         assert not shop.data(17).exists()
         shop.done("prepare")

@@ -14,11 +14,15 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from fabfile.database import look
+from fabfile.database.checks.judging import About
+from fabfile.database.findings import Level, Report
 from fabfile.programs.zipped import build_helper
 from tests.database import clusters
 from tests.database.backup_ground import clients, template
@@ -42,6 +46,7 @@ Journal.write = dying
 raise SystemExit(cli.main())
 """
 OLD, NEW, PORT, SPARE = 14, 17, 5432, 5433
+HEAD = "a3f6d8025b71"
 CONF = """port = {port}
 listen_addresses = ''
 unix_socket_directories = '{socket}'
@@ -123,6 +128,14 @@ class Ground:
     def obstacles(self) -> dict[str, str]:
         """What the plan names: {what: sentence} of those that block."""
         return {each["what"]: each["say"] for each in self.done("plan")["obstacles"] if each["blocks"]}
+
+    def worries(self) -> set[str]:
+        """The checks of db-status that are not well, on the server that serves."""
+        about = About("test", "shop", datetime.now(UTC), 0, head=HEAD)
+        with self.connect(options="-c default_transaction_read_only=on -c lock_timeout=500") as session:
+            server, parts = look.read(session, about, "db-1")
+        found = Report("test", "shop", server, about.now, 0.0, tuple(parts)).findings
+        return {each.check for each in found if each.level is not Level.OK}
 
     def serving(self) -> str:
         """The major version that answers on the service's port, as the service's own user."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,15 @@ from pathlib import Path
 from database_backup import files
 from database_backup.errors import LockHeldError, RefusedError
 
+PAUSE = 0.2
+
 
 @contextmanager
-def held(path: Path, doing: str) -> Iterator[int]:
-    """Holds the lock and yields its descriptor, for programs to inherit. Raises LockHeldError with who has it."""
+def held(path: Path, doing: str, patience: float = 0.0) -> Iterator[int]:
+    """Holds the lock and yields its descriptor, for programs to inherit; waits for it so many seconds.
+
+    Raises LockHeldError with who has it.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as failure:
@@ -24,10 +30,7 @@ def held(path: Path, doing: str) -> Iterator[int]:
             "slipway_backup and is made by: ansible-playbook -i inventory/ENV playbooks/database.yml"
         ) from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held_error(descriptor, doing) from None
+        _wait(descriptor, doing, time.monotonic() + patience)
         holder = {"pid": os.getpid(), "doing": doing, "since": files.utc_now()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
@@ -35,6 +38,16 @@ def held(path: Path, doing: str) -> Iterator[int]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _wait(descriptor: int, doing: str, until: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise _held_error(descriptor, doing) from None
+        time.sleep(PAUSE)
 
 
 def _held_error(descriptor: int, doing: str) -> LockHeldError:

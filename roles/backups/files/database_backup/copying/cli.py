@@ -12,6 +12,9 @@ from database_backup.copying import fetching, serving, settings
 from database_backup.errors import FailedError, RefusedError
 from database_backup.server import shown
 
+# Seconds that whoever brings a repository back waits for a fetch.
+PATIENCE = 120.0
+
 
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="repository-copy", description=__doc__)
@@ -71,7 +74,8 @@ def listed(mine: settings.Fetching) -> tuple[str, Any]:
 
 def give(mine: settings.Fetching, system: str) -> tuple[str, Any]:
     """Sends a copy to where the database's host waits for one. Raises RefusedError, FailedError."""
-    with lock.held(mine.folder / fetching.LOCK, f"a copy of {mine.stanza}") as descriptor:
+    # A fetch by the timer, which finds nothing there, is over in seconds.
+    with lock.held(mine.folder / fetching.LOCK, f"a copy of {mine.stanza}", PATIENCE) as descriptor:
         found = [each for each in copies(mine) if system in ("", each["system"])]
         if len(found) != 1:
             which = ", ".join(f"{each['system']} ({each['labels'][-1:]})" for each in copies(mine)) or "none"

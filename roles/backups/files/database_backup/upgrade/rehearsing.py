@@ -14,6 +14,7 @@ from database_backup.server import command, environment
 from database_backup.upgrade import moving, planning, preparing
 from database_backup.upgrade.cluster import Cluster, both
 from database_backup.upgrade.journal import Journal
+from database_backup.upgrade.obstacles import listed
 from database_backup.upgrade.settings import PLAIN, Settings, Side
 
 REHEARSE = "rehearse"
@@ -30,7 +31,7 @@ SELECT json_build_object('table', c.oid::regclass::text, 'rows', (xpath('/row/n/
   format('SELECT count(*) AS n FROM %s', c.oid::regclass), false, true, '')))[1]::text::bigint)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1::text;
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast');
 """
 
 
@@ -56,9 +57,13 @@ def rehearse(settings: Settings) -> dict[str, Any]:
         copied = preparing.prepare(stage)
         there = moving.move(stage, stage.new.version)
         with old.session(stage.database) as before, new.session(stage.database) as after:
-            tables = before.rows(COUNTS)
-            if tables != after.rows(COUNTS):
-                raise FailedError("not all rows of the copy came over")
+            tables, came = (
+                {row["table"]: row["rows"] for row in each.rows(COUNTS)} for each in (before, after)
+            )
+        if other := sorted(
+            name for name in tables.keys() | came.keys() if tables.get(name) != came.get(name)
+        ):
+            raise FailedError(f"not all rows of the copy came over: {listed(other)}")
         back = moving.move(stage, stage.old.version)
     except (BackupError, OSError) as failure:
         raise FailedError(
