@@ -11,6 +11,8 @@ LAB := $(BIN)/python -m tests.lab
 STEADY := $(BIN)/python -m tests.steady
 # The service's suite runs whole on the Python of Ubuntu 22.04; what can differ runs on that of Debian 12 too.
 SERVICE_PYTHONS ?= 3.10 3.11
+# For `make scores`: --write keeps what was measured.
+SCORES ?=
 # Where `make dev` serves on 127.0.0.1.
 PORT ?= 8000
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
@@ -53,6 +55,13 @@ down: .venv/installed ## Remove the lab's hosts
 .PHONY: test
 test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
 	@$(BIN)/python -m tests.suites lint unit migrator-test examples-test service-test containers-test e2e
+
+.PHONY: scores
+scores: .venv/installed ## How others' programs rate a hardened host, against docs/scores.md; SCORES=--write keeps it
+	@$(LAB) install
+	@$(LAB) up --inventory $(INVENTORY) >/dev/null
+	@ansible-playbook --inventory $(INVENTORY) site.yml --extra-vars slipway_hardened=true
+	@$(BIN)/python -m tests.scores --inventory $(INVENTORY) $(SCORES)
 
 .PHONY: quick
 quick: .venv/installed ## A first useful answer: linters, contracts, the tests that need no server and no host

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.lab import process
 
 ROOT = Path(__file__).resolve().parents[2]
 # Whole outputs stay here, for whoever wants more than the tail that a failure prints.
@@ -143,8 +146,17 @@ class Started:
 
     def kill(self) -> Run:
         """Kill it with everything it started on the controller, as a crash of the controller would."""
-        os.killpg(self.process.pid, 9)
+        # Ansible's workers have sessions of their own: they would go on.
+        for each in self.processes():
+            process.send(each, signal.SIGKILL)
         return self.wait()
+
+    def processes(self) -> list[process.Identity]:
+        """Return the run's process and all below it, parents first."""
+        found = [each for each in (process.identify(self.process.pid),) if each]
+        for each in found:
+            found += process.children(each)
+        return found
 
 
 def environment() -> Mapping[str, str]:

@@ -62,6 +62,12 @@ VARIANTS = {
     "through a jump host": Variant(says=JUMP),
     "behind NAT": Variant(says={"lab_own_address": OWN}),
 }
+# The way in is changed while it is used: by a password for sudo, another port and a jump host, and as root.
+HARDENED: dict[str, str | int] = {"slipway_hardened": True}
+VARIANTS["hardened"] = Variant(says=HARDENED)
+VARIANTS["hardened, by password, port and jump host"] = Variant(says={**HARDENED, **PASSWORD, **PORT, **JUMP})
+AS_ROOT: dict[str, str | int] = {"lab_platform": DEBIAN.name, "ansible_user": "root"}
+VARIANTS["hardened Debian, as root"] = Variant(says={**HARDENED, **AS_ROOT})
 # What make test runs too: the ways in, all at once.
 SHARE = "password, port and jump host"
 VARIANTS[SHARE] = Variant(says={**PASSWORD, **PORT, **JUMP})
@@ -78,8 +84,7 @@ def archive_in_reach() -> None:
 @pytest.fixture(scope="module")
 def jump_host() -> Iterator[None]:
     """A host that others may be reached through."""
-    debian: dict[str, str | int] = {"lab_platform": DEBIAN.name, "ansible_user": "root"}
-    with inventory("test-jump", "jump-1", JUMP_HOST, debian) as folder:
+    with inventory("test-jump", "jump-1", JUMP_HOST, AS_ROOT) as folder:
         Lab(folder).up()
         yield
 

@@ -107,6 +107,8 @@ EVERYTHING: dict[str, Any] = {
     "postgresql_upgrade_to": "17",
     "postgresql_settings": {"work_mem": "16MB", "log_line_prefix": "it's %m "},
     "release_signers": [{**SIGNERS[0], "from": "2026-01-01", "until": "2099-12-31"}],
+    "sandbox_settings": {"nginx": {"ProtectHome": None, "LimitNOFILE": "4096"}},
+    "slipway_hardened": True,
     "rsyslog_journal_disk": "2G",
     "rsyslog_rotate_count": 30,
 }

@@ -59,6 +59,10 @@ SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.co
 FORWARD = "etc/rsyslog.d/30-forward.conf"
 UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 
+NGINX_SANDBOX, RSYSLOG_SANDBOX, CLUSTER_SANDBOX = (
+    f"etc/systemd/system/{unit}.service.d/20-slipway-sandbox.conf"
+    for unit in ("nginx", "rsyslog", "postgresql@14-main")
+)
 SIGNERS = "etc/slipway/shop/allowed_signers"
 
 PAIRS = [
@@ -150,6 +154,14 @@ PAIRS = [
     Pair(BACKFILL, "EnvironmentFile=/run/slipway/shop/backfill-%i.env", on=SINGLE, off=DATABASE),
     Pair(ASK, "EnvironmentFile=/run/slipway/shop/backfill-ask-%i.env", on=SINGLE, off=DATABASE),
     Pair(ASK, "LoadCredential=database_password:", on=APP, off=SINGLE),
+    # A hardened host's daemons are confined, and one of them by other settings where the inventory says so.
+    Pair(NGINX_SANDBOX, "\nProtectSystem=full\n", on=EVERYTHING, off=SINGLE),
+    Pair(NGINX_SANDBOX, "\nLimitNOFILE=4096\n", on=EVERYTHING, off=SINGLE),
+    Pair(RSYSLOG_SANDBOX, "\nProtectHome=read-only\n", on=DEBIAN_EVERYTHING, off=DEBIAN),
+    Pair(CLUSTER_SANDBOX, "\nCapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE ", on=EVERYTHING, off=SINGLE),
+    Pair("etc/sysctl.d/60-slipway.conf", "net.ipv4.tcp_syncookies = 1", on=EVERYTHING, off=SINGLE),
+    Pair("etc/ssh/sshd_config.d/11-slipway-server.conf", "\nMaxAuthTries 4\n", on=EVERYTHING, off=SINGLE),
+    Pair("etc/slipway/firewall.nft", "policy drop;", on=EVERYTHING, off=SINGLE),
     # What runs beside the server may what it may. Timers are one host's.
     Pair(PROCESS, "LoadCredential=database_password:", on=APP, off=SINGLE),
     Pair(PROCESS, "LoadCredential=redis_password:", on=EVERYTHING, off=SINGLE),

@@ -38,7 +38,7 @@ PASSWORDS_ALLOWED = {
 # Where a token may be as random as a key, and why it is none.
 TOKENS_ALLOWED = {
     r"^tests/dashboards/page/package-lock\.json$": "checksums of packages",
-    r"^(requirements/.+|(service|migrator|examples/\w+)/requirements.*)\.lock$": "checksums of packages",
+    r"^(requirements/.+|(service|migrator|tests/scores|examples/\w+)/requirements.*)\.lock$": "checksums of packages",
     r"^tests/lab/postgresql\.py$": "the published checksum of PostgreSQL's binaries",
     r"^tests/lab/ubuntu\.py$": "the checksum of the package with the keys of Ubuntu's archive",
     r"^service/tests/(conftest|test_settings)\.py$": "secrets of a service that lives for one test",

@@ -52,6 +52,7 @@ SHARED = {
     "etc/sysctl.d/60-slipway.conf": "one kernel",
     "etc/systemd/journald.conf.d/slipway.conf": "one journal",
     "etc/systemd/system/logrotate.timer.d/slipway.conf": "one logrotate",
+    "etc/systemd/system/nginx.service.d/20-slipway-sandbox.conf": "one nginx",
     "etc/systemd/system/nginx.service.d/slipway.conf": "one nginx",
     "etc/systemd/system/postgresql@.service.d/slipway.conf": "the same for every cluster",
     "etc/systemd/system.conf.d/60-slipway.conf": "one systemd",
@@ -59,12 +60,14 @@ SHARED = {
     "etc/systemd/system/prometheus-alertmanager.service.d/slipway.conf": "one Alertmanager",
     "etc/systemd/system/prometheus-node-exporter.service.d/slipway.conf": "one node-exporter",
     "etc/systemd/system/prometheus.service.d/slipway.conf": "one Prometheus",
+    "etc/systemd/system/rsyslog.service.d/20-slipway-sandbox.conf": "one rsyslogd",
     "etc/systemd/system/rsyslog.service.d/slipway.conf": "one rsyslogd",
+    "etc/systemd/system/unattended-upgrades.service.d/20-slipway-sandbox.conf": "one waits for the shutdown",
     "etc/systemd/timesyncd.conf.d/slipway.conf": "one clock",
     "etc/timezone": "one time zone",
 }
 # A cluster is one service's, which its role claims.
-ITS_OWN = ("{{ app_name }}", "{{ postgresql_cluster }}")
+ITS_OWN = ("{{ app_name }}", "{{ postgresql_cluster }}", "{{ slipway_cluster_unit }}")
 
 
 def of_all() -> set[str]:
