@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.__main__ import ONE
-from tests.bench.rollouts import AS_IS, ground_on
+from tests.bench.deploys import AS_IS, ground_on
 from tests.e2e import hosts
 from tests.e2e.ground import Ground
 from tests.e2e.load import Seen, Shop

@@ -1,7 +1,8 @@
 """Measure deploys and rollbacks under customers who never try again; `make bench BENCH=rollouts` runs it.
 
-Ten deploys and as many rollbacks of one host and of the fleet, while at least 30 000 orders are sent; then as many
-rollbacks with nobody ordering, each to the release that is warm. Seconds are wall time of the whole command.
+One host with nobody ordering (deploys.py); then ten deploys and as many rollbacks of one host and of the fleet, while
+at least 30 000 orders are sent, and as many rollbacks with nobody ordering, each to the release that is warm. Seconds
+are wall time of the whole command.
 """
 
 from __future__ import annotations
@@ -12,17 +13,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import deploys
 from tests.bench.__main__ import FLEET, ONE
-from tests.e2e.ansible_runs import Playbooks
-from tests.e2e.conftest import site_of
-from tests.e2e.ground import Ground, entries, ground_of, late_ms
+from tests.e2e.ground import Ground, entries, late_ms
 from tests.e2e.load import Seen
-from tests.lab.lab import Lab
 
 PAIRS = int(os.environ.get("SLIPWAY_BENCH_ROLLOUTS", "10"))
 REQUESTS = int(os.environ.get("SLIPWAY_BENCH_REQUESTS", "30000"))
@@ -30,9 +28,6 @@ REQUESTS = int(os.environ.get("SLIPWAY_BENCH_REQUESTS", "30000"))
 RATE = float(os.environ.get("SLIPWAY_BENCH_RATE", "150"))
 CLIENTS = 12
 BAKE = 3
-# "1": hosts that serve already, with the edge's limits raised, are measured as they are and stay.
-AS_IS = os.environ.get("SLIPWAY_BENCH_AS_IS") == "1"
-LIMITS = {"nginx_rate": 100_000, "nginx_connections": 2000}
 
 
 @dataclass(frozen=True)
@@ -55,27 +50,16 @@ class Measured:
     kept: bool
 
 
-def ground_on(inventory: Path) -> Ground:
-    """The hosts of an inventory, serving."""
-    lab = Lab(inventory)
-    if not AS_IS:
-        lab.down()
-        lab.up()
-        Playbooks(inventory).run("site.yml", **LIMITS).succeeded()
-    return ground_of(lab, site_of(lab))
-
-
-def measure(what: str, inventory: Path) -> Measured:
+def measure(what: str, ground: Ground) -> Measured:
     """Deploy and roll back under load; raise when a command fails."""
-    ground = ground_on(inventory)
     shop, since = ground.shop(CLIENTS), time.time()
-    deploys, rollbacks = [], []
+    moved, rollbacks = [], []
     began, share = time.monotonic(), REQUESTS / RATE / PAIRS
     with shop.load(RATE) as load:
         for number in range(PAIRS):
             # Spread over the whole load, so that it is not over before the last of them.
             time.sleep(max(0.0, began + number * share - time.monotonic()))
-            deploys.append(ground.fab.deploy(ground.release(), bake=BAKE).ended(0).seconds)
+            moved.append(ground.fab.deploy(ground.release(), bake=BAKE).ended(0).seconds)
             rollbacks.append(ground.fab.run("rollback").ended(0).seconds)
         time.sleep(max(0.0, began + 1.05 * REQUESTS / RATE - time.monotonic()))
     ends = [
@@ -87,7 +71,7 @@ def measure(what: str, inventory: Path) -> Measured:
     return Measured(
         what=what,
         hosts=len(ground.app_hosts),
-        deploys=deploys,
+        deploys=moved,
         rollbacks=rollbacks,
         quiet_rollbacks=to_and_fro(ground),
         seen=load.seen,
@@ -148,10 +132,12 @@ def main() -> int:
         if str(inventory) == "none":
             continue
         try:
-            runs.append(measure(what, inventory))
+            ground = deploys.ground_on(inventory)
+            if inventory == ONE:
+                deploys.show(deploys.measure(ground))
+            runs.append(measure(what, ground))
         finally:
-            if not AS_IS:
-                Lab(inventory).down()
+            deploys.leave(inventory)
     show(runs)
     return 0 if all(run.kept and not run.seen.losses and not run.seen.wrong for run in runs) else 1
 
