@@ -82,8 +82,6 @@ def main() -> None:
                 result = confirm(wanted, known, module.check_mode)
             else:
                 result = state(wanted, known, module.check_mode)
-        for sentence in result.pop("warnings", []):
-            module.warn(sentence)
         module.exit_json(**result)
     except errors.HostFilesError as error:
         module.fail_json(msg=str(error))
