@@ -6,7 +6,7 @@ import re
 
 from tests.scores.table import Score
 
-# As the host's own archive has it; nothing of it stays.
+# As the host's own archive has it. Nothing of it stays: the folder made here is removed, whatever ends the script.
 SCRIPT = """set -eu
 folder=$(mktemp -d /root/scores.XXXXXX); trap 'rm -rf "$folder"' EXIT; chmod 755 "$folder"; cd "$folder"
 apt-get download -qq -o APT::Sandbox::User=root lynis >&2
