@@ -56,7 +56,10 @@ RETURN = r"""
 written: {description: paths whose content, owner or mode changed, type: list, returned: always}
 removed: {description: paths of the set that are gone, type: list, returned: always}
 kept: {description: copies of what somebody had edited and the run replaced or removed, type: list, returned: always}
-renewed: {description: watched paths whose content changed since the last run, type: list, returned: always}
+renewed:
+  description: watched paths, and files that another service of the host has too, whose content changed since the last run
+  type: list
+  returned: always
 unchecked: {description: why a check could not run yet, type: list, returned: always}
 """
 
@@ -123,6 +126,8 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
     difference = compare.difference(wanted, alone, check_mode)
     seen = manifest.watched(wanted["watch"])
     renewed = [path for path in wanted["watch"] if path in seen and known.watched.get(path) != seen[path]]
+    if wanted["has_handler"]:
+        renewed += _written_by_others(wanted, known, difference)
     token = _token(wanted, difference, known)
     if token and not check_mode:
         guard.refuse_beside(wanted["name"])
@@ -169,6 +174,18 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
         "unchecked": unchecked,
         "diff": diff,
     }
+
+
+def _written_by_others(
+    wanted: dict[str, Any], known: manifest.Manifest, difference: compare.Difference
+) -> list[str]:
+    """Files that are as they are to be, but not as this set left them: another service's handler has seen them, not ours."""
+    changing = {change.path for change in difference.changes}
+    return [
+        path
+        for path, digest in manifest.digests(wanted["files"]).items()
+        if path not in changing and known.files.get(path, digest) != digest
+    ]
 
 
 def _put_in_place(

@@ -91,7 +91,7 @@ def standing(app: str) -> dict[str, str]:
         known = read(app, name)
         if known.pending or known.beside is None or watched(known.beside["watch"]) != known.watched:
             continue
-        if digest := digest_of_host(list(known.files), known.beside):
+        if digest := digest_of_host(known.files, known.beside):
             found[name] = digest
     return found
 

@@ -41,18 +41,20 @@ def digest_of_wanted(wanted: dict[str, Any]) -> str:
     return _digest(rows)
 
 
-def digest_of_host(files: list[str], others: dict[str, list[Any]]) -> str | None:
-    """The digest of what stands at a set's paths now; None when one is missing or is something else."""
+def digest_of_host(files: dict[str, str], others: dict[str, list[Any]]) -> str | None:
+    """The digest of what stands at a set's paths now; None when one is missing, is something else, or is not the file
+    of {path: sha256} that the set left there: another service's run may have written it since."""
     try:
         rows: Rows = [("watch", path) for path in others["watch"]]
         # A record of an earlier version has none: its set is stated anew.
         rows += [("claim", *claim) for claim in others["claims"]]
         rows += [("link", path, os.readlink(path)) for path in others["links"]]
         rows += [_row("directories", path) for path in others["directories"]]
-        rows += [_row("files", path) for path in files]
+        found = [_row("files", path) for path in files]
     except (OSError, KeyError):
         return None
-    return _digest(rows)
+    as_left = all(digest == files[path] for _, path, *_, digest in found)
+    return _digest(rows + found) if as_left else None
 
 
 def _row(kind: str, path: str) -> tuple[str, ...]:

@@ -90,6 +90,27 @@ def test_a_newer_slipway_brings_a_file_of_both_up_to_date(files_host: FilesHost)
     assert (answer["changed"], answer["kept"]) == (False, [])
 
 
+def test_what_the_others_run_brought_up_to_date_is_put_in_force_for_each(files_host: FilesHost) -> None:
+    """The helper is one file, and each service's releases are brought up to it by the run of their own inventory."""
+    helper: dict[str, Any] = {"name": "release", "has_handler": True}
+    for content in ("old\n", "new\n"):
+        for service in (SHOP, STALL):
+            answer = files_host.state(files_host.file("slipway", content, made_of=content), **service, **helper)
+            assert answer["changed"] == (content == "new\n" or service == SHOP), (content, service)
+            files_host.state(name="release", in_force=True, **service)
+
+    assert set(manifest.standing("shop")) == set(manifest.standing("stall")) == {"release"}
+
+
+def test_what_the_others_run_brought_up_to_date_does_not_count_as_standing(files_host: FilesHost) -> None:
+    for service in (SHOP, STALL):
+        files_host.state(files_host.file("slipway", "old\n", made_of="old"), name="release", **service)
+    files_host.state(files_host.file("slipway", "new\n", made_of="new"), name="release", **SHOP)
+
+    assert set(manifest.standing("shop")) == {"release"}
+    assert not manifest.standing("stall")
+
+
 def test_an_edit_is_kept_whoever_of_the_two_undoes_it(files_host: FilesHost) -> None:
     wanted = files_host.file("nginx.conf", "ours\n")
     files_host.state(wanted, **SHOP)
