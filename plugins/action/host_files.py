@@ -43,24 +43,18 @@ CONTENTS = ("content", "source", "program")
 BUILDER = Path(__file__).parent.parent.parent / "fabfile/programs/zipped.py"
 SECOND_LOGIN = Path(__file__).parent.parent / "controller/second_login.py"
 STANDING = Path(__file__).parent.parent / "module_utils/slipway_files/standing.py"
-UNCHANGED: dict[str, Any] = {
-    "changed": False,
-    "written": [],
-    "removed": [],
-    "renewed": [],
-    "kept": [],
-    "unchecked": [],
-    "diff": [],
-}
+LISTS = ("written", "removed", "renewed", "kept", "unchecked", "diff")
+UNCHANGED: dict[str, Any] = {"changed": False, **{name: [] for name in LISTS}}
 NOT_RENDERED = "(a secret: written on the host alone)\n"
 
 
 class ActionModule(ActionBase):
-    """Arguments: name (which of the service's sets), trees (paths on the host, without the first slash, whose templates
-    these are), directories, files (each with `content`, or for bytes `source`, or `program`: the folder of a Python
-    package that runs as one file), links, checks, watch (foreign files whose change counts), claims (what only one
-    service of a host can have, to the variable that says it), has_handler, in_force, guard (for what lets people in:
-    `below`, the folders that matter, all if empty; `apply` and `undo`, commands; see second_login.py)."""
+    """Arguments: name (which of the service's sets), trees (paths on the host, without the first slash, whose
+    templates these are), directories, files (each with `content`, or for bytes `source`, one path or several whose
+    bytes follow each other, or `program`: the folder of a Python package that runs as one file), links, checks,
+    watch (foreign files whose change counts), claims (what only one service of a host can have, to the variable
+    that says it), has_handler, in_force, guard (for what lets people in: `below`, the folders that matter, all if
+    empty; `apply` and `undo`, commands; see second_login.py)."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -193,7 +187,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"host_files: a file needs path, owner, group, mode, and one of {', '.join(CONTENTS)}: {sorted(entry)}."
             )
-        content = self._content(given[0], str(entry[given[0]]))
+        content = self._content(given[0], entry[given[0]])
         written = self._file(
             str(entry["path"]), content, entry["owner"], entry["group"], entry["mode"],
             bool(entry.get("secret", False)),
@@ -201,10 +195,12 @@ class ActionModule(ActionBase):
         # Slipway's own bytes differ between its versions, not between inventories.
         return {**written, "made_of": "" if given[0] == "content" else hashlib.sha256(content).hexdigest()}
 
-    def _content(self, kind: str, value: str) -> bytes:
+    def _content(self, kind: str, value: Any) -> bytes:
         if kind == "program":
-            return _program(Path(value))
-        return self._source(value) if kind == "source" else value.encode()
+            return _program(Path(str(value)))
+        if kind == "content":
+            return str(value).encode()
+        return b"".join(self._source(str(path)) for path in (value if isinstance(value, list) else [value]))
 
     def _source(self, path: str) -> bytes:
         """The bytes of a controller's file; a vault-encrypted one is decrypted, and no copy of it stays behind."""

@@ -57,7 +57,7 @@ written: {description: paths whose content, owner or mode changed, type: list, r
 removed: {description: paths of the set that are gone, type: list, returned: always}
 kept: {description: copies of what somebody had edited and the run replaced or removed, type: list, returned: always}
 renewed:
-  description: watched paths, and files that another service of the host has too, whose content changed since the last run
+  description: watched paths, and files of another service of the host too, whose content changed since the last run
   type: list
   returned: always
 unchecked: {description: why a check could not run yet, type: list, returned: always}
@@ -179,7 +179,7 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
 def _written_by_others(
     wanted: dict[str, Any], known: manifest.Manifest, difference: compare.Difference
 ) -> list[str]:
-    """Files that are as they are to be, but not as this set left them: another service's handler has seen them, not ours."""
+    """Files that are as they are to be, but not as this set left them: another service's handler has seen them alone."""
     changing = {change.path for change in difference.changes}
     return [
         path

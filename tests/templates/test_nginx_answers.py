@@ -61,6 +61,7 @@ def moved(text: str, tree: Path, folder: Path) -> str:
     """A rendered file, with the host's paths below folder and one plain socket in place of its ports."""
     for path in ("/srv/shop", "/run/slipway/shop"):
         text = text.replace(path, f"{folder}/host{path}")
+    text = text.replace("/etc/ssl/slipway/public.pem", str(folder / "public.pem"))
     text = text.replace("/etc/nginx/conf.d/*.conf", str(folder / "site.conf"))
     text = text.replace("/etc/nginx/", f"{tree}/etc/nginx/").replace("/var/log/nginx", str(folder))
     text = text.replace("/run/nginx.pid", str(folder / "pid")).replace("user www-data;", "user root;")
@@ -69,7 +70,12 @@ def moved(text: str, tree: Path, folder: Path) -> str:
     proxy = re.sub(r"proxy_read_timeout \d+s", "proxy_read_timeout 1s", proxy)
     text = text.replace("include snippets/shop-proxy.conf;", proxy)
     text = re.sub(r"include (snippets/\S+);", rf"include {tree}/etc/nginx/\1;", text)
-    return re.sub(r"^ *(ssl_\S+ .*|include \S*slipway-tls.conf|set_real_ip_from .*);\n", "", text, flags=re.M)
+    return re.sub(
+        r"^ *(ssl_(?!certificate\S* \$)\S+ .*|include \S*slipway-tls.conf|set_real_ip_from .*);\n",
+        "",
+        text,
+        flags=re.M,
+    )
 
 
 def site_of(text: str, folder: Path) -> str:
@@ -77,10 +83,11 @@ def site_of(text: str, folder: Path) -> str:
     head, *servers = re.split(r"^(?=server \{$)", text, flags=re.M)
     passing = next(server for server in servers if "proxy_pass" in server)
     passing = re.sub(r"^ *listen .*;\n", "", passing, flags=re.M)
+    pair = f"    ssl_certificate {folder}/public.pem;\n    ssl_certificate_key {folder}/public.pem;\n"
     passing = passing.replace(
         "server {\n",
         f"server {{\n    listen unix:{folder}/site.sock;\n    listen unix:{folder}/tls.sock ssl;\n"
-        f"    ssl_certificate {folder}/site.pem;\n    ssl_certificate_key {folder}/site.key;\n",
+        + ("" if "ssl_certificate $" in passing else pair),
         1,
     )
     strangers = [server for server in servers if "return 421" in server]
@@ -98,10 +105,13 @@ def buffers_below(folder: Path) -> str:
 
 
 def certify(folder: Path) -> None:
-    """A certificate for a port on which nobody speaks TLS."""
+    """A new certificate of the public name and its key, in one file that takes the place of the one before."""
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     files = ["-keyout", str(folder / "site.key"), "-out", str(folder / "site.pem")]
     subprocess.run([*made, *files, "-subj", "/CN=shop.test"], check=True, capture_output=True)
+    new = folder / "public.pem.new"
+    new.write_bytes((folder / "site.pem").read_bytes() + (folder / "site.key").read_bytes())
+    new.rename(folder / "public.pem")
 
 
 def nginx_of(suite: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from typing import Any
@@ -12,16 +13,20 @@ RUNBOOK = "docs/runbooks/host-does-not-serve.md"
 STRANGER, LARGE = "https://doctor.invalid", 1 << 40
 DOCS = ("/docs", "/redoc", "/openapi.json")
 SECONDS = 10
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Client:
-    """Asks for one thing a connection. wanted: name, and authority (a file, or a folder of them)."""
+    """Asks for one thing a connection. wanted: name, authority (a file, or a folder of them), and certificate, the file
+    of what is to be shown."""
 
     def __init__(self, wanted: dict[str, Any], port: int = 443) -> None:
         self.name, self.port = wanted["name"].replace("*", "www", 1), port
         authority = wanted["authority"]
         self.trust = {"cafile": authority} if authority.endswith(".pem") else {"capath": authority}
+        self.certificate: str | None = wanted.get("certificate")
         self.tls: str | None = None
+        self.shown: bytes | None = None
 
     def ask(self, method: str, path: str, **headers: str) -> http.client.HTTPResponse:
         """The answer, its body unread. Raises OSError and HTTPException."""
@@ -30,7 +35,7 @@ class Client:
             socket.create_connection(("127.0.0.1", self.port), SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=self.name) as secure,
         ):
-            self.tls = secure.version()
+            self.tls, self.shown = secure.version(), secure.getpeercert(binary_form=True)
             return _answer(secure, method, path, {"Host": self.name, **headers})
 
     def plain(self, port: int = 80) -> http.client.HTTPResponse:
@@ -55,10 +60,28 @@ def complaints(client: Client) -> list[str]:
         found = client.ask("GET", "/health/ready")
     except (OSError, http.client.HTTPException) as error:
         return [f"the edge does not answer for {client.name} over TLS ({error}): {RUNBOOK}"]
+    said = _shows_another(client)
     # A service may say elsewhere that it is ready, and then has nothing here.
-    if found.status in (200, 404):
+    if found.status not in (200, 404):
+        said.append(f"the edge answers HTTP/1.1 {found.status} {found.reason} for {client.name}: {RUNBOOK}")
+    return said
+
+
+def _shows_another(client: Client) -> list[str]:
+    """A complaint where clients see another certificate than the one that was put in place for them."""
+    if not client.certificate:
         return []
-    return [f"the edge answers HTTP/1.1 {found.status} {found.reason} for {client.name}: {RUNBOOK}"]
+    try:
+        with open(client.certificate, encoding="ascii", errors="replace") as stream:
+            chain = CERTIFICATE.search(stream.read())
+    except OSError as error:
+        return [f"{client.certificate} cannot be read ({error.strerror}): run site.yml"]
+    if chain and client.shown == ssl.PEM_cert_to_DER_cert(chain[0]):
+        return []
+    return [
+        f"the edge shows {client.name} another certificate than {client.certificate} has: nginx still serves what it "
+        f"read when it started; systemctl reload nginx"
+    ]
 
 
 def facts(client: Client, path: str) -> dict[str, Any]:

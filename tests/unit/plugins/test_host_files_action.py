@@ -80,10 +80,12 @@ def test_a_single_template_and_literal_files_go_the_same_way(rendering: Renderin
     owner = {"owner": "root", "group": "root"}
     literal = {"path": "/usr/local/bin/program", "source": str(rendering.folder / "program"), **owner}
     note = {"path": "/etc/note", "content": "noted\n", "mode": "0644", **owner}
+    both = {"path": "/etc/both", "source": [literal["source"], literal["source"]], "mode": "0644", **owner}
 
-    rendering.render({"trees": ["etc/hosts"], "files": [{**literal, "mode": "0755"}, note]}).ok("State")
+    rendering.render({"trees": ["etc/hosts"], "files": [{**literal, "mode": "0755"}, note, both]}).ok("State")
 
     assert rendering.tree() == {
+        "/etc/both": "#!/bin/sh\necho hello\n" * 2,
         "/etc/hosts": "127.0.0.1 localhost\n",
         "/etc/note": "noted\n",
         "/usr/local/bin/program": "#!/bin/sh\necho hello\n",

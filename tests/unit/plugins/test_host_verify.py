@@ -235,6 +235,25 @@ def test_an_edge_answers_for_whatever_service_is_behind_it(
     )
 
 
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_certificate_that_lies_there_and_is_not_shown_is_named(
+    edge: Public, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renewed: bool
+) -> None:
+    """A renewal that nobody served looks well in every file, until the one that is shown ends."""
+    monkeypatch.setattr(Service, "do_GET", lambda handler: handler.send_error(404))
+    pair = tmp_path / "public.pem"
+    pair.write_bytes((tmp_path / "certificate.pem").read_bytes() + (tmp_path / "key.pem").read_bytes())
+    if renewed:
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=shop.test"]
+        subprocess.run([*made, "-keyout", "/dev/null", "-out", str(pair)], check=True, capture_output=True)
+    wanted = {"name": "shop.test", "authority": str(edge.ca), "certificate": str(pair)}
+
+    said = edges.complaints(edges.Client(wanted, edge.port))
+
+    shows = f"the edge shows shop.test another certificate than {pair} has: nginx still serves what it "
+    assert said == ([f"{shows}read when it started; systemctl reload nginx"] if renewed else [])
+
+
 def test_a_look_leaves_when_it_was_and_what_it_found_whole_or_not_at_all(tmp_path: Path) -> None:
     result = str(tmp_path / "run/slipway/{app}/verify.json")
 
