@@ -23,8 +23,9 @@ QUICK := tests/unit/contract tests/unit/test_suites.py tests/unit/plugins/test_a
   $(addprefix tests/unit/fabfile/test_,choices.py closing.py connection.py disagreement.py environment.py exec.py hosts.py \
     production.py public.py restart.py rollouts.py rotation.py sessions.py signing.py token_rotation.py usage.py vault.py words.py) \
   $(addprefix tests/database/test_,texts.py terminal.py)
-# Tests that need no host share the cores; what a module prepares is prepared once a worker.
-WORKERS := -n auto --dist worksteal
+# Tests that need no host share the cores, three workers on two: each waits a third of its time for daemons and disks.
+# What a module prepares is prepared once a worker.
+WORKERS := -n $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 ))) --dist worksteal
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg

@@ -179,7 +179,7 @@ def state(wanted: dict[str, Any], known: manifest.Manifest, check_mode: bool) ->
 def _written_by_others(
     wanted: dict[str, Any], known: manifest.Manifest, difference: compare.Difference
 ) -> list[str]:
-    """Files that are as they are to be, but not as this set left them: another service's handler has seen them alone."""
+    """Files that are as they are to be, but not as this set left them: another service's handler alone has seen it."""
     changing = {change.path for change in difference.changes}
     return [
         path
