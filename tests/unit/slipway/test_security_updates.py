@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,79 +9,32 @@ import pytest
 from slipway import processes
 from slipway.metrics import of_the_host
 
+from tests.unit.apt_archives import Apt, apt_in
+from tests.unit.plugins.test_postgresql_harness import run_module  # noqa: F401  (finds Slipway's modules)
 from tests.unit.slipway.support import Host
 
-CONTROL = """\
-Package: {name}
-Version: {version}
-Architecture: all
-Maintainer: Nobody <nobody@shop.example>
-Description: nothing
-"""
-
-
-@dataclass(frozen=True)
-class Apt:
-    """A host's apt and dpkg, with archives in folders: jammy, jammy-updates, jammy-security."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def has(self, suite: str, **versions: str) -> None:
-        """From now on an archive offers these packages, and apt knows it."""
-        archive = self.folder / "archive/dists" / suite
-        binary = archive / "main/binary-all"
-        binary.mkdir(parents=True)
-        # Nothing is fetched from there.
-        paragraphs = [
-            f"{CONTROL.format(name=name, version=version)}Filename: pool/{name}.deb\nSize: 1\nSHA256: {'0' * 64}\n"
-            for name, version in versions.items()
-        ]
-        (binary / "Packages").write_text("\n".join(paragraphs))
-        (archive / "Release").write_text(
-            f"Origin: Ubuntu\nSuite: {suite}\nCodename: jammy\nArchitectures: all\nComponents: main\n"
-            f"SHA256:\n{self._digest(binary / 'Packages', archive)}\n"
-        )
-        with (self.folder / "sources.list").open("a") as sources:
-            sources.write(f"deb [trusted=yes] file:{self.folder}/archive {suite} main\n")
-        self._run("apt-get", "update", "--quiet")
-
-    def installed(self, selection: str = "install", **versions: str) -> None:
-        """These packages are on the host. selection: hold for those that somebody holds back."""
-        with (self.folder / "dpkg/status").open("a") as status:
-            for name, version in versions.items():
-                first, _, rest = CONTROL.format(name=name, version=version).partition("\n")
-                status.write(f"{first}\nStatus: {selection} ok installed\n{rest}\n")
-
-    def _digest(self, path: Path, beside: Path) -> str:
-        digest = self._run("sha256sum", str(path)).split()[0]
-        return f" {digest} {path.stat().st_size} {path.relative_to(beside)}"
-
-    def _run(self, *command: str) -> str:
-        environment = {**processes.ENVIRONMENT, **self.environment}
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+from ansible.module_utils.slipway_verify import updates  # isort: skip
 
 
 @pytest.fixture
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apt:
-    for name in ("dpkg/updates", "dpkg/info", "lists/partial", "cache/archives/partial", "parts"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "dpkg/status").touch()
-    (tmp_path / "sources.list").touch()
-    (tmp_path / "apt.conf").write_text(
-        f'Dir::State "{tmp_path}";\nDir::State::status "{tmp_path}/dpkg/status";\nDir::Cache "{tmp_path}/cache";\n'
-        f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "{tmp_path}/parts";\n'
-        f'Dir::Etc::preferences "{tmp_path}/preferences";\nDir::Etc::preferencesparts "{tmp_path}/parts";\n'
-        'APT::Architecture "amd64";\nAPT::Sandbox::User "root";\n#clear APT::Update::Post-Invoke-Success;\n'
-    )
-    environment = {"APT_CONFIG": str(tmp_path / "apt.conf"), "DPKG_ADMINDIR": str(tmp_path / "dpkg")}
-    monkeypatch.setattr(of_the_host, "run", partial(processes.run, environment=environment))
-    return Apt(tmp_path, environment)
+    """A host's apt, which `slipway metrics` and `verify.yml` ask."""
+    apt = apt_in(tmp_path)
+    monkeypatch.setattr(of_the_host, "run", partial(processes.run, environment=apt.environment))
+    for name, value in apt.environment.items():
+        monkeypatch.setenv(name, value)
+    return apt
 
 
 def waiting(host: Host) -> float:
+    """What `slipway metrics` counts and `verify.yml` names."""
     (host.runtime / "updates.json").unlink(missing_ok=True)
-    return {name: value for name, _, value in of_the_host.samples(host)}["slipway_security_updates_waiting"]
+    counted = {name: value for name, _, value in of_the_host.samples(host)}[
+        "slipway_security_updates_waiting"
+    ]
+    named = [said.split(": ")[1].split(" (")[0].split(", ") for said in updates.security()]
+    assert counted == sum(map(len, named)), named
+    return counted
 
 
 def test_a_security_update_waits_that_a_later_one_of_another_archive_hides(host: Host, apt: Apt) -> None:
@@ -125,6 +76,7 @@ def test_the_installed_version_may_have_a_security_update_that_is_the_newest(hos
     apt.has("jammy-updates", wget="1.1", curl="2.1")
 
     assert waiting(host) == 2
+    assert updates.security() == ["security updates wait: curl, wget (apt-get upgrade, or the next night)"]
 
 
 def test_nothing_is_told_where_apt_does_not_answer(host: Host, apt: Apt) -> None:
