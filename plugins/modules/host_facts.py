@@ -78,6 +78,7 @@ ansible_facts:
     configured_before: {description: whose the host was when it had one service, type: str, returned: always}
     nginx_foreign: {description: sites and settings in the way of Slipway's nginx.conf, type: list, returned: always}
     nginx_blocks: {description: stream and mail where a foreign nginx.conf has them, type: list, returned: always}
+    monitoring_ours: {description: settings of monitoring that the service's sets have, type: list, returned: always}
     monitoring_foreign: {description: settings of whoever watches here already, type: list, returned: always}
     rsyslog_foreign: {description: file to lines that receive or send, type: dict, returned: always}
     journal: {description: its bytes and days while nobody bounds it, type: dict, returned: always}

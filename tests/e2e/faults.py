@@ -138,7 +138,8 @@ def another_release(watched: Watched) -> None:
     """Somebody points one host's link at an older release."""
     command = (
         "cd /srv/shop/releases && live=$(basename $(readlink ../current)) && "
-        "old=$(ls -d 20*Z-* | grep -v $live | grep -v '[.]' | tail -1) && readlink ../current >/run/was && "
+        "old=$(ls -d 20*Z-* | grep -v $live | grep -v '[.]' | tail -1) && test -n \"$old\" && "
+        "readlink ../current >/run/was && "
         "ln -sfn $(readlink ../current | sed s,$live,$old,) ../current.hand && mv -T ../current.hand ../current"
     )
     hosts.output(watched.other, command)

@@ -68,6 +68,37 @@ def test_dashboards_are_there_without_a_grafana_and_are_its_own_when_it_comes(
     assert again.changed == 0
 
 
+def test_a_node_exporter_that_is_another_services_is_neither_run_nor_asked(
+    watched: Watched, tmp_path: Path
+) -> None:
+    says = tmp_path / "beside.yml"
+    says.write_text("all:\n  hosts:\n    seen-2:\n      exporters_node: false\n")
+    words = ("--inventory", str(says), "--tags=exporters,prometheus")
+    site = watched.playbooks.run("playbooks/monitoring.yml", *words, **watched.variables).succeeded()
+    assert site.changed
+    # By itself it would listen on every address.
+    unit = "prometheus-node-exporter"
+    assert watched.other.run(f"systemctl is-enabled {unit}").stdout.strip() == "disabled"
+    assert "9100" not in {port for _, port in hosts.listening(watched.other, "tcp")}
+    assert set(watched.targets()) & {"node seen-2", "nginx seen-2"} == {"nginx seen-2"}
+    # What is known of the service is there for whoever states it.
+    kept = "/var/lib/prometheus/node-exporter/slipway-shop.prom"
+    hosts.output(watched.other, f"rm {kept} && systemctl start slipway-metrics-shop && test -s {kept}")
+    assert (
+        watched.playbooks.run("playbooks/monitoring.yml", *words, **watched.variables).succeeded().changed
+        == 0
+    )
+
+    # It is another service's, which the host has meanwhile.
+    hosts.output(watched.other, f"systemctl enable --now --quiet {unit}")
+    watched.playbooks.run("playbooks/monitoring.yml", *words, **watched.variables).succeeded()
+    assert hosts.output(watched.other, f"systemctl is-active {unit}") == "active"
+
+    back = ("--tags=exporters,prometheus",)
+    watched.playbooks.run("playbooks/monitoring.yml", *back, **watched.variables).succeeded()
+    hosts.until("it is asked again", lambda: watched.targets().get("node seen-2") == "up", seconds=60)
+
+
 def test_nothing_of_slipways_is_left_on_a_host_that_watched(watched: Watched) -> None:
     typed = {**watched.variables, **all_of(watched.watch)}
     watched.playbooks.run("playbooks/retire.yml", **typed).succeeded()

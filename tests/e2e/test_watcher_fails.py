@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -63,29 +64,60 @@ def test_who_watches_is_away_and_neither_customers_nor_a_deploy_notice(watched: 
     assert "rollback" in watched.fab.run("audit").ended(0).output
 
 
+@contextmanager
+def lying(watched: Watched, how: str) -> Iterator[None]:
+    """Somebody answers in the place of the second host's node-exporter."""
+    given = json.dumps({"how": how, "address": watched.other.address, "folder": "/etc/ssl/slipway"})
+    hosts.output(watched.other, "cat >/run/liar.py", stdin=(hosts.ON_HOST / "liar.py").read_text())
+    command = f"systemd-run --quiet --unit=liar python3 /run/liar.py {shlex.quote(given)}"
+    hosts.output(watched.other, f"systemctl stop prometheus-node-exporter && {command}")
+    try:
+        yield
+    finally:
+        hosts.output(watched.other, "systemctl stop liar; systemctl start prometheus-node-exporter")
+
+
 @pytest.mark.parametrize("how", LIES)
 def test_who_lies_is_said_to_be_down_and_nobody_else_notices(hasty: Watched, how: str) -> None:
-    address = hasty.lab.host("seen-2").address
-    given = json.dumps({"how": how, "address": address, "folder": "/etc/ssl/slipway"})
-    hosts.output(hasty.other, "cat >/run/liar.py", stdin=(hosts.ON_HOST / "liar.py").read_text())
-    command = f"systemd-run --quiet --unit=liar python3 /run/liar.py {shlex.quote(given)}"
     with customers(hasty) as seen:
         began = time.monotonic()
-        hosts.output(hasty.other, f"systemctl stop prometheus-node-exporter && {command}")
-        try:
+        with lying(hasty, how):
             came = hasty.receiver.await_(
                 "HostDown", "firing", began, FIRES, r"^seen-2 does not say how it is\.$"
             )
             hasty.fab.deploy(hasty.bundle()).ended(0, "lost=0")
             found = hasty.targets()
             used = memory(hasty.watch, "prometheus")
-        finally:
-            hosts.output(hasty.other, "systemctl stop liar; systemctl start prometheus-node-exporter")
         hasty.receiver.await_("HostDown", "resolved", came.at, ENDS)
     seen[0].lost_nothing()
     assert LIES[how] in found["node seen-2"], found
     assert {name for name, health in found.items() if health != "up"} == {"node seen-2"}
     assert used < 400 << 20
+
+
+# A lab's hosts have the machine's clock: what a host with another one says is said, not made.
+def test_a_clock_that_is_wrong_is_told_and_nobody_else_notices(hasty: Watched) -> None:
+    told = r"^The clock of seen-2 and the one of who watches it differ by (9m 5\d|10m \d)s\.$"
+    here = (
+        "--web.listen-address=127.0.0.1:9101 --collector.textfile.directory=/var/lib/prometheus/node-exporter"
+    )
+    hosts.output(hasty.other, f"systemd-run --quiet --unit=exporter prometheus-node-exporter {here}")
+    with customers(hasty) as seen:
+        began = time.monotonic()
+        with lying(hasty, "clock"):
+            came = hasty.receiver.await_("ClockWrong", "firing", began, FIRES, told)
+            hasty.receiver.await_(
+                "MetricsOld", "firing", began, FIRES, r"^shop on seen-2: slipway has told nothing for 1\dm "
+            )
+            hasty.fab.deploy(hasty.bundle()).ended(0, "lost=0")
+        healed = time.monotonic()
+        gone = hasty.receiver.await_("ClockWrong", "resolved", came.at, ENDS)
+    hosts.output(hasty.other, "systemctl stop exporter")
+    seen[0].lost_nothing()
+    fault = (
+        "a host says what it would with a clock ten minutes behind (said, not made: a lab's hosts share one)"
+    )
+    fault_table.keep("ClockWrong", fault, came.at - began, gone.at - healed, came.said["sentence"])
 
 
 def test_a_full_disk_under_prometheus_ends_the_heartbeat_and_is_told(hasty: Watched) -> None:

@@ -36,14 +36,15 @@ SENDS = re.compile(r"""\bom(fwd|relp)\b|\s@@?[\[\w(]""")
 def facts(app: str) -> dict[str, Any]:
     """recorded (names of the service's sets ever written), services (each other one of this host, to what it alone can
     have), configured_before (the service that an earlier Slipway configured this host for; None for none),
-    nginx_foreign and monitoring_foreign (paths), nginx_blocks, rsyslog_foreign (path to lines), private_view (why the
-    files of a role could not be checked here; empty when they can), journal (bytes, and days that it reaches back;
-    none once Slipway said how much it may be).
+    monitoring_ours (paths that the service's sets have), nginx_foreign and monitoring_foreign (paths), nginx_blocks,
+    rsyslog_foreign (path to lines), private_view (why the files of a role could not be checked here; empty when they
+    can), journal (bytes, and days that it reaches back; none once Slipway said how much it may be).
     """
     before = manifest.configured_before()
     services = sorted({*manifest.services(), *([before] if before else []), app})
     sets = {(name, each): manifest.read(name, each) for name in services for each in manifest.names(name)}
     written = {path for record in sets.values() for path in record.files}
+    ours = {path for (name, _), record in sets.items() if name == app for path in record.files}
     return {
         "recorded": manifest.names(app),
         "services": owners.claims(app),
@@ -51,6 +52,7 @@ def facts(app: str) -> dict[str, Any]:
         "nginx_foreign": [] if f"{NGINX}/nginx.conf" in written else nginx(written),
         "nginx_blocks": [] if f"{NGINX}/nginx.conf" in written else nginx_blocks(),
         "rsyslog_foreign": {path: rsyslog(path) for path in RSYSLOG if path not in written and rsyslog(path)},
+        "monitoring_ours": sorted(ours & MONITORING.keys()),
         "monitoring_foreign": monitoring(written),
         # A set that was written was checked.
         "private_view": "" if sets else private_view(),

@@ -39,15 +39,27 @@ def reboot() -> list[str]:
 
 
 def security() -> list[str]:
-    """Security updates that apt offers and nobody has installed."""
-    said = run("apt-get", "--simulate", "--quiet", "dist-upgrade").stdout
-    rows = [
-        line.split() for line in said.splitlines() if line.startswith("Inst ") and "-security" in line.lower()
-    ]
-    names = sorted(row[1] for row in rows)
-    return (
-        [f"security updates wait: {', '.join(names)} (apt-get upgrade, or the next night)"] if names else []
-    )
+    """Packages of which a security archive has a newer version; `slipway metrics` counts them by the same rule."""
+    installed = run("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${binary:Package}\\n").stdout
+    packages = [name for state, name in map(str.split, installed.splitlines()) if state == "installed"]
+    # Without a name apt tells of its archives.
+    names = _newer_by_security(run("apt-cache", "--quiet", "policy", *packages).stdout) if packages else []
+    waits = f"security updates wait: {', '.join(names)} (apt-get upgrade, or the next night)"
+    return [waits] if names else []
+
+
+def _newer_by_security(policy: str) -> list[str]:
+    """Those of which a security archive's version stands above the installed one (***), newest first."""
+    names: set[str] = set()
+    package, above = "", False
+    for line in policy.splitlines():
+        if not line.startswith(" "):
+            package, above = line.rstrip(":"), True
+        elif line.startswith(" *** "):
+            above = False
+        elif above and line.startswith(" " * 6) and any("-security/" in suite for suite in line.split()[2:3]):
+            names.add(package)
+    return sorted(names)
 
 
 def restarts() -> list[str]:

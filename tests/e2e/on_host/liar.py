@@ -1,13 +1,24 @@
-"""Answers in node-exporter's place: a gigabyte, never, or what is no metrics. Given as JSON: how, address, folder."""
+"""Answers in node-exporter's place: a gigabyte, never, what is no metrics, or what node-exporter says where the clock
+is ten minutes behind. Given as JSON: how, address, folder.
+"""
 
 import http.server
 import json
+import re
 import ssl
 import sys
 import time
+import urllib.request
 
 given = json.loads(sys.argv[1])
 CHUNK = b"x" * (1 << 20)
+BEHIND = 600
+# What the host's own clock says, on node-exporter's page and on slipway's.
+MOMENT = re.compile(rb"^(node_time_seconds|slipway_metrics_timestamp_seconds\{.*\}) (\S+)$", re.MULTILINE)
+
+
+def behind(found: re.Match[bytes]) -> bytes:
+    return b"%s %.3f" % (found[1], float(found[2]) - BEHIND)
 
 
 class Liar(http.server.BaseHTTPRequestHandler):
@@ -21,9 +32,16 @@ class Liar(http.server.BaseHTTPRequestHandler):
         try:
             for _ in range(1024 if given["how"] == "gigabyte" else 0):
                 self.wfile.write(CHUNK)
-            self.wfile.write(b"<html>It works!</html>\n")
+            self.wfile.write(self._page())
         except OSError:
             """It hung up on the lie."""
+
+    def _page(self) -> bytes:
+        if given["how"] != "clock":
+            return b"<html>It works!</html>\n"
+        # node-exporter itself, on loopback meanwhile.
+        with urllib.request.urlopen("http://127.0.0.1:9101/metrics") as answer:
+            return MOMENT.sub(behind, answer.read())
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import Any
@@ -16,15 +17,16 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a mail without a server": ({"alertmanager_mail_to": "ada@shop.example"}, "not a sender and a server such as"),
     "more than the disk has": ({"prometheus_retention_gigabytes": 900}, "it has to be twice as much"),
     "no bound": ({"prometheus_retention_days": 0}, "prometheus_retention_days is 0, not a whole number from 1 to 400"),
+    "a node-exporter that nobody states": ({"exporters_node": False}, "has no node-exporter that would tell what"),
     "a look that takes too long to come": ({"exporters_seconds": 3600}, "is 3600, not a whole number from 15 to 240"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "said"), CASES.values(), ids=CASES)
 def test_what_cannot_be_meant_is_refused(given: dict[str, Any], said: str) -> None:
-    words = [f"--extra-vars={name}={value}" for name, value in given.items()]
     done = subprocess.run(
-        [ANSIBLE_PLAYBOOK, "--inventory=inventory/monitored", "--limit=watch-1", "playbooks/render.yml", *words],
+        [ANSIBLE_PLAYBOOK, "--inventory=inventory/monitored", "--limit=watch-1", "playbooks/render.yml",
+         f"--extra-vars={json.dumps(given)}"],
         cwd=REPOSITORY, env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

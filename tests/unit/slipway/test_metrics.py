@@ -161,6 +161,23 @@ def test_the_file_is_replaced_whole_and_readable_by_the_exporter(live: Host, sli
     assert (folder / "slipway-shop.prom").read_text().startswith("# HELP slipway_")
 
 
+def test_of_a_service_that_cannot_be_looked_at_it_is_told_that_it_is_not_ready_and_the_host_is_told_as_ever(
+    live: Host, slipway: Slipway
+) -> None:
+    folder = live.path(FOLDER)
+    folder.mkdir(parents=True)
+    live.current.unlink()
+    live.current.symlink_to("releases/")
+    answer = slipway("metrics", "--write")
+
+    text = (folder / "slipway-shop.prom").read_text()
+    assert 'slipway_release_ready{app="shop"} 0\n' in text
+    assert 'slipway_security_updates_waiting{app="shop"} 2\n' in text
+    assert (answer.code, answer.error) == (3, "service-unseen")
+    assert "which is not a release" in answer.message
+    assert f"{folder}/slipway-shop.prom says that the live release is not ready" in answer.message
+
+
 def test_where_it_cannot_be_written_what_stood_there_stands_and_that_is_said(slipway: Slipway) -> None:
     answer = slipway("metrics", "--write")
 

@@ -18,7 +18,8 @@ from slipway.processes import run
 CERTIFICATES = [f"etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
 # What changes when a package is installed, and when apt learns of others.
 CHANGES = ("/var/lib/dpkg/status", "/var/lib/apt/lists")
-ASKED = ("apt-get", "--simulate", "--quiet", "dist-upgrade")
+INSTALLED = ("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${binary:Package}\\n")
+VERSIONS = ("apt-cache", "--quiet", "policy")
 SECONDS = 60.0
 
 
@@ -58,14 +59,33 @@ def _security_updates(host: Host) -> int | None:
     said = _object(kept)
     if said.get("at") == now:
         return int(said["waiting"])
-    done = run(list(ASKED), SECONDS)
-    if done.status != 0:
+    packages = run(INSTALLED, SECONDS)
+    names = [name for state, name in map(str.split, packages.output.splitlines()) if state == "installed"]
+    # Without a name apt tells of its archives.
+    versions = run((*VERSIONS, *names), SECONDS) if packages.ok and names else packages
+    if not versions.ok:
         return None
-    lines = [line for line in done.output.splitlines() if line.startswith("Inst ")]
-    waiting = sum("-security" in line.lower() for line in lines)
+    waiting = _newer_by_security(versions.output)
     if kept.parent.is_dir():
         write_atomically(kept, json.dumps({"at": now, "waiting": waiting}).encode())
     return waiting
+
+
+def _newer_by_security(policy: str) -> int:
+    """Packages of which a security archive has a version that stands above the installed one (***), newest first.
+
+    It need not be the newest: another archive may have a later one, or somebody holds the package back.
+    """
+    waiting: set[str] = set()
+    package, above = "", False
+    for line in policy.splitlines():
+        if not line.startswith(" "):
+            package, above = line, True
+        elif line.startswith(" *** "):
+            above = False
+        elif above and line.startswith(" " * 6) and any("-security/" in suite for suite in line.split()[2:3]):
+            waiting.add(package)
+    return len(waiting)
 
 
 def _changed(path: Path) -> int:

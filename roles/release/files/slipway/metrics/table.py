@@ -22,7 +22,7 @@ METRICS = {
     "slipway_maintenance": "1 while nginx answers for the service.",
     "slipway_certificate_expiry_timestamp_seconds": "When a certificate of this host ends; label path.",
     "slipway_reboot_required": "1 while the host waits for a reboot.",
-    "slipway_security_updates_waiting": "Security updates that apt offers and nobody has installed.",
+    "slipway_security_updates_waiting": "Packages of which a security archive has a newer version, held or not.",
     "slipway_files_pending": "Sets of files that were written and are not in force yet; label role.",
     "slipway_files_edited": "Files that Slipway wrote and that are other now, or gone; label role.",
     "slipway_verify_timestamp_seconds": "When verify.yml or fab doctor last looked at this host since its boot.",
