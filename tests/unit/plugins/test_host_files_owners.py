@@ -95,7 +95,9 @@ def test_what_the_others_run_brought_up_to_date_is_put_in_force_for_each(files_h
     helper: dict[str, Any] = {"name": "release", "has_handler": True}
     for content in ("old\n", "new\n"):
         for service in (SHOP, STALL):
-            answer = files_host.state(files_host.file("slipway", content, made_of=content), **service, **helper)
+            answer = files_host.state(
+                files_host.file("slipway", content, made_of=content), **service, **helper
+            )
             assert answer["changed"] == (content == "new\n" or service == SHOP), (content, service)
             files_host.state(name="release", in_force=True, **service)
 

@@ -14,6 +14,14 @@ from database_backup.upgrade.journal import BEGIN, END, PREPARE, Journal
 from database_backup.upgrade.settings import Settings
 
 LOOK = 0.5
+# Whoever may look at the access rules may look at this, too, which a server before 15 has none of.
+GRANT = """
+SELECT format(said, rolname) FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee,
+  (VALUES ('GRANT SELECT ON pg_ident_file_mappings TO %I'),
+          ('GRANT EXECUTE ON FUNCTION pg_ident_file_mappings() TO %I')) AS of_it(said)
+WHERE c.oid = 'pg_hba_file_rules'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+  AND to_regclass('pg_ident_file_mappings') IS NOT NULL \\gexec
+"""
 OPEN = """
 SELECT format('ALTER DATABASE %I CONNECTION LIMIT %s', :'name', :'limit') \\gexec
 """
@@ -84,6 +92,7 @@ def _build(settings: Settings, journal: Journal, old: Cluster, new: Cluster, fac
         with new.session() as session:
             session.ask(OPEN, name=settings.database, limit="0")
     with journal.step("subscribe", again=True) as _, new.session(settings.database) as session:
+        session.ask(GRANT)
         stream.publish(session)
         stream.subscribe(session, old, copy=True)
 
