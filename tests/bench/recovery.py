@@ -1,7 +1,7 @@
 """Measure physical backups: what archiving costs, and how long a restore takes as the database grows.
 
 `make bench BENCH=recovery` runs it on a throw-away server of 14 on the disk of /tmp; SLIPWAY_BENCH_SIZES has other
-sizes, in GB, the smallest first.
+sizes, in GB, the smallest first, and SLIPWAY_BENCH_TURNS=0 leaves out pgbench.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tests.unit.plugins.test_postgresql_harness import run_as_owner
 
 SIZES = [float(each) for each in os.environ.get("SLIPWAY_BENCH_SIZES", "0.3 1 3").split()]
 PGBENCH = Path("/usr/lib/postgresql/15/bin/pgbench")
-TURNS, CLIENTS, SECONDS, SCALE = 3, 8, 20, 10
+TURNS = int(os.environ.get("SLIPWAY_BENCH_TURNS", "3"))
+CLIENTS, SECONDS, SCALE = 8, 20, 10
 # Rows of which a third is random: neither as good to compress as zeros, nor as bad as what is encrypted.
 ROWS = """
 INSERT INTO shop.filler SELECT md5(n::text) || repeat('shop ', 13) FROM generate_series(1, {}) AS n
@@ -31,11 +32,12 @@ def main() -> None:
     with ground(prepared=True, where="/tmp") as shop:
         shop.sql("ALTER SYSTEM SET fsync = on")
         shop.sql("SELECT pg_reload_conf()")
-        archiving(shop)
+        if TURNS:
+            archiving(shop)
         shop.sql("CREATE TABLE shop.filler (text text)")
         print(
-            f"\n{'GB':>6} {'full backup, s':>15} {'repository, GB':>15} {'restored, s':>12} {'copying, s':>11}"
-            f" {'MB/s':>6} {'with 1 GB of WAL, s':>20} {'restore test, s':>16} {'load':>5}",
+            f"\n{'GB':>6} {'filled, s':>10} {'full backup, s':>15} {'repository, GB':>15} {'restored, s':>12}"
+            f" {'copying, s':>11} {'MB/s':>6} {'restore test, s':>16} {'with 1 GB of WAL, s':>20} {'load':>5}",
             flush=True,
         )
         for size in SIZES:
@@ -49,16 +51,19 @@ def archiving(shop: Ground) -> None:
     found: dict[str, list[float]] = {"nowhere": [], "into the repository": []}
     for _ in range(TURNS):
         for name, command in zip(found, ("/bin/true", own), strict=True):
-            shop.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
-            shop.sql("SELECT pg_reload_conf()")
+            archive_by(shop, command)
             shop.sql("CHECKPOINT")
             said = bench(shop, f"--client={CLIENTS}", f"--time={SECONDS}", "--jobs=2")
             found[name].append(float(re.findall(r"tps = ([\d.]+)", said)[0]))
-    shop.sql("ALTER SYSTEM RESET archive_command")
-    shop.sql("SELECT pg_reload_conf()")
+    archive_by(shop, own)
     for name, values in found.items():
         mean = sum(values) / len(values)
         print(f"archived {name}: {', '.join(f'{each:.0f}' for each in values)} tps, {mean:.0f} in the mean")
+
+
+def archive_by(shop: Ground, command: str) -> None:
+    shop.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
+    shop.sql("SELECT pg_reload_conf()")
 
 
 def bench(shop: Ground, *words: str) -> str:
@@ -68,9 +73,9 @@ def bench(shop: Ground, *words: str) -> str:
 
 def grow(shop: Ground, size: float) -> None:
     """Fill the database up to a size in GB, back it up, restore it; then once more with WAL to be replayed."""
-    missing = size * 1e9 - int(shop.sql("SELECT pg_database_size('shop')"))
-    shop.sql(ROWS.format(max(0, int(missing / ROW_BYTES))))
-    shop.archived()
+    filled = fill(shop, size)
+    real = int(shop.sql("SELECT pg_database_size('shop')")) / 1e9
+    say(f"{real:6.2f} {filled:10.1f}")
     made = shop.done("backup", "--type=full")
     kept = subprocess.run(
         ["du", "-sb", shop.repository / "backup/shop" / made["label"]],
@@ -78,22 +83,34 @@ def grow(shop: Ground, size: float) -> None:
         text=True,
         check=True,
     )
-    first = restored(shop)
-    tested = shop.done("restore-test")["seconds"]
+    say(f" {made['seconds']:15.1f} {int(kept.stdout.split()[0]) / 1e9:15.2f}")
+    found = restored(shop)
+    speed = found["bytes"] / 1e6 / found["seconds"]
+    say(f" {found['seconds']:12.1f} {found['copied_seconds']:11.1f} {speed:6.0f}")
+    say(f" {shop.done('restore-test')['seconds']:16.1f}")
     shop.sql("CREATE TABLE shop.more AS SELECT text FROM shop.filler WITH NO DATA")
     began = shop.sql("SELECT pg_current_wal_lsn()")
     while int(shop.sql(f"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '{began}')")) < 1e9:
         shop.sql(ROWS.format(500_000).replace("filler", "more"))
     shop.archived()
-    behind = restored(shop)
+    say(f" {restored(shop)['seconds']:20.1f} {os.getloadavg()[0]:5.1f}\n")
     shop.sql("DROP TABLE shop.more")
-    real = int(shop.sql("SELECT pg_database_size('shop')")) / 1e9
-    print(
-        f"{real:6.2f} {made['seconds']:15.1f} {int(kept.stdout.split()[0]) / 1e9:15.2f} {first['seconds']:12.1f}"
-        f" {first['copied_seconds']:11.1f} {first['bytes'] / 1e6 / first['seconds']:6.0f} {behind['seconds']:20.1f}"
-        f" {tested:16.1f} {os.getloadavg()[0]:5.1f}",
-        flush=True,
-    )
+
+
+def fill(shop: Ground, size: float) -> float:
+    """Seconds to fill the database up to a size in GB; no WAL of it is archived: the next backup needs none."""
+    began, own = time.monotonic(), str(shop.sql("SHOW archive_command"))
+    archive_by(shop, "/bin/true")
+    missing = size * 1e9 - int(shop.sql("SELECT pg_database_size('shop')"))
+    shop.sql(ROWS.format(max(0, int(missing / ROW_BYTES))))
+    shop.archived()
+    archive_by(shop, own)
+    shop.sql("CHECKPOINT")
+    return time.monotonic() - began
+
+
+def say(text: str) -> None:
+    print(text, end="", flush=True)
 
 
 def restored(shop: Ground) -> dict[str, float]:

@@ -138,15 +138,19 @@ def _fill_to(disk: Path, share: float) -> None:
 
 
 def facts(cluster: Cluster) -> dict[str, Any]:
-    """What the host's own program says of the server's files, asked as on a host."""
+    return facts_of(cluster.version, cluster.directory, cluster.port)
+
+
+def facts_of(version: int, directory: Path, port: int) -> dict[str, Any]:
+    """What the host's own program says of a server's files, asked as on a host; directory: its socket's."""
     text = (
         PROGRAM.read_text()
         .partition("#!/usr/bin/python3 -I\n")[2]
         .replace("{{ slipway_managed | comment }}", "")
     )
-    for name, value in (("version", cluster.version), ("cluster", "main"), ("port", cluster.port)):
+    for name, value in (("version", version), ("cluster", "main"), ("port", port)):
         text = text.replace(f"{{{{ postgresql_{name} }}}}", str(value))
-    text = text.replace("/var/run/postgresql", str(cluster.directory))
+    text = text.replace("/var/run/postgresql", str(directory))
     done = subprocess.run([sys.executable, "-I", "-c", text], capture_output=True, text=True, check=True)
     return {"server": json.loads(done.stdout), "disks": {}}
 

@@ -26,6 +26,10 @@ mount --bind "$scratch/etc" /etc/postgresql
 mount --bind "$scratch/data" /var/lib/postgresql
 mount --bind "$scratch/log" /var/log/postgresql
 mount --bind "$scratch/run" /run/postgresql
+# A default for every new cluster that 14 has and 17 has not.
+cp /etc/postgresql-common/createcluster.conf "$scratch/createcluster.conf"
+echo "vacuum_defer_cleanup_age = 0" >>"$scratch/createcluster.conf"
+mount --bind "$scratch/createcluster.conf" /etc/postgresql-common/createcluster.conf
 cat >"$scratch/bin/systemctl" <<'S'
 #!/bin/sh
 unit=${2#postgresql@}

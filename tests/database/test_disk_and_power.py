@@ -11,13 +11,17 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.database import clusters
+from fabfile.database.checks.judging import About
+from fabfile.database.checks.sections import disks
+from fabfile.database.findings import Finding, Level
+from tests.database import catalogue_ground, clusters
 from tests.database.backup_ground import clients, template
 from tests.e2e.hosts import until
 from tests.unit.plugins.test_postgresql_harness import owned_directory, run_as_owner
@@ -67,6 +71,21 @@ class Disk:
             cursor = session.execute(statement.encode())
             row = cursor.fetchone() if cursor.description else None
             return row[0] if row else None
+
+    def fill(self, share: float) -> None:
+        """Fills the disk up to a share of what others than root may use."""
+        seen = os.statvfs(self.data)
+        used = (seen.f_blocks - seen.f_bfree) * seen.f_frsize
+        missing = int((used + seen.f_bavail * seen.f_frsize) * share) - used
+        with (self.directory / "disk/filler").open("ab") as filler:
+            os.posix_fallocate(filler.fileno(), filler.tell(), missing)
+
+    def judged(self) -> tuple[Level, str]:
+        """What db-status says of it: the disk of the data comes first."""
+        facts = catalogue_ground.facts_of(VERSION, self.directory, PORT)
+        one = next(iter(disks.disks(About("test", "shop", datetime.now(UTC), 0, facts=facts))))
+        assert isinstance(one, Finding)
+        return one.level, one.sentence
 
     def answers(self) -> bool:
         with contextlib.suppress(psycopg.Error):
@@ -186,18 +205,22 @@ def test_a_server_that_writes_nothing_through_loses_rows_so_the_cut_is_one(disk:
     assert len(disk.lost()) > 0
 
 
-def test_a_disk_that_is_full_under_the_data_costs_nothing_that_was_confirmed(disk: Disk) -> None:
+def test_a_disk_that_is_full_under_the_data_is_told_before_and_costs_nothing_that_was_confirmed(
+    disk: Disk,
+) -> None:
+    assert disk.judged()[0] is Level.OK
+    for share, level in ((0.82, Level.WARN), (0.92, Level.CRITICAL)):
+        disk.fill(share)
+        found = disk.judged()
+        assert found[0] is level, found
+        assert f"{100 * share:.0f} % full" in found[1]
     with disk.written():
         until("rows are written", lambda: len(disk.confirmed) > 200, seconds=LONG)
-        free = os.statvfs(disk.data)
-        filler = disk.directory / "disk/filler"
-        subprocess.run(
-            ["fallocate", "-l", str(free.f_bavail * free.f_frsize - (1 << 20)), filler], check=True
-        )
+        disk.fill(0.997)
         log = disk.directory / "log"
         until("it says so", lambda: "No space left on device" in log.read_text(), seconds=LONG)
         time.sleep(2)
-        filler.unlink()
+        (disk.directory / "disk/filler").unlink()
         if not disk.answers():
             (disk.data / "postmaster.pid").unlink(missing_ok=True)
             disk.start()

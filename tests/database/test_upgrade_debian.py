@@ -96,6 +96,7 @@ def test_clusters_of_postgresql_common_are_moved_there_and_back(folders: tuple[P
     lines = done.stdout.splitlines()
     assert [line for line in lines if line in SERVED] == SERVED, done.stdout
     assert "finish: 1007|1007|17" in lines
+    assert "vacuum_defer_cleanup_age, which 17 does not have, became a comment" in done.stdout
     (left,) = [line.split()[:4] for line in lines if line.endswith(".log")]
     assert left == ["17", "main", "55432", "online"]
     assert "17/bin" in (own / "database-backup.conf").read_text()

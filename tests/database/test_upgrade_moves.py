@@ -31,6 +31,8 @@ def lost(shop: Ground, writer: Writer) -> int:
 
 def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
     assert shop.obstacles() == {}
+    shop.sql("CREATE ROLE looks IN ROLE pg_monitor")
+    shop.sql("GRANT SELECT ON pg_hba_file_rules TO looks")
     before = shop.worries()
     with Writer(shop) as writer:
         shop.done("prepare")
@@ -38,6 +40,10 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
         there = shop.done("switch")
         assert shop.serving() == "17"
         assert shop.worries() == before
+        assert shop.sql("SELECT has_table_privilege('looks', 'pg_ident_file_mappings', 'SELECT')") is True
+        assert (
+            shop.sql("SELECT has_function_privilege('looks', 'pg_ident_file_mappings()', 'EXECUTE')") is True
+        )
         assert (shop.directory / "follows.conf").read_text() == FOLLOWS.format(version=17)
         back = shop.done("back")
         assert shop.serving() == "14"
@@ -60,6 +66,8 @@ def test_there_and_back_and_there_again_loses_nothing(shop: Ground) -> None:
     assert shop.worries() == before
     assert not shop.data(14).exists()
     assert lost(shop, writer) == 0
+    for command in ("plan", "rehearse", "prepare", "switch", "back", "finish", "cancel"):
+        assert "14/main is not here" in shop.refused(command)
     shop.sql("CREATE TABLE shop.more (id int PRIMARY KEY)")
     for left in ("pg_subscription", "pg_publication", "pg_replication_slots", "pg_event_trigger"):
         assert shop.sql(f"SELECT count(*) FROM {left}") == 0

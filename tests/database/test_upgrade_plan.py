@@ -95,6 +95,17 @@ def test_a_setting_that_the_new_server_does_not_know_is_named(shop: Ground) -> N
         conf.unlink()
 
 
+def test_a_setting_that_the_new_server_knows_and_does_not_list_is_none(shop: Ground) -> None:
+    conf = shop.data(14) / "conf.d/more.conf"
+    conf.write_text("ignore_checksum_failure = off\n")
+    shop.sql("ALTER ROLE shop IN DATABASE shop SET role = 'shop'")
+    try:
+        assert "removed settings" not in shop.obstacles()
+    finally:
+        shop.sql("ALTER ROLE shop IN DATABASE shop RESET role")
+        conf.unlink()
+
+
 def test_what_is_not_moved_and_does_no_harm_is_told(shop: Ground) -> None:
     each_of(
         shop,

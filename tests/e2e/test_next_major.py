@@ -29,6 +29,9 @@ ARCHIVE = {
 }
 # Seconds; and how much longer than a rehearsal said.
 LONGEST_PAUSE, MORE = 2.0, 1.3
+# The steps during which writers wait.
+PAUSE = '"step": "(fence|drain|open|ports)", "phase": "end"'
+JOURNAL = "/var/lib/slipway/shop/upgrade/journal.jsonl"
 VERSION = "SELECT current_setting('server_version_num')::int / 10000"
 
 
@@ -91,6 +94,7 @@ def test_there_and_back_and_there_again_under_load_loses_no_order(
         again = planned.upgrade("switch")
         planned.upgrade("finish")
     asked = {answer.key for answer in load.seen.answers if answer.status == 201}
+    print(hosts.output(host, f"grep -E '{PAUSE}' {JOURNAL}"))
     print(
         f"rehearsed {rehearsed['pause_seconds']} and {rehearsed['back_seconds']} s; writers waited "
         f"{there['pause_seconds']}, {back['pause_seconds']} and {again['pause_seconds']} s; {load.seen}, "
@@ -98,12 +102,13 @@ def test_there_and_back_and_there_again_under_load_loses_no_order(
     )
     assert asked - shop.keys() == set()
     assert not load.seen.losses, load.seen.losses[:5]
-    for each, said in ((there, rehearsed["pause_seconds"]), (back, rehearsed["back_seconds"])):
-        assert each["pause_seconds"] < min(LONGEST_PAUSE, max(MORE * said, 1.0))
     assert set(while_both) <= set(before), while_both
     assert (
         hosts.output(host, "pg_lsclusters --no-header | cut -d' ' -f1-4 | tr -s ' '") == "17 main 5432 online"
     )
+    # Last, because a machine that has other work misses it, and all else holds there, too.
+    for each, said in ((there, rehearsed["pause_seconds"]), (back, rehearsed["back_seconds"])):
+        assert each["pause_seconds"] < min(LONGEST_PAUSE, max(MORE * said, 1.0))
 
 
 def test_the_host_goes_by_its_new_major(planned: Planned, lab: Lab, site: Site) -> None:

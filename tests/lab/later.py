@@ -1,4 +1,4 @@
-"""PostgreSQL 17 for hosts whose system has none, as an apt archive, and the pgBackRest that backs it up."""
+"""PostgreSQL 17 for hosts whose system has none, with what drives it, as an apt archive; and a pgBackRest for it."""
 
 import shutil
 import tempfile
@@ -24,8 +24,9 @@ CLIENT_PROGRAMS = (
     "vacuumdb",
 )
 CLIENT_HOME = "usr/lib/postgresql/17/debian-13"
-# What Ubuntu 22.04 has of it.
-OLDER_COMMON = (">= 241~", ">= 238~")
+FETCHED = "var/cache/apt/archives"
+# What drives 17 has to know it, and Ubuntu 22.04's does not: its pg_createcluster sets what 17 refuses.
+COMMON_PACKAGES = ("postgresql-common", "postgresql-client-common", "postgresql-common-dev")
 EDITION = "1"
 MEGABYTES = 600
 # The programs' own loader and libraries, whatever the host's are; each finds the others by the name it was called by.
@@ -42,7 +43,9 @@ def ensure() -> Path:
     cache.ROOM.setdefault("later", MEGABYTES)
     binaries = postgresql.BINARIES[VERSION]
     texts = [*server_recipe().values(), *archive.files_of(CLIENT_RECIPE).values()]
-    name = cache.key(EDITION, SUITE, binaries.package, binaries.sha512, WRAPPER, *CLIENT_PROGRAMS, *texts)
+    name = cache.key(
+        EDITION, SUITE, binaries.package, binaries.sha512, WRAPPER, *CLIENT_PROGRAMS, *COMMON_PACKAGES, *texts
+    )
     return cache.built("later", name, build) / "repository"
 
 
@@ -51,9 +54,12 @@ def build(folder: Path) -> None:
     server, client = folder / "postgresql-17", folder / "postgresql-client-17"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         archive.lay_out_server(postgresql.download(VERSION, Path(scratch)), server, VERSION)
-        lay_out_clients(Path(scratch) / "everything", client)
-    pool = folder / "repository" / "pool"
-    pool.mkdir(parents=True)
+        everything, pool = Path(scratch) / "everything", folder / "repository" / "pool"
+        unpack((CLIENT_PACKAGE, "postgresql-common"), everything)
+        lay_out_clients(everything, client)
+        pool.mkdir(parents=True)
+        for name in COMMON_PACKAGES:
+            shutil.copy(next((everything / FETCHED).glob(f"{name}_*.deb")), pool)
     archive.pack(server, server_recipe(), pool)
     archive.pack(client, archive.files_of(CLIENT_RECIPE), pool)
     archive.sign(archive.index(folder / "repository", SUITE), folder / "archive-key.asc")
@@ -64,17 +70,16 @@ def build(folder: Path) -> None:
 def server_recipe() -> dict[str, str]:
     """Return what makes a package of the server: version 14's, with the numbers of this one."""
     # Such as 17.10, of 17.10.0-beta.17.
-    old, new = (postgresql.BINARIES[each].release.partition(".0-")[0] for each in (archive.VERSION, VERSION))
-    changes = ((old, new), (archive.VERSION, VERSION), OLDER_COMMON)
+    versions = (archive.VERSION, VERSION)
+    releases = (postgresql.BINARIES[each].release.partition(".0-")[0] for each in versions)
     found = archive.files_of(archive.RECIPES[0])
-    for old, new in changes:
+    for old, new in (releases, versions):
         found = {name: text.replace(old, new) for name, text in found.items()}
     return found
 
 
 def lay_out_clients(everything: Path, tree: Path) -> None:
     """Place Debian 13's client programs with the loader and the libraries that they need."""
-    unpack(CLIENT_PACKAGE, everything)
     folder, programs = everything / "usr/lib/postgresql/17/bin", tree / "usr/lib/postgresql/17/bin"
     lay_out(everything, [folder / name for name in CLIENT_PROGRAMS], tree / CLIENT_HOME)
     programs.mkdir(parents=True)
@@ -92,7 +97,7 @@ def pgbackrest() -> Path:
 def build_pgbackrest(folder: Path) -> None:
     """Put the program with what it needs into an empty folder."""
     everything = folder / "everything"
-    unpack("pgbackrest", everything)
+    unpack(("pgbackrest",), everything)
     lay_out(everything, [everything / "usr/bin/pgbackrest"], folder)
     shutil.rmtree(everything)
     # The folder is renamed when it is whole.
@@ -101,16 +106,17 @@ def build_pgbackrest(folder: Path) -> None:
     run([folder / "pgbackrest", "version"], purpose="run the unpacked pgBackRest")
 
 
-def unpack(package: str, everything: Path) -> None:
-    """Unpack a package of Debian 13 and what it depends on, from this machine's own mirror."""
+def unpack(packages: tuple[str, ...], everything: Path) -> None:
+    """Unpack packages of Debian 13 and what they depend on, from this machine's own mirror; FETCHED has them whole."""
     found = mirror.read()
     options = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
     run(
         [
             "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
-            f"--include={package}", DEBIAN_13, everything, f"deb {found.debian} {DEBIAN_13} main",
+            f"--include={','.join(packages)}", "--skip=cleanup/apt/cache", DEBIAN_13, everything,
+            f"deb {found.debian} {DEBIAN_13} main",
         ],
-        purpose=f"unpack Debian 13's {package}",
+        purpose=f"unpack Debian 13's {packages[0]}",
     )  # fmt: skip
 
 

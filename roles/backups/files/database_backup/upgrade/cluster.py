@@ -73,7 +73,7 @@ class Cluster:
         """From its next start on it listens on the spare port, or on the service's."""
         if parked:
             text = PARKING.format(port=self.settings.spare, buffers=BUFFERS)
-            self._write(self.parking, text, self.side.conf)
+            self.write(self.parking, text, self.side.conf)
         else:
             self.parking.unlink(missing_ok=True)
         files.sync(self.parking.parent)
@@ -155,7 +155,7 @@ class Cluster:
         for source in (*rules, *settings):
             text = source.read_text(encoding="utf-8")
             target = self.side.conf / source.relative_to(like.side.conf)
-            self._write(target, NAMED.sub(f"cluster_name = '{self}'", text), source)
+            self.write(target, NAMED.sub(f"cluster_name = '{self}'", text), source)
         self.park(True)
 
     def initialize(self, locale: str, encoding: str) -> None:
@@ -165,12 +165,12 @@ class Cluster:
             f"--locale={locale}", f"--encoding={encoding}", "--data-checksums", "--no-sync", "--auth=trust",
         )  # fmt: skip
         conf = self.side.conf / "postgresql.conf"
-        self._write(conf, f"{conf.read_text(encoding='utf-8')}include_dir = 'conf.d'\n", conf)
+        self.write(conf, f"{conf.read_text(encoding='utf-8')}include_dir = 'conf.d'\n", conf)
 
     def configure(self, name: str, text: str) -> None:
         """Writes a file of settings."""
         self._make_folder()
-        self._write(self.side.conf / "conf.d" / name, text, self.side.conf)
+        self.write(self.side.conf / "conf.d" / name, text, self.side.conf)
 
     def _make_folder(self) -> None:
         folder, about = self.side.conf / "conf.d", self.side.conf.stat()
@@ -204,7 +204,7 @@ class Cluster:
                 f"{Path(words[0]).name} ended with status {done.returncode}: {shown(done.stderr)}"
             )
 
-    def _write(self, path: Path, text: str, like: Path) -> None:
+    def write(self, path: Path, text: str, like: Path) -> None:
         """A whole file, with the owner of what it is like; its folder may belong to a user who is not root."""
         part = path.with_name(f".{path.name}.part")
         part.unlink(missing_ok=True)

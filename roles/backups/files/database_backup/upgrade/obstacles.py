@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from database_backup import words
-from database_backup.errors import FailedError
-from database_backup.upgrade.cluster import as_account
+from database_backup.upgrade import known
 from database_backup.upgrade.settings import Settings
 
 SHOWN = 8
@@ -184,9 +182,7 @@ def listed(names: list[str]) -> str:
 def of_the_new(settings: Settings, found: dict[str, Any]) -> list[Obstacle]:
     """What the new server's own programs and files know."""
     version, obstacles = settings.new.version, []
-    known = _settings_of(settings)
-    gone = sorted(name for name in set(found["settings"]) if "." not in name and name.lower() not in known)
-    if gone:
+    if gone := known.unknown(settings, found["settings"]):
         said = (
             f"{listed(gone)} are set, and {version} has no such settings. Take them out of "
             "postgresql_settings, or where they are set."
@@ -212,17 +208,6 @@ def of_the_new(settings: Settings, found: dict[str, Any]) -> list[Obstacle]:
         )
         obstacles.append(Obstacle("libraries", True, said))
     return obstacles
-
-
-def _settings_of(settings: Settings) -> set[str]:
-    """The names of all settings that the new server knows, in its own words."""
-    done = subprocess.run(
-        [*as_account(settings.account), str(settings.new.programs / "postgres"), "--describe-config"],
-        capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise FailedError(f"{settings.new.programs / 'postgres'} does not run: {done.stderr.strip()[-300:]}")
-    return {line.split("\t", 1)[0].lower() for line in done.stdout.splitlines()}
 
 
 def of_physical_backups() -> Obstacle:

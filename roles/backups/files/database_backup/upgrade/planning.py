@@ -19,12 +19,17 @@ GROWTH, SPARE = 1.3, 1 << 30
 def plan(settings: Settings) -> dict[str, Any]:
     """What speaks against an upgrade, and what it takes: {"obstacles", "bytes", "needed", "room", "state", …}.
 
-    Changes nothing. Raises FailedError when the live server cannot be asked.
+    Changes nothing. Raises RefusedError after the end of it, FailedError when the live server cannot be asked.
     """
     journal = Journal(settings)
     if journal.prepared or journal.unfinished:
         return _under_way(settings, journal)
     old, new = both(settings).values()
+    if not old.there:
+        raise RefusedError(
+            f"{old} is not here, so there is nothing to upgrade. Was it, and finished? Then the inventory says "
+            f'postgresql_version: "{settings.new.version}", and no postgresql_upgrade_to. Nothing was changed.'
+        )
     found = look(settings, old)
     seen = [*obstacles.of_programs(settings), *obstacles.of_server(found), *obstacles.of_catalogue(found)]
     if not any(each.what == "programs" for each in seen):

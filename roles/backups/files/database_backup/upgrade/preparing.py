@@ -8,12 +8,20 @@ from typing import Any
 
 from database_backup.errors import FailedError, RefusedError
 from database_backup.server import command, environment, shown
-from database_backup.upgrade import planning, stream
+from database_backup.upgrade import known, planning, stream
 from database_backup.upgrade.cluster import Cluster, both
 from database_backup.upgrade.journal import BEGIN, END, PREPARE, Journal
 from database_backup.upgrade.settings import Settings
 
 LOOK = 0.5
+# Whoever may look at the access rules may look at this, too, which a server before 15 has none of.
+GRANT = """
+SELECT format(said, rolname) FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee,
+  (VALUES ('GRANT SELECT ON pg_ident_file_mappings TO %I'),
+          ('GRANT EXECUTE ON FUNCTION pg_ident_file_mappings() TO %I')) AS of_it(said)
+WHERE c.oid = 'pg_hba_file_rules'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+  AND to_regclass('pg_ident_file_mappings') IS NOT NULL \\gexec
+"""
 OPEN = """
 SELECT format('ALTER DATABASE %I CONNECTION LIMIT %s', :'name', :'limit') \\gexec
 """
@@ -47,10 +55,11 @@ def prepare(settings: Settings) -> dict[str, Any]:
             _analyze(new)
     seconds = round(time.monotonic() - began, 1)
     journal.write(PREPARE, END, seconds=seconds)
+    left_out = ", ".join(journal.last("make").get("left_out", []))
+    told = f"{left_out}, which {new.side.version} does not have, became a comment. " if left_out else ""
     detail = (
         f"{new} follows {old} with all rows, in {seconds} s. {old} serves as before; its schema stays as it is "
-        "until the "
-        f"upgrade is finished or cancelled. Next: fab db-upgrade --to {settings.new.version} --switch"
+        f"until the upgrade is finished or cancelled. {told}Next: fab db-upgrade --to {settings.new.version} --switch"
     )
     return {"seconds": seconds, "copy_seconds": journal.last("copy")["copy_seconds"], "detail": detail}
 
@@ -67,11 +76,13 @@ def _follows(journal: Journal, old: Cluster, new: Cluster) -> bool:
 
 def _build(settings: Settings, journal: Journal, old: Cluster, new: Cluster, facts: dict[str, Any]) -> None:
     # Half of a cluster is not worth an inquiry.
-    with journal.step("make", again=True) as _:
+    with journal.step("make", again=True) as said:
+        assert said is not None
         new.remove()
         with old.session() as session:
             stream.drop_slots(session)
         new.create(old, facts["locale"], facts["encoding"])
+        said["left_out"] = known.leave_out(settings, new)
         new.start()
     with journal.step("freeze", again=True) as _, old.session(settings.database) as session:
         session.ask(stream.FREEZE)
@@ -81,6 +92,7 @@ def _build(settings: Settings, journal: Journal, old: Cluster, new: Cluster, fac
         with new.session() as session:
             session.ask(OPEN, name=settings.database, limit="0")
     with journal.step("subscribe", again=True) as _, new.session(settings.database) as session:
+        session.ask(GRANT)
         stream.publish(session)
         stream.subscribe(session, old, copy=True)
 
