@@ -66,10 +66,13 @@ def earlier(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Earlier:
     subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
     subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", COMMIT], check=True)
     for name in (".lab", "build"):
+        # A clone that has built nothing yet has no build.
+        (ROOT / name).mkdir(exist_ok=True)
         (folder / name).symlink_to(ROOT / name)
     # The host is the lab's of today, and so is the way in.
     own = folder / "inventory" / lab.site.inventory.name
-    shutil.rmtree(own)
+    if own.exists():
+        shutil.rmtree(own)
     shutil.copytree(lab.site.inventory, own)
     return Earlier(folder, own)
 
