@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from tests.e2e import hosts
-from tests.e2e.ansible_runs import Run
-from tests.e2e.conftest import site_of
+from tests.e2e.ansible_runs import Playbooks
+from tests.e2e.conftest import AS_IS, boot, site_of
 from tests.e2e.fab_runs import Started
 from tests.e2e.ground import RATE, Ground, ground_of, slipway
 from tests.e2e.test_fleet import in_group
 from tests.lab.host import Host
-from tests.lab.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -32,12 +31,15 @@ PATIENCE = 900
 
 
 @pytest.fixture(scope="module")
-def ground(fleet: Lab, fleet_run: Run) -> Ground:
+def ground() -> Iterator[Ground]:
     """The fleet, serving, with an archive of its own on each host."""
-    for app in in_group(fleet, "app"):
-        publish(app, "kernel-probe=1")
-        hosts.output(app, "apt-get --quiet --quiet --yes install kernel-probe")
-    return ground_of(fleet, site_of(fleet))
+    for lab in boot("SLIPWAY_E2E_FLEET", "inventory/fleet"):
+        if not AS_IS:
+            Playbooks(lab.site.inventory).run("site.yml").succeeded()
+        for app in in_group(lab, "app"):
+            publish(app, "kernel-probe=1")
+            hosts.output(app, "apt-get --quiet --quiet --yes install kernel-probe")
+        yield ground_of(lab, site_of(lab))
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def version(host: Host, package: str) -> str:
     return hosts.output(host, f"dpkg-query --show --showformat='${{Version}}' {package}")
 
 
-def boot(host: Host) -> str:
+def boot_id(host: Host) -> str:
     return hosts.output(host, "cat /proc/sys/kernel/random/boot_id")
 
 
@@ -99,7 +101,7 @@ def test_a_fleet_is_patched_and_its_app_hosts_rebooted_and_no_order_is_lost(grou
     planned = plan(ground)
     assert all(LIBRARY in names(row["updates"]) for row in planned.values()), planned
     assert "kernel-probe" in names(planned["app-1"]["updates"])
-    before = {host.name: boot(host) for host in ground.lab.hosts.values()}
+    before = {host.name: boot_id(host) for host in ground.lab.hosts.values()}
     live, began = ground.live(), time.monotonic()
     with ground.shop().load(RATE) as load:
         done = (
@@ -111,7 +113,7 @@ def test_a_fleet_is_patched_and_its_app_hosts_rebooted_and_no_order_is_lost(grou
     print(f"{load.seen}, longest gap {load.seen.gap_ms():.0f} ms, in {time.monotonic() - began:.0f} s")
     load.seen.lost_nothing()
     assert "Rebooted: app-1, app-2." in done.output
-    assert {name for name, host in ground.lab.hosts.items() if boot(host) != before[name]} == {
+    assert {name for name, host in ground.lab.hosts.items() if boot_id(host) != before[name]} == {
         "app-1",
         "app-2",
     }

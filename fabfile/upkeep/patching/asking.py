@@ -19,6 +19,8 @@ from fabfile.hosts.inventory import PROJECT
 VAULT = "ANSIBLE_VAULT_PASSWORD_FILE"
 LINES = 12
 DIES_WITH_PARENT = 1
+# Loaded here: between fork and exec a process with threads may do next to nothing.
+LIBC = ctypes.CDLL(None)
 
 Answers = dict[str, dict[str, Any]]
 
@@ -44,7 +46,7 @@ def ask(name: str, what: str, hosts: Sequence[str], given: Mapping[str, Any] | N
         # A session of its own: Ctrl-C is obeyed between two hosts, not in the middle of one's part.
         done = subprocess.run(
             command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, preexec_fn=_with_parent,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, preexec_fn=AHEAD,
             check=False,
         )  # fmt: skip
         found = {
@@ -60,7 +62,10 @@ def ask(name: str, what: str, hosts: Sequence[str], given: Mapping[str, Any] | N
 
 def _with_parent() -> None:
     # Nobody reboots a host for a fab that was killed.
-    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
+    LIBC.prctl(DIES_WITH_PARENT, signal.SIGTERM)
+
+
+AHEAD = _with_parent if sys.platform == "linux" else None
 
 
 def require_vault(name: str) -> None:
