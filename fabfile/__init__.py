@@ -18,6 +18,7 @@ from fabfile.tasks import helping as _helping
 from fabfile.tasks import hosts as _hosts
 from fabfile.tasks import looking as _looking
 from fabfile.tasks import migrations as _migrations
+from fabfile.tasks import patching as _patching
 from fabfile.tasks import rollouts as _rollouts
 from fabfile.tasks import rotating as _rotating
 from fabfile.tasks import upgrading as _upgrading
@@ -49,6 +50,7 @@ _GROUPS = {
         _looking.audit,
         _looking.diagnose,
     ),
+    "Keep hosts patched": (_patching.patch,),
     "Run a command of the service": (_executing.execute,),
     "Keep out, or let in again": (
         _closing.lock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,23 +14,29 @@ from rich.table import Table
 
 from fabfile.errors import FabError
 from fabfile.hosts import state
+from fabfile.hosts.connection import Remote
 from fabfile.hosts.environment import Environment
 from fabfile.hosts.fleet import Fleet, performed
 from fabfile.hosts.state import HostState, States
 from fabfile.rollout import preflight
 from fabfile.traffic import probe
 from fabfile.traffic.public import address
+from fabfile.upkeep import updates
 from fabfile.upkeep.closing import whose
 
 READY_SECONDS = 20.0
 
 
-def read(environment: Environment) -> tuple[dict[str, HostState], dict[str, Exception]]:
-    """The states of the hosts that answer, and how the others failed."""
+def state_of(remote: Remote) -> HostState:
+    return state.of(remote.name, performed(remote, *state.READING, seconds=READY_SECONDS))
+
+
+def read(
+    environment: Environment, ask: Callable[[Remote], HostState] | None = None
+) -> tuple[dict[str, HostState], dict[str, Exception]]:
+    """The states of the hosts that answer, and how the others failed. ask: otherwise than for what is there alone."""
     with Fleet(environment) as fleet:
-        outcomes = fleet.attempt(
-            lambda remote: state.of(remote.name, performed(remote, *state.READING, seconds=READY_SECONDS))
-        )
+        outcomes = fleet.attempt(ask or state_of)
         unreachable: dict[str, Exception] = dict(fleet.unreachable)
     states = {}
     for name, value in outcomes.items():
@@ -126,7 +132,7 @@ def look(environment: Environment) -> Look:
     """Ask the hosts, and the public path as a customer does, at the same time."""
     asking = ThreadPoolExecutor(max_workers=1)
     asked = asking.submit(probe.ask_once, environment.public) if environment.public.path else None
-    states, unreachable = read(environment)
+    states, unreachable = read(environment, lambda remote: updates.beside(remote, state_of(remote)))
     said = asked.result() if asked else ""
     asking.shutdown()
     return Look(environment, states, unreachable, said)
@@ -170,7 +176,7 @@ def busy(found: HostState) -> list[str]:
     if left := found.status.get("migration"):
         how = "runs" if left.get("running") else "has ended, and nobody saw how: fab migrate"
         said.append(f"{found.name}: a migration of {left['release']}, begun at {left['began']}, {how}")
-    return said + preflight.programs({found.name: found})
+    return said + updates.waiting(found) + preflight.programs({found.name: found})
 
 
 def problems(found: HostState, quiet: bool = False) -> list[str]:

@@ -28,6 +28,8 @@ CHANGING = (
     "prune",
     "recover",
     "restart",
+    "drain",
+    "undrain",
 )
 
 
@@ -54,6 +56,7 @@ class FakeHost:
     down: bool = False
     ready: bool = True
     drained: dict[str, Any] | None = None
+    updates: dict[str, Any] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     before_command: Callable[[FakeHost, list[str]], None] = lambda host, words: None
@@ -143,6 +146,9 @@ class FakeHost:
         row |= self.releases[name]
         return {**row, "state": "live" if name == self.live else "verified" if row["verified"] else "staged"}
 
+    def _updates(self, *_: Any) -> dict[str, Any]:
+        return self.updates
+
     def _record(self, given: list[str], options: dict[str, str], number: int) -> dict[str, Any]:
         import json
 
@@ -190,6 +196,14 @@ class FakeHost:
 
     def _restart(self, *_: Any) -> dict[str, Any]:
         return {"quiet_s": 0.0, "took_ms": 900, "drained": False}
+
+    def _drain(self, given: list[str], options: dict[str, str], number: int) -> dict[str, Any]:
+        self.drained = self.drained or {"since": "10:00", "why": options.get("why")}
+        return {"drained": True, "quiet_s": 0.0}
+
+    def _undrain(self, *_: Any) -> dict[str, Any]:
+        self.drained = None
+        return {"drained": False}
 
     def _settle(self, given: list[str], *_: Any) -> dict[str, Any]:
         self.releases[given[0]] |= {"verified": True, "bad": False}

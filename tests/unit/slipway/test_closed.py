@@ -110,6 +110,26 @@ def test_a_drained_host_refuses_new_connections_and_ends_the_old_in_peace(networ
 
 
 @needs_root
+def test_what_drained_a_host_is_known_and_stays_so(network: Network) -> None:
+    assert network.slipway("drain").result["why"] is None
+    network.slipway("undrain")
+    network.slipway("drain", "--why=patch")
+    assert network.slipway("drain", "--why=other").result["why"] == "patch"
+    assert network.slipway("status").result["drained"]["why"] == "patch"
+
+
+@needs_root
+def test_a_drained_host_is_quiet_when_the_edges_connections_have_ended(network: Network) -> None:
+    # A moment after the drain has begun the edge's connection ends.
+    begun = f"""grep -q '"step": "drain"' {network.host.journal}"""
+    network.ask(f"(until {begun}; do sleep 0.05; done; sleep 0.5; ss -K sport = :8443) >/dev/null 2>&1 &")
+    answer = network.slipway("drain", "--quiet")
+    assert answer.code == 0
+    assert answer.result["quiet_s"] >= 0.3
+    assert network.ask("new") == "ConnectionRefusedError"
+
+
+@needs_root
 def test_a_rule_that_somebody_flushed_is_told_and_put_back(network: Network) -> None:
     network.slipway("drain")
     network.ask("nft flush ruleset")

@@ -181,6 +181,8 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
     draining = commands.add_parser("drain", parents=[fenced], help="take no new connections from the edge")
     port = values.number(1, 65535, "port")
     draining.add_argument("--port", type=port, metavar="N", help="the private port; nginx's own by default")
+    draining.add_argument("--why", type=values.line, metavar="WORD", help="what drains it, such as patch")
+    draining.add_argument("--quiet", action="store_true", help="wait until its connections have ended")
     commands.add_parser("undrain", parents=[fenced], help="take them again")
     backfilling = commands.add_parser("backfill", parents=[fenced], help="change many rows, in batches")
     backfill_arguments.arguments(backfilling)
@@ -202,6 +204,9 @@ def _host_commands(commands: Commands[Parser], fenced: Parser) -> None:
 
 def _reading_commands(commands: Commands[Parser], common: Parser) -> None:
     commands.add_parser("status", parents=[common], help="what is live and what is wrong")
+    awaiting = commands.add_parser("await", parents=[common], help="wait until what is live answers")
+    _in_time(awaiting)
+    commands.add_parser("updates", parents=[common], help="what waits for a patch")
     listing = commands.add_parser("list", parents=[common], help="the releases on this host")
     listing.add_argument("--brief", action="store_true", help="without what each takes on the disk")
     showing = commands.add_parser("journal", parents=[common], help="what was done on this host")

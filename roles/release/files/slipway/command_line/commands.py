@@ -10,11 +10,13 @@ from slipway.database import backfill
 from slipway.database.migrate import migrate
 from slipway.host import Host, check_release_id
 from slipway.metrics.told import metrics
+from slipway.metrics.waiting import updates
 from slipway.releases.marks import mark_bad
 from slipway.releases.stage import stage
 from slipway.traffic.activate import activate
+from slipway.traffic.awaiting import await_live
 from slipway.traffic.bake import bake
-from slipway.traffic.drain import drain, undrain
+from slipway.traffic.drain import drain, drain_and_wait, undrain
 from slipway.traffic.instance import pass_gate, start, stop
 from slipway.traffic.maintenance import maintenance
 from slipway.traffic.settle import settle
@@ -51,7 +53,9 @@ CHANGES: dict[str, Command] = {
     "mark-bad": lambda session, given: mark_bad(session, given.release, given.reason, given.clear),
     "prune": lambda session, given: prune(session, given.keep),
     "maintenance": lambda session, given: maintenance(session, given.state == "on", given.message),
-    "drain": lambda session, given: drain(session, given.port),
+    "drain": lambda session, given: (drain_and_wait if given.quiet else drain)(
+        session, given.port, given.why
+    ),
     "undrain": lambda session, given: undrain(session),
     "recover": lambda session, given: recover(session, given.timeout),
     "refit": lambda session, given: refit.refit(session),
@@ -91,8 +95,10 @@ BACKFILLS: dict[str, Command] = {
 }
 READS: dict[str, Command] = {
     "status": lambda session, given: status(session),
+    "await": lambda session, given: await_live(session, given.timeout),
     "list": lambda session, given: list_releases(session, not given.brief),
     "metrics": lambda session, given: metrics(session, given.write),
+    "updates": lambda session, given: updates(session),
     "journal": lambda session, given: audit.journal(session, given.lines, given.verify, given.step),
 }
 

@@ -27,8 +27,8 @@ def samples(host: Host) -> Iterator[Sample]:
     for path in (path for pattern in CERTIFICATES for path in sorted(host.root.glob(pattern))):
         shown = f"/{path.relative_to(host.root)}"
         yield "slipway_certificate_expiry_timestamp_seconds", {"path": shown}, _end(path)
-    yield "slipway_reboot_required", {}, host.path("/var/run/reboot-required").exists()
-    if (waiting := _security_updates(host)) is not None:
+    yield "slipway_reboot_required", {}, reboot_required(host)
+    if (waiting := security_updates(host)) is not None:
         yield "slipway_security_updates_waiting", {}, waiting
     # Left by verify.yml and fab doctor; none since the last boot is told as none.
     if looked := _object(host.runtime / "verify.json"):
@@ -45,6 +45,10 @@ def samples(host: Host) -> Iterator[Sample]:
         yield "slipway_files_edited", {"role": role}, edited
 
 
+def reboot_required(host: Host) -> bool:
+    return host.path("/var/run/reboot-required").exists()
+
+
 def _end(path: Path) -> float:
     """Seconds since 1970; 0 for a certificate that cannot be read, which is over for whoever looks."""
     done = run(["openssl", "x509", "-noout", "-enddate", "-in", str(path)], SECONDS)
@@ -52,7 +56,7 @@ def _end(path: Path) -> float:
     return float(ssl.cert_time_to_seconds(moment)) if word == "notAfter" else 0.0
 
 
-def _security_updates(host: Host) -> int | None:
+def security_updates(host: Host) -> int | None:
     """apt is asked again when something changed; None where it does not answer."""
     kept = host.runtime / "updates.json"
     now = [_changed(host.path(path)) for path in CHANGES]

@@ -7,6 +7,7 @@ new ones on the private port, so that the edge asks the next app host. A reboot 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from slipway.processes import Outcome, run
 from slipway.turns.session import Report, Session
 
 SECONDS = 10.0
+# The edge keeps a connection that it does not use for 60 s; nginx here, one of an edge that died, for 90 s.
+QUIET_SECONDS = 100.0
+PAUSE_SECONDS = 0.1
 # Of an earlier slipway, which knew one service a host.
 TABLE_BEFORE = "slipway"
 # Only the first packet of a connection: those that are there go on. The edge learns of it at once, by a reset.
@@ -35,7 +39,10 @@ SETTINGS_BYTES = 64 * 1024
 
 
 def read(host: Host) -> dict[str, Any] | None:
-    """{since, port, refusing}; None when this host takes traffic. refusing: whether the kernel's rule is there."""
+    """{since, port, why, refusing}; None when this host takes traffic. why: what drained it, None for a person.
+
+    refusing: whether the kernel's rule is there.
+    """
     try:
         said = json.loads(host.drained.read_bytes())
     except FileNotFoundError:
@@ -46,6 +53,7 @@ def read(host: Host) -> dict[str, Any] | None:
     return {
         "since": facts.get("since"),
         "port": facts.get("port"),
+        "why": facts.get("why"),
         "refusing": bool(_tables(host, facts.get("port"))),
     }
 
@@ -64,8 +72,11 @@ def private_port(host: Host) -> int | None:
     return None
 
 
-def drain(session: Session, asked: int | None) -> Report:
-    """asked: the private port, if the caller says; no other port is ever closed, sshd's above all."""
+def drain(session: Session, asked: int | None, why: str | None = None) -> Report:
+    """asked: the private port, if the caller says; no other port is ever closed, sshd's above all.
+
+    why: what drains it, such as patch, so that it is known again as its own.
+    """
     host = session.host
     port = private_port(host)
     if port is None or asked not in (None, port):
@@ -100,7 +111,7 @@ def drain(session: Session, asked: int | None) -> Report:
             "`slipway maintenance on` answers for the service.",
         )
     with session.journal.step("drain", port=port):
-        content = json.dumps({"since": utc_now(), "port": port}) + "\n"
+        content = json.dumps({"since": utc_now(), "port": port, "why": why}) + "\n"
         write_atomically(host.drained, content.encode())
         said = run(
             [host.nft, "-f", "-"], SECONDS, given=RULES.format(table=host.drain_table, port=port).encode()
@@ -119,7 +130,7 @@ def undrain(session: Session) -> Report:
     host = session.host
     found = read(host)
     tables = _tables(host, found["port"] if found else private_port(host))
-    result = {"drained": False, "since": None, "port": None, "refusing": False}
+    result = {"drained": False, "since": None, "port": None, "why": None, "refusing": False}
     if not tables and found is None and not session.journal.broken_off("undrain"):
         return Report(False, result, "This host is not drained; nothing was changed.")
     with session.journal.step("undrain"):
@@ -131,6 +142,38 @@ def undrain(session: Session) -> Report:
                 )
         remove(host.drained)
     return Report(True, result, "This host takes traffic again.")
+
+
+def wait_until_quiet(session: Session, stays: bool, kept: str) -> float:
+    """Until the edge's connections have ended; each does with its next answer. Returns the seconds it took.
+
+    stays: whether this host was drained before, and stays so when they do not end. kept: what was not done then.
+    """
+    port = private_port(session.host)
+    began = time.monotonic()
+    while left := connections(port):
+        if time.monotonic() - began > QUIET_SECONDS:
+            if not stays:
+                undrain(session)
+            raise StepError(
+                "not-quiet",
+                f"{left} connections of the edge have not ended in {QUIET_SECONDS:g} s, so {kept}; it serves as before"
+                f"{', and this host stays drained' if stays else ''}. A long request or download? "
+                f"`ss -tn sport = :{port}` shows them.",
+                connections=left,
+            )
+        time.sleep(PAUSE_SECONDS)
+    return round(time.monotonic() - began, 1)
+
+
+def drain_and_wait(session: Session, asked: int | None, why: str | None) -> Report:
+    """The same as drain, until the edge has none of its connections left here."""
+    stays = read(session.host) is not None
+    report = drain(session, asked, why)
+    quiet = wait_until_quiet(session, stays, "nothing was begun here")
+    return Report(
+        report.changed, {**report.result, "quiet_s": quiet}, f"{report.message} Quiet after {quiet} s."
+    )
 
 
 def _tables(host: Host, port: int | None) -> list[str]:

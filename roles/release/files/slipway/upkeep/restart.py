@@ -13,10 +13,6 @@ from slipway.releases import kept
 from slipway.traffic import drain, further, gate
 from slipway.turns.session import Report, Session
 
-# The edge keeps a connection that it does not use for 60 s; nginx here, one of an edge that died, for 90 s.
-QUIET_SECONDS = 100.0
-PAUSE_SECONDS = 0.1
-
 
 def restart(
     session: Session, release: str, seconds: float, public: str | None = None, path: str = "/"
@@ -32,7 +28,7 @@ def restart(
     stays = drain.read(session.host) is not None
     drain.drain(session, None)
     with session.journal.step("restart", release) as outcome:
-        quiet = _wait_until_quiet(session, release, stays)
+        quiet = drain.wait_until_quiet(session, stays, f"release {release} was not stopped")
         began = time.monotonic()
         _start_anew(session, release, seconds, public, path)
         _begin_processes(session, release)
@@ -55,25 +51,6 @@ def _begin_processes(session: Session, release: str) -> None:
             f"left to systemd. When it runs: slipway undrain.\n{rest}",
             **failure.details,
         ) from failure
-
-
-def _wait_until_quiet(session: Session, release: str, stays: bool) -> float:
-    """Until the edge's connections have ended; each does with its next answer. Returns the seconds it took."""
-    port = drain.private_port(session.host)
-    began = time.monotonic()
-    while left := drain.connections(port):
-        if time.monotonic() - began > QUIET_SECONDS:
-            if not stays:
-                drain.undrain(session)
-            raise StepError(
-                "not-quiet",
-                f"{left} connections of the edge have not ended in {QUIET_SECONDS:g} s, so release {release} was not "
-                f"stopped; it serves as before{', and this host stays drained' if stays else ''}. A long request or "
-                f"download? `ss -tn sport = :{port}` shows them.",
-                connections=left,
-            )
-        time.sleep(PAUSE_SECONDS)
-    return round(time.monotonic() - began, 1)
 
 
 def _start_anew(session: Session, release: str, seconds: float, public: str | None, path: str) -> None:
