@@ -136,6 +136,34 @@ def test_a_backup_that_was_killed_is_made_by_the_next(shop: Ground) -> None:
     assert shop.done("restore-test")["backup"] == made["label"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of one's own takes root")
+def test_a_repository_whose_disk_is_full_is_told_and_the_next_backup_is_whole(shop: Ground) -> None:
+    before = shop.directory / "before"
+    subprocess.run(["cp", "--archive", shop.repository, before], check=True)
+    owner = "mode=0755,uid={0.st_uid},gid={0.st_gid}".format(before.stat())
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=200m,{owner}", "tmpfs", shop.repository], check=True)
+    try:
+        subprocess.run(["cp", "--archive", f"{before}/.", shop.repository], check=True)
+        rest = os.statvfs(shop.repository)
+        filler = shop.repository / "filler"
+        subprocess.run(
+            ["fallocate", "-l", str(rest.f_bavail * rest.f_frsize - (1 << 20)), filler], check=True
+        )
+        status, answer = shop.ask("backup", "--type=full")
+        assert status == 3, answer
+        assert f"The disk of {shop.repository} was full" in answer["message"]
+        assert "Once there is room: fab db-backup --type=full" in answer["message"]
+        assert shop.mark("latest")["ok"] is False
+        shop.sql("INSERT INTO shop.orders (account) SELECT 1 FROM generate_series(1, 1000)")
+        filler.unlink()
+        shop.archived()
+        made = shop.done("backup", "--type=full")
+        assert shop.done("restore-test")["backup"] == made["label"]
+        assert shop.done("continuity")["gaps"] == []
+    finally:
+        subprocess.run(["umount", "--lazy", shop.repository], check=True)
+
+
 def test_a_restore_that_was_killed_leaves_nothing_behind_the_next_one(shop: Ground) -> None:
     for sign in ("sides/side/about.json", "sides/side/data/PG_VERSION", "sides/side/data/postmaster.pid"):
         killed(shop, ("restore", "--latest", "--into=side"), sign)

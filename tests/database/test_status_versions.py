@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +15,7 @@ from fabfile.database.asking import queries
 from fabfile.database.checks.thresholds import Threshold
 from fabfile.database.findings import Level
 from tests.database.status_ground import Cluster, found, running, until, wrong
+from tests.unit.plugins.test_postgresql_harness import owned_directory
 
 OWN = "SQL, views and their columns are each server's own"
 AT_ONCE = Threshold(0, 0, "s")
@@ -38,6 +42,16 @@ NAMED = {
     "archiving", "dead-tuples", "autovacuum", "bloat", "invalid-indexes", "constraints", "sequences",
     "pending-restart", "settings-drift", "settings-files", "hba", "access",
 }  # fmt: skip
+
+
+@pytest.fixture
+def locales() -> Iterator[Path]:
+    """A folder of locales with one whose order the system's library gives a version."""
+    folder = owned_directory("slipway-locales-")
+    folder.chmod(0o755)
+    subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", folder / "de_DE.UTF-8"], check=True)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -108,3 +122,35 @@ def test_faults_that_come_together_are_each_named(server: Cluster) -> None:
     assert wrong(report).keys() >= NAMED, NAMED - wrong(report).keys()
     assert [each.check for each in report.findings if each.level is Level.UNKNOWN] == []
     assert found(report, "blocked").level is Level.CRITICAL
+
+
+@pytest.mark.every_version(OWN)
+def test_an_order_that_changed_with_the_systems_library_is_told_until_what_is_said_was_done(
+    version: int, locales: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that was built by the order of before finds no longer what is there."""
+    monkeypatch.setenv("LOCPATH", str(locales))
+    with running(version) as server:
+        sorts = "TEMPLATE template0 LC_COLLATE 'de_DE.UTF-8' LC_CTYPE 'de_DE.UTF-8'"
+        where = f"host={server.directory} port={server.port} user=postgres dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as session:
+            for statement in ("ALTER DATABASE shop RENAME TO plain", f"CREATE DATABASE shop {sorts}"):
+                session.execute(statement.encode())
+        # initdb does this for each locale that it finds.
+        server.execute(
+            "SET allow_system_table_mods = on; "
+            """CREATE COLLATION pg_catalog."de_DE.utf8" (PROVIDER = libc, LOCALE = 'de_DE.UTF-8')""",
+            'CREATE TABLE sorted (name text COLLATE "de-x-icu" PRIMARY KEY)',
+        )
+        assert found(server.look(), "collations").level is Level.OK
+        server.execute(
+            "UPDATE pg_collation SET collversion = '1' WHERE collname IN ('de_DE.utf8', 'de-x-icu')"
+        )
+        if version > 14:
+            server.execute("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'shop'")
+        database = "database shop" if version > 14 else 'pg_catalog."de_DE.utf8"'
+        told = found(server.look(), "collations")
+        assert (told.level, set(told.subjects)) == (Level.WARN, {database, 'pg_catalog."de-x-icu"'})
+        for _ in told.subjects:
+            server.execute(*found(server.look(), "collations").command.rstrip(";").split("; "))
+        assert found(server.look(), "collations").level is Level.OK

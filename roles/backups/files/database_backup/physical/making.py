@@ -37,7 +37,15 @@ def backup(settings: Settings, kind: str) -> dict[str, Any]:
 def _made(settings: Settings, kind: str, descriptor: int) -> dict[str, Any]:
     began = time.monotonic()
     tool.kept(settings)
-    tool.perform(settings, "backup", f"--type={kind}", keeping=[descriptor])
+    try:
+        tool.perform(settings, "backup", f"--type={kind}", keeping=[descriptor])
+    except FailedError as failure:
+        if full := tool.full(settings.repository):
+            raise FailedError(
+                f"{failure}.{full} Earlier backups are as they were, and the server writes on. Once there is room: "
+                f"fab db-backup --type={kind}. docs/runbooks/db-archiving.md"
+            ) from None
+        raise
     with Session(settings.server(), "postgres", "backup") as session:
         (following,) = session.rows(state.NEXT)
     backups = chains.of(tool.info(settings))

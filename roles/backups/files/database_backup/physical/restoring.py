@@ -13,8 +13,6 @@ from database_backup.physical.settings import Settings
 from database_backup.physical.side import Side
 
 LOCK = ".physical-restore.lock"
-# Bytes: less is what a file of PostgreSQL's does not fit into.
-FULL = 16 << 20
 RATE = "rate.json"
 # WAL that is replayed, and what the server writes while it does.
 SPARE = 384 << 20
@@ -159,10 +157,8 @@ def perform(
         copied = time.monotonic()
         found.start(quick)
     except (BackupError, OSError) as failure:
-        room = files.free(settings.sides)
+        full = tool.full(settings.sides)
         found.remove()
-        # pgBackRest's own word for a full disk may be that a folder is not there.
-        full = f" The disk of {settings.sides} was full: {words.size(room)} free." if room < FULL else ""
         named = seals.broken(settings, planned["chain"])
         damaged = f" Files of the backup are damaged: {', '.join(named[:SHOWN])}." if named else ""
         raise FailedError(

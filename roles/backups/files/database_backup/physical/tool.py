@@ -7,17 +7,22 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from database_backup.errors import FailedError, RefusedError
+from database_backup.files import free
 from database_backup.physical.settings import Settings
 from database_backup.server import shown
+from database_backup.words import size
 
 ERROR = re.compile(r"ERROR: \[(?P<code>\d+)\]: (?P<text>.*)", re.DOTALL)
 # Of a stanza in `info`: all is well; there is no backup yet; there is no stanza.
 WELL, NO_BACKUP, NO_STANZA = 0, 2, 1
 NO_DATA = 3
 VERIFIES = (2, 39)
+# Bytes: less is what a file of PostgreSQL's does not fit into.
+FULL = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,12 @@ def perform(settings: Settings, command: str, *words: str, keeping: Sequence[int
     if said.status != 0:
         raise FailedError(f"pgbackrest {command} ended with status {said.status}: {said.reason}")
     return said
+
+
+def full(path: Path) -> str:
+    """A sentence when a disk has no room, which pgBackRest may say as a folder that is not there; else nothing."""
+    room = free(path)
+    return f" The disk of {path} was full: {size(room)} free." if room < FULL else ""
 
 
 def version(settings: Settings) -> tuple[int, int]:
