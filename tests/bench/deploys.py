@@ -1,7 +1,7 @@
 """Measure one host's deploys with nobody ordering: changed code, a new dependency, rollbacks, and what releases take.
 
-Part of `make bench BENCH=rollouts`; `python -m tests.bench.deploys` alone takes five minutes. Seconds are wall time: of
-the build of a commit, and of the whole command that deploys it.
+Part of `make bench BENCH=rollouts`; `python -m tests.bench.deploys` alone takes eight minutes. Seconds are wall time:
+of the build of a commit, and of the whole command that deploys it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.e2e.conftest import site_of
 from tests.e2e.fab_runs import BUNDLES, MOMENTS, release_of
-from tests.e2e.ground import Ground, entries, ground_of, seconds
+from tests.e2e.ground import Ground, entries, ground_of, seconds, slipway
 from tests.e2e.test_bad_bundle import stage
 from tests.lab.lab import Lab
 
 DEPLOYS = int(os.environ.get("SLIPWAY_BENCH_DEPLOYS", "5"))
 KEPT = 20
 PAUSE_SECONDS = 60
+TURNS = 3
 # Of the tests' lock, and not of the service's: small, and nothing imports it.
 DEPENDENCY = "iniconfig"
 # "1": hosts that serve already, with the edge's limits raised, are measured as they are and stay.
@@ -50,14 +51,22 @@ class Deploys:
     ready: list[float] = field(default_factory=list)
 
 
+@dataclass
+class Rollbacks:
+    """Seconds of each: at once and after a pause, to the release that is warm; to one that has to be started."""
+
+    warm: list[float] = field(default_factory=list)
+    later: list[float] = field(default_factory=list)
+    started: list[float] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Measured:
-    """rollbacks: seconds. kept: MiB of all releases, environments and wheels, by how many releases there are."""
+    """kept: MiB of all releases, environments and wheels, by how many releases there are."""
 
     code: Deploys
     dependency: Deploys
-    rollback: float
-    rollback_later: float
+    rollbacks: Rollbacks
     kept: dict[int, int]
 
 
@@ -124,14 +133,26 @@ def measure(ground: Ground) -> Measured:
         deployed(ground, project, "shop/main.py", "# The first.\n", Deploys())
         for number in range(DEPLOYS):
             deployed(ground, project, "shop/main.py", f"# Change {number}.\n", code)
-        rollback = ground.fab.run("rollback").ended(0).seconds
-        time.sleep(PAUSE_SECONDS)
-        later = ground.fab.run("rollback").ended(0).seconds
+        rollbacks = Rollbacks()
+        for _ in range(TURNS):
+            rollbacks.warm.append(rolled_back(ground))
+            rollbacks.later.append(rolled_back(ground, pause=PAUSE_SECONDS))
+            rollbacks.started.append(rolled_back(ground, warm=False))
         size = kept(ground)
         for wheel in (ROOT / "build/wheelhouse").glob(f"**/{DEPENDENCY}-*.whl"):
             wheel.unlink()
         deployed(ground, project, "requirements.lock", f"{pin(project)}\n", dependency)
-        return Measured(code, dependency, rollback, later, size)
+        return Measured(code, dependency, rollbacks, size)
+
+
+def rolled_back(ground: Ground, pause: float = 0.0, warm: bool = True) -> float:
+    """Seconds of a rollback to the release that is warm, after a pause. warm: False to end its processes before."""
+    # By its name: without one, nobody goes back to the release that was just left, but to one that is not warm.
+    to = slipway(ground.first, "status")["warm"]["release"]
+    if not warm:
+        slipway(ground.first, "stop", to, "--unless-live", "--wait=60")
+    time.sleep(pause)
+    return ground.fab.run("rollback", f"--to={to}").ended(0).seconds
 
 
 def pin(project: Project) -> str:
@@ -178,8 +199,9 @@ def show(found: Measured) -> None:
         ("from the start of the unit to ready", _spread(found.code.ready, "s"), "1.5 s"),
         ("with a new dependency, fetched", _spread(found.dependency.seconds, "s"), "10 s"),
         ("shipped then", _spread(found.dependency.shipped, "MB"), ""),
-        ("warm rollback", f"{found.rollback:.2f} s", "1 s"),
-        (f"the same {PAUSE_SECONDS} s later", f"{found.rollback_later:.2f} s", "1 s"),
+        ("warm rollback", _spread(found.rollbacks.warm, "s"), "1 s"),
+        (f"the same, {PAUSE_SECONDS} s after anything else", _spread(found.rollbacks.later, "s"), "1 s"),
+        ("rollback to a release that has to be started", _spread(found.rollbacks.started, "s"), ""),
         ("all releases, environments and wheels", several, "200 MB"),
     ):
         table.add_row(*row)
