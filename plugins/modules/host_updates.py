@@ -26,6 +26,7 @@ options:
   apart: {description: an expression for the packages that come in a window alone, type: str, default: ''}
   packages: {description: what to install, type: list, elements: str, default: []}
   window: {description: whether what comes in a window alone may be installed, type: bool, default: false}
+  edge: {description: whether customers come in by its nginx, type: bool, default: false}
   lock_timeout: {description: seconds to wait for dpkg's lock, type: int, default: 600}
   seconds: {description: how long an installation may take, type: int, default: 3600}
 author: Slipway
@@ -62,6 +63,7 @@ def main() -> None:
             "apart": {"type": "str", "default": ""},
             "packages": {"type": "list", "elements": "str", "default": []},
             "window": {"type": "bool", "default": False},
+            "edge": {"type": "bool", "default": False},
             "lock_timeout": {"type": "int", "default": 600},
             "seconds": {"type": "int", "default": 3600},
         },
@@ -126,7 +128,9 @@ def installed(given: dict[str, Any], checks: bool) -> dict[str, Any]:
 def restarted(given: dict[str, Any], checks: bool) -> dict[str, Any]:
     """Start anew whom nobody waits for."""
     stale = restarting.sorted_out(libraries.stale(), given["app"])
-    units = [*stale["at-once"], *stale["nginx"], *(stale["database"] if given["window"] else [])]
+    units = list(stale["at-once"])
+    units += stale["nginx"] if given["window"] or not given["edge"] else []
+    units += stale["database"] if given["window"] else []
     for unit in [] if checks else units:
         restarting.upgrade_nginx() if unit == "nginx.service" else restarting.restart(unit)
     return {"changed": bool(units), "restarted": units}

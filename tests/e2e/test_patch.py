@@ -16,7 +16,7 @@ from tests.e2e import hosts
 from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.conftest import AS_IS, boot, site_of
 from tests.e2e.fab_runs import Started
-from tests.e2e.ground import RATE, Ground, ground_of, slipway
+from tests.e2e.ground import CLIENTS, RATE, Ground, ground_of, slipway
 from tests.e2e.test_fleet import in_group
 from tests.lab.host import Host
 
@@ -60,17 +60,12 @@ def boot_id(host: Host) -> str:
     return hosts.output(host, "cat /proc/sys/kernel/random/boot_id")
 
 
-def wait_for_updates(ground: Ground, round: int, *, kernel: bool = True, database: bool = False) -> None:
-    """Have a newer library wait on every host, a kernel on the app hosts, a minor version on the database's."""
+def wait_for_updates(ground: Ground, round: int) -> None:
+    """Have a newer library wait on every host, and a kernel on the app hosts."""
 
     def waits(host: Host) -> None:
         wanted = [f"{LIBRARY}={version(host, LIBRARY)}+r{round}"]
-        wanted += [f"kernel-probe={round}"] if kernel and host in ground.app_hosts else []
-        wanted += (
-            [f"{DATABASE}={version(host, DATABASE)}+r{round}"]
-            if database and host.name in ground.lab.groups["db"]
-            else []
-        )
+        wanted += [f"kernel-probe={round}"] if host in ground.app_hosts else []
         publish(host, *wanted)
 
     with ThreadPoolExecutor(4) as pool:
@@ -120,32 +115,32 @@ def test_a_fleet_is_patched_and_its_app_hosts_rebooted_and_no_order_is_lost(grou
     assert all(version(host, LIBRARY).endswith("+r2") for host in ground.lab.hosts.values())
     assert ground.live() == live
     assert "db-1: PostgreSQL restarts once, for lib" in done.output
+    assert "edge-1: nginx changes its program, for lib" in done.output
 
 
 def test_postgresql_restarts_once_in_its_window_and_orders_are_refused_for_a_moment(ground: Ground) -> None:
     (database,) = in_group(ground.lab, "db")
-    wait_for_updates(ground, 3, kernel=False, database=True)
-    assert names(plan(ground)["db-1"]["window"]) >= {DATABASE}
+    publish(database, f"{DATABASE}={version(database, DATABASE)}+r3")
     since = hosts.output(database, "date +%s")
     with ground.shop().load(RATE) as load:
-        outside = ground.fab.start("patch").wait(PATIENCE).ended(0, "PostgreSQL restarts once")
+        outside = ground.fab.start("patch").wait(PATIENCE).ended(0, f"PostgreSQL restarts once, {DATABASE} ")
         assert starts(database, since) == 0, outside
         calm = time.time()
-        inside = ground.fab.start("patch", "--window").wait(PATIENCE).ended(0, "fleet patched: db-1")
+        inside = ground.fab.start("patch", "--window").wait(PATIENCE).ended(0, "fleet patched: ")
         served = time.time()
         time.sleep(2)
-    print(outside, inside, load.seen, sep="\n")
-    load.seen.within(0, calm).lost_nothing()
     window = load.seen.within(calm, served)
     refused = sorted(answer.sent for answer in window.wrong)
+    print(outside, inside, load.seen, window.losses[:3], sep="\n")
+    load.seen.within(0, calm).lost_nothing()
     assert starts(database, since) == 1
     assert version(database, DATABASE).endswith("+r3")
-    assert not window.losses, window.losses[:5]
-    assert {answer.status for answer in window.wrong} <= {503}
-    assert refused, "nobody noticed a restart of the database: the load did not run"
+    assert "Still waits" not in inside.output
+    assert {answer.status for answer in window.wrong} == {503}
+    # The edge's nginx changed its program, too: each customer's one connection was closed at most once.
+    assert len(window.losses) <= CLIENTS
     print(f"503 for {len(refused)} orders within {refused[-1] - refused[0]:.1f} s")
     assert refused[-1] - refused[0] < WINDOW_SECONDS
-    ground.fab.start("patch", "--plan").wait(PATIENCE).ended(0, "nothing waits that could be installed")
 
 
 def until_said(ground: Ground, run: Started, word: str) -> None:

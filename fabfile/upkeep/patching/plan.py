@@ -44,7 +44,7 @@ class Plan:
         if window:
             took = sum(WINDOW_SECONDS + (REBOOT_SECONDS if host.reboot else 0) for host in window)
             lines.append(
-                f"In a window, customers are refused for up to {minutes(took)}. fab patch --window --env {name}"
+                f"In a window, where customers are refused for up to {minutes(took)}: fab patch --window --env {name}"
             )
             lines += [f"  {host.name}: {said}" for host in window for said in host.windows]
         return "\n".join(lines + (["Left alone:", *left] if left else []))
@@ -85,7 +85,7 @@ def _said(host: Waiting) -> str:
     said = [f"dpkg goes on with {', '.join(host.unfinished)}"] if host.unfinished else []
     said += [waiting.listed(host.updates)] if host.updates else []
     said += [f"{host.size / 1e6:.1f} MB to fetch"] if host.size else []
-    stale = [unit for kind in ("at-once", "nginx") for unit in host.stale.get(kind, ())]
+    stale = [*host.stale.get("at-once", ()), *(() if host.is_edge else host.stale.get("nginx", ()))]
     said += [f"{', '.join(stale)} start anew"] if stale else []
     said += ["the release starts anew"] if host.stale.get("release") and host.place.drains else []
     if host.reboot and not host.interrupted:

@@ -65,6 +65,10 @@ class Waiting:
         return self.place.name
 
     @property
+    def is_edge(self) -> bool:
+        return "edge" in self.place.groups
+
+    @property
     def packages(self) -> list[str]:
         """The names to install at any time: what is new comes with what needs it."""
         return [update.name for update in self.updates if update.before]
@@ -79,7 +83,7 @@ class Waiting:
     @property
     def begins(self) -> bool:
         """Whether there is anything to do at any time."""
-        stale = any(self.stale.get(kind) for kind in ("at-once", "nginx"))
+        stale = bool(self.stale.get("at-once")) or bool(self.stale.get("nginx") and not self.is_edge)
         release = bool(self.stale.get("release")) and self.place.drains
         return bool(
             self.packages or self.unfinished or stale or release or (self.reboot and not self.interrupted)
@@ -89,10 +93,16 @@ class Waiting:
     def windows(self) -> list[str]:
         """What waits for a window, in words."""
         said = []
-        if self.apart:
-            said.append(f"{listed(self.apart)}; PostgreSQL restarts once")
-        elif self.stale.get("database"):
-            said.append(f"PostgreSQL restarts once, for {', '.join(names_of(self.files))}")
+        files = f"for {', '.join(names_of(self.files))}"
+        database = [update for update in self.apart if update.name.startswith("postgresql")]
+        nginx = [update for update in self.apart if update not in database]
+        if database or self.stale.get("database"):
+            said.append(f"PostgreSQL restarts once, {listed(database) or files}")
+        if nginx or (self.stale.get("nginx") and self.is_edge):
+            # nginx closes what waits for its next request, and a client may be sending one.
+            said.append(
+                f"nginx changes its program, {listed(nginx) or files}: connections that are kept open close"
+            )
         if self.reboot and self.interrupted:
             said.append(f"a reboot for {', '.join(self.reboot)}: {self.interrupted}")
         return said

@@ -145,7 +145,7 @@ def test_a_plan_says_what_where_and_how_long_and_does_nothing(root: Root, world:
     assert "lab: 6 of 6 hosts, one after the other, about" in said
     assert "app-2: drained; libssl3 3.0.2-1 -> 3.0.2-2, linux-image-generic 5.15.0.1 -> 5.15.0.2" in said
     assert "a reboot for linux-image-5.15.0-2" in said
-    assert "db-1: postgresql-14 14.22-1 -> 14.23-1; PostgreSQL restarts once" in said
+    assert "db-1: PostgreSQL restarts once, postgresql-14 14.22-1 -> 14.23-1" in said
     assert "edge-1: a reboot for linux-image-5.15.0-2: customers come in by it" in said
     assert "app-2: held or kept back: libc6" in said
     assert root.done == []
@@ -179,6 +179,25 @@ def test_a_database_that_runs_a_replaced_library_is_restarted_in_a_window(root: 
     assert patched(world).left == ["db-1: PostgreSQL restarts once, for libssl.so.3"]
     assert patched(world, window=True).left == []
     assert root.done[-1] == ("db-1", (), False)
+
+
+def test_the_edges_nginx_changes_its_program_in_a_window_and_an_app_hosts_while_it_is_drained(
+    root: Root, world: World
+) -> None:
+    nginx = {
+        "stale": {"nginx": ["nginx.service"]},
+        "files": ["/usr/lib/x86_64-linux-gnu/libssl.so.3"],
+        "updates": [],
+    }
+    root.waits["edge-1"] |= nginx
+    root.waits["app-1"] |= nginx
+    done = patched(world)
+    assert "edge-1" not in root.order
+    assert ("app-1", (), True) in root.done
+    said = "nginx changes its program, for libssl.so.3: connections that are kept open close"
+    assert done.left == [f"edge-1: {said}"]
+    assert patched(world, window=True).left == []
+    assert root.done[-1] == ("edge-1", (), False)
 
 
 def test_a_release_that_runs_a_replaced_library_is_started_anew_while_it_is_drained(
