@@ -135,7 +135,7 @@ def test_postgresql_restarts_once_in_its_window_and_orders_are_refused_for_a_mom
     load.seen.within(0, calm).lost_nothing()
     assert starts(database, since) == 1
     assert version(database, DATABASE).endswith("+r3")
-    assert "Still waits" not in inside.output
+    assert "PostgreSQL" not in inside.output.partition("fleet patched: ")[2]
     assert {answer.status for answer in window.wrong} == {503}
     # The edge's nginx changed its program, too: each customer's one connection was closed at most once.
     assert len(window.losses) <= CLIENTS
