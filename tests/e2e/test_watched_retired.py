@@ -80,6 +80,8 @@ def test_a_node_exporter_that_is_another_services_is_neither_run_nor_asked(
     unit = "prometheus-node-exporter"
     assert watched.other.run(f"systemctl is-enabled {unit}").stdout.strip() == "disabled"
     assert "9100" not in {port for _, port in hosts.listening(watched.other, "tcp")}
+    # It restarts, and knows whom it asks a moment later.
+    hosts.until("it asks", lambda: bool(watched.targets()), seconds=60)
     assert set(watched.targets()) & {"node seen-2", "nginx seen-2"} == {"nginx seen-2"}
     # What is known of the service is there for whoever states it.
     kept = "/var/lib/prometheus/node-exporter/slipway-shop.prom"

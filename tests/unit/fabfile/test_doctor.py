@@ -206,6 +206,17 @@ FAULTS: dict[str, list[tuple[Callable[[Seen], Seen], State, str]]] = {
     "balancing": [
         (alone, NOT_MET, "one app host"),
         (facts("edge-1", "nginx", "server", value=["10.0.0.31:8443"]), NOT_MET, "among 1 of 2"),
+        # An edge that is an app host has its own service's socket as well.
+        (
+            facts(
+                "edge-1",
+                "nginx",
+                "server",
+                value=["10.0.0.31:8443", "unix:/srv/shop/current/http.sock max_fails=0"],
+            ),
+            NOT_MET,
+            "among 1 of 2",
+        ),
     ],
     "compression": [
         (facts("edge-1", "nginx", "gzip_types", value=["text/plain"]), NOT_MET, "does not compress JSON")

@@ -62,7 +62,9 @@ def balancing(seen: Seen) -> Verdict:
         )
 
     def judge(facts: Any) -> tuple[bool, str]:
-        behind = len(known(facts["nginx"]).get("server", []))
+        # By address: a socket is the private port's own service.
+        servers = known(facts["nginx"]).get("server", [])
+        behind = sum(not server.startswith("unix:") for server in servers)
         return behind >= number, f"nginx chooses among {behind} of {number} app hosts"
 
     return on_each(seen, "edge", judge, "ansible-playbook -i inventory/ENV playbooks/edge.yml")
