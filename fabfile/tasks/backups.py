@@ -16,6 +16,7 @@ from fabfile.tasks.rollouts import ENV, YES
 DATABASE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 BACKUP = re.compile(r"latest|[0-9]{8}T[0-9]{6}Z\.dump")
 POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}")
+TABLE = re.compile(r"[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}")
 XID = re.compile(r"[1-9][0-9]{0,18}")
 MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -86,6 +87,8 @@ def db_backups(_context: Context, env: str = "", json: bool = False) -> None:
         "xid": "the same, to just before this transaction",
         "name": "the same, to this restore point",
         "latest": "the same, to now",
+        "table": "one table (schema.name) of that moment, or of the cluster --into that is there, into the live "
+        "database, as restored.NAME",
         "in-place": "put that moment in the place of the live cluster, which is kept beside; wants maintenance and "
         "--confirm",
         "confirm": "the name of the database that goes back in time",
@@ -101,8 +104,8 @@ def db_backups(_context: Context, env: str = "", json: bool = False) -> None:
 )
 def db_restore(
     _context: Context, env: str = "", into: str = "", from_: str = "latest", time: str = "", xid: str = "",
-    name: str = "", latest: bool = False, in_place: bool = False, confirm: str = "", plan: bool = False,
-    list: bool = False, test: bool = False, replace: bool = False, drop: bool = False,
+    name: str = "", latest: bool = False, table: str = "", in_place: bool = False, confirm: str = "",
+    plan: bool = False, list: bool = False, test: bool = False, replace: bool = False, drop: bool = False,
     remove: str = "", yes: bool = False, json: bool = False,
 ) -> None:  # fmt: skip
     """Restore a dump into a database, or any moment into a cluster, beside the live one; check what came back."""
@@ -112,12 +115,21 @@ def db_restore(
         running.checked("a moment with its zone", time, MOMENT, "2026-11-26T21:00:00Z")
         running.checked("a transaction's number", xid, XID, "71234")
         running.checked("a restore point", name, POINT, "before-the-sale")
+        running.checked("a table with its schema", table, TABLE, "shop.orders")
         moment = _moment(time, xid, name, latest)
         if in_place or confirm:
-            _refuse_in_place(moment, into, test, remove, list or replace or drop or from_ != "latest")
+            _refuse_in_place(
+                moment, into or table, test, remove, list or replace or drop or from_ != "latest"
+            )
             _show(
                 _in_place(running.chosen(env, yes or plan, "Going back in time"), moment, confirm, plan), json
             )
+            return
+        if table:
+            _refuse_one_table(
+                moment, into, plan or test or bool(remove), list or replace or drop or from_ != "latest"
+            )
+            _one_table(running.chosen(env, yes, "Bringing a table back"), moment, into or SIDE, table, json)
             return
         if remove or moment:
             wish = _of_the_cluster(
@@ -158,6 +170,24 @@ def _in_place(environment: Environment, moment: list[str], confirm: str, plan: b
             "--confirm DATABASE. What it would take: --plan. Nothing was changed."
         )
     return backups.in_place(environment, moment, confirm)
+
+
+def _refuse_one_table(moment: list[str], into: str, other: bool, of_dumps: bool) -> None:
+    if other or of_dumps or not (moment or into):
+        raise RefusedError(
+            "--table wants a moment (--time, --xid, --name or --latest), or --into NAME of a cluster that was restored "
+            "before, and --plan, --test, --remove and the words for dumps by themselves. Nothing was changed."
+        )
+
+
+def _one_table(environment: Environment, moment: list[str], into: str, table: str, json: bool) -> None:
+    from fabfile import backups
+
+    if moment:
+        restored = backups.physical(environment, "restore", *moment, f"--into={into}")
+        if not json:
+            print(restored["message"], flush=True)
+    _show(backups.physical(environment, "table", f"--into={into}", f"--table={table}"), json)
 
 
 def _of_a_dump(

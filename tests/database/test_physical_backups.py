@@ -37,6 +37,68 @@ def test_a_table_that_was_dropped_is_back_twice_in_a_row_and_the_live_one_is_lef
     assert shop.names() == []
 
 
+def test_one_table_comes_back_as_a_table_beside_the_live_one(shop: Ground) -> None:
+    shop.sql(
+        'CREATE TABLE shop."order" (id int PRIMARY KEY, word text COLLATE "C", '
+        "twice int GENERATED ALWAYS AS (id * 2) STORED)"
+    )
+    shop.sql("INSERT INTO shop.\"order\" SELECT id, repeat('x', id % 7) FROM generate_series(1, 1000) AS id")
+    before = shop.now()
+    time.sleep(0.05)
+    shop.sql('DELETE FROM shop."order" WHERE id > 10')
+    shop.done("restore", f"--time={before}", "--into=rescue")
+
+    result = shop.done("table", "--into=rescue", "--table=shop.order")
+    assert (result["table"], result["rows"]) == ("restored.order", 1000)
+    assert shop.sql('SELECT sum(twice) FROM restored."order"') == 1001000
+    assert shop.sql('SELECT count(*) FROM shop."order"') == 10
+    owners = "SELECT relowner = nspowner FROM pg_class, pg_namespace WHERE nspname = 'shop'"
+    assert shop.sql(f"{owners} AND pg_class.oid = 'restored.\"order\"'::regclass") is True
+
+    assert "is there already" in shop.refused(2, "table", "--into=rescue", "--table=shop.order")
+    assert "no table shop.orderz then" in shop.refused(2, "table", "--into=rescue", "--table=shop.orderz")
+    assert "no table with its schema" in shop.refused(2, "table", "--into=rescue", "--table=shop.a;b")
+    assert "no restored cluster 'other'; there is rescue" in shop.refused(
+        2, "table", "--into=other", "--table=shop.order"
+    )
+    shop.sql("DROP SCHEMA restored CASCADE")
+    shop.done("drop", "--into=rescue")
+
+
+def test_a_table_that_cannot_come_back_whole_does_not_come_at_all(shop: Ground) -> None:
+    shop.sql("CREATE TYPE shop.mood AS ENUM ('good', 'bad')")
+    shop.sql("CREATE TABLE shop.moods AS SELECT 'good'::shop.mood AS mood FROM generate_series(1, 10)")
+    before = shop.now()
+    time.sleep(0.05)
+    shop.sql("DROP TABLE shop.moods")
+    shop.sql("DROP TYPE shop.mood")
+    shop.done("restore", f"--time={before}", "--into=rescue")
+    said = shop.refused(3, "table", "--into=rescue", "--table=shop.moods")
+    assert 'type "shop.mood" does not exist' in said
+    assert "The live database is as it was" in said
+    assert shop.sql("SELECT to_regnamespace('restored')") is None
+    shop.done("drop", "--into=rescue")
+
+
+def test_a_table_whose_rows_end_too_early_does_not_come_at_all(shop: Ground) -> None:
+    shop.sql("CREATE TABLE shop.numbers AS SELECT generate_series(1, 1000) AS id")
+    shop.done("restore", "--latest", "--into=rescue")
+    psql = shop.directory / "bin/psql"
+    real = psql.resolve()
+    psql.unlink()
+    # A header of 19 bytes and five rows of ten: for the server, a stream that ended well.
+    psql.write_text(
+        f'#!/bin/sh\ncase "$*" in *"TO STDOUT"*) {real} "$@" | head -c 69 ;; *) exec {real} "$@" ;; esac\n'
+    )
+    psql.chmod(0o755)
+    said = shop.refused(3, "table", "--into=rescue", "--table=shop.numbers")
+    psql.unlink()
+    psql.symlink_to(real)
+    assert "5 rows came, of 1000" in said
+    assert shop.sql("SELECT to_regnamespace('restored')") is None
+    shop.done("drop", "--into=rescue")
+
+
 def test_a_restore_ends_just_before_a_transaction_and_at_a_named_point(shop: Ground) -> None:
     shop.done("point", "--name=before-the-sale", "--reason=a test")
     xid = shop.sql("INSERT INTO shop.accounts VALUES (900, 'late') RETURNING pg_current_xact_id()::text")

@@ -13,6 +13,7 @@ from fabfile.database.checks.judging import About
 from fabfile.database.checks.sections import physical
 from fabfile.database.findings import Finding, Level
 from fabfile.hosts import environment
+from fabfile.tasks import backups as restoring
 from tests.unit.fabfile.test_usage import fab
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -95,6 +96,10 @@ def test_a_copy_of_a_minute_ago_is_right() -> None:
         (["--xid=7", "--test"], "The cluster is tested with --test --latest"),
         (["--remove=side", "--latest"], "--remove stands alone"),
         (["--plan"], "Say one of"),
+        (["--table=orders", "--latest"], "is not a table with its schema"),
+        (["--table=shop.orders"], "--table wants a moment"),
+        (["--table=shop.orders", "--latest", "--plan"], "--table wants a moment"),
+        (["--table=shop.orders", "--latest", "--in-place"], "--in-place wants one moment"),
         (["--in-place"], "--in-place wants one moment"),
         (["--in-place", "--latest", "--into=side"], "--in-place wants one moment"),
         (["--in-place", "--latest", "--test"], "--in-place wants one moment"),
@@ -136,6 +141,25 @@ def test_a_database_goes_back_in_place_only_while_nobody_serves_from_it(
     serves = False
     backups.in_place(environment.load("copied"), ["--latest"], "shop")
     assert asked[-1].endswith("physical-backup --json --app=shop in-place --latest --database=shop")
+
+
+def test_one_table_is_asked_of_a_moment_or_of_a_cluster_that_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def ran(_remote: object, command: str) -> tuple[int, str, str]:
+        asked.append(command.partition("--app=shop ")[2])
+        return 0, json.dumps({"ok": True, "message": "done", "result": {}}), ""
+
+    monkeypatch.setattr("fabfile.backups.asking._run", ran)
+    restoring._one_table(environment.load("copied"), ["--xid=7"], "side", "shop.orders", False)
+    restoring._one_table(environment.load("copied"), [], "rescue", "shop.orders", False)
+    assert asked == [
+        "restore --xid=7 --into=side",
+        "table --into=side --table=shop.orders",
+        "table --into=rescue --table=shop.orders",
+    ]
 
 
 def test_a_restore_point_is_named_only_where_wal_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""`physical-backup backup|list|plan|restore|drop|restore-test|…`; --json answers with one object."""
+"""`physical-backup backup|list|plan|restore|table|drop|restore-test|…`; --json answers with one object."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from database_backup.physical import (
     settings,
     side,
     state,
+    tables,
     tool,
 )
 from database_backup.physical.chains import Target
@@ -53,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("drop", help="stop and remove a restored cluster").add_argument(
         "--into", required=True
     )
+    table = commands.add_parser("table", help="one table of a restored cluster, into the live database")
+    table.add_argument("--into", required=True)
+    table.add_argument("--table", required=True, help="schema.table")
     for name, about in (
         ("plan", "say what a restore would take"),
         ("restore", "restore beside the live cluster"),
@@ -103,6 +107,8 @@ def perform(options: argparse.Namespace) -> tuple[str, Any]:
             return found["said"], found
         case "restore":
             found = restoring.restore(own, target(options), options.into)
+        case "table":
+            found = tables.bring(own, options.into, options.table)
         case "in-place":
             found = in_place.restore(own, target(options), options.database)
         case "restore-test":
