@@ -47,7 +47,7 @@ def test_the_database_s_host_lets_that_user_read_and_do_nothing_else(tree: Path)
 
 
 def test_what_copies_could_not_be_made_with_is_refused(tmp_path: Path) -> None:
-    said = {"backups_physical": False, "copies_keep_days": 0, "copies_every": "soon"}
+    said = {"render_only": [], "backups_physical": False, "copies_keep_days": 0, "copies_every": "soon"}
     with pytest.raises(AssertionError, match="does not render") as refused:
         render(Case("copied", "Ubuntu-22"), tmp_path, **said)
     why = " ".join(str(refused.value).split())

@@ -16,7 +16,6 @@ EDGE = ("production-Ubuntu-22", "production-edge-1")
 APP = ("production-Ubuntu-22", "production-app-1")
 DATABASE = ("production-Ubuntu-22", "production-db-1")
 LOGS = ("production-Ubuntu-22", "production-logs-1")
-DEBIAN_APP = ("production-Debian-12", "production-app-1")
 
 Host = tuple[str, str]
 
@@ -286,7 +285,7 @@ PAIRS = [
         off=DEBIAN,
     ),
     Pair("etc/apt/sources.list.d/slipway.sources", "Suites: pgdg", on=DEBIAN_EVERYTHING, off=EVERYTHING),
-    Pair("etc/apt/sources.list.d/slipway.sources", "bookworm-lab", on=DEBIAN, off=DEBIAN_APP),
+    Pair("etc/apt/sources.list.d/slipway.sources", "bookworm-lab", on=DEBIAN, off=DEBIAN_EVERYTHING),
     Pair(UPGRADES, '"origin=Ubuntu,archive=${distro_codename}-security";', on=SINGLE, off=DEBIAN),
     Pair(UPGRADES, '  "^nginx";', on=EVERYTHING, off=SINGLE),
     Pair(PERIODIC, 'Unattended-Upgrade "1";', on=SINGLE, off=EVERYTHING),
