@@ -115,7 +115,7 @@ def db_restore(
         running.checked("a moment with its zone", time, MOMENT, "2026-11-26T21:00:00Z")
         running.checked("a transaction's number", xid, XID, "71234")
         running.checked("a restore point", name, POINT, "before-the-sale")
-        running.checked("a table with its schema", table, TABLE, "shop.orders")
+        running.checked("a table with its schema", table, TABLE, "sales.orders")
         moment = _moment(time, xid, name, latest)
         if in_place or confirm:
             _refuse_in_place(

@@ -59,7 +59,7 @@ def bring(settings: Settings, name: str, table: str) -> dict[str, Any]:
     """
     if not NAME.fullmatch(table):
         raise RefusedError(
-            f"{table!r} is no table with its schema, such as shop.orders. Nothing was changed."
+            f"{table!r} is no table with its schema, such as sales.orders. Nothing was changed."
         )
     with lock.held(settings.folder / LOCK, f"a restore of {settings.stanza}"):
         found = _running(settings, name)
