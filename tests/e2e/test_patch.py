@@ -15,7 +15,6 @@ import pytest
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import Playbooks
 from tests.e2e.conftest import AS_IS, boot, site_of
-from tests.e2e.fab_runs import Started
 from tests.e2e.ground import CLIENTS, RATE, Ground, ground_of, slipway
 from tests.e2e.test_fleet import in_group
 from tests.lab.host import Host
@@ -65,7 +64,8 @@ def wait_for_updates(ground: Ground, round: int) -> None:
 
     def waits(host: Host) -> None:
         wanted = [f"{LIBRARY}={version(host, LIBRARY)}+r{round}"]
-        wanted += [f"kernel-probe={round}"] if host in ground.app_hosts else []
+        if host in ground.app_hosts:
+            wanted.append(f"kernel-probe={int(version(host, 'kernel-probe')) + 1}")
         publish(host, *wanted)
 
     with ThreadPoolExecutor(4) as pool:
@@ -77,6 +77,15 @@ def plan(ground: Ground) -> dict[str, dict[str, Any]]:
     done = ground.fab.start("patch", "--plan", "--json").wait(PATIENCE).ended(0)
     line = next(line for line in done.output.splitlines() if line.startswith("{"))
     return {row["host"]: row for row in json.loads(line)["hosts"]}
+
+
+def started(app: Host) -> int:
+    """When the live release of a host was started, in microseconds since its boot."""
+    return int(
+        hosts.output(
+            app, f"systemctl show --property=ActiveEnterTimestampMonotonic --value {hosts.live_unit(app)}"
+        )
+    )
 
 
 def names(rows: list[dict[str, str]]) -> set[str]:
@@ -118,6 +127,20 @@ def test_a_fleet_is_patched_and_its_app_hosts_rebooted_and_no_order_is_lost(grou
     assert "edge-1: nginx changes its program, for lib" in done.output
 
 
+def test_a_library_alone_has_the_releases_started_anew_and_no_order_is_lost(ground: Ground) -> None:
+    for app in ground.app_hosts:
+        publish(app, f"{LIBRARY}={version(app, LIBRARY)}+r3")
+    before = [started(app) for app in ground.app_hosts]
+    with ground.shop().load(RATE) as load:
+        done = ground.fab.start("patch").wait(PATIENCE).ended(0, "fleet patched: app-1, app-2")
+    print(done, load.seen, sep="\n")
+    load.seen.lost_nothing()
+    assert "Rebooted" not in done.output
+    assert all(started(app) > then for app, then in zip(ground.app_hosts, before, strict=True))
+    after = plan(ground)
+    assert not any(after[app.name]["stale"]["release"] for app in ground.app_hosts)
+
+
 def test_postgresql_restarts_once_in_its_window_and_orders_are_refused_for_a_moment(ground: Ground) -> None:
     (database,) = in_group(ground.lab, "db")
     publish(database, f"{DATABASE}={version(database, DATABASE)}+r3")
@@ -143,31 +166,39 @@ def test_postgresql_restarts_once_in_its_window_and_orders_are_refused_for_a_mom
     assert refused[-1] - refused[0] < WINDOW_SECONDS
 
 
-def until_said(ground: Ground, run: Started, word: str) -> None:
-    """Kill a run as soon as a host of it is at a step."""
-    app = ground.app_hosts[0]
+def is_at(app: Host, step: str, booted: str) -> bool:
+    """Whether an app host is at a step of its part. booted: its boot id before."""
+    if step == "reboots":
+        # One that is away says nothing.
+        return app.run("cat /proc/sys/kernel/random/boot_id").stdout.strip() != booted
     seen = {
-        "drained": "test -e /run/slipway/shop/drained",
-        "installing": "systemctl is-active --quiet slipway-patch.service",
-        "installed": f"dpkg-query --show --showformat='${{Version}}' {LIBRARY} | grep -q '+r4$'",
-    }[word]
-    hosts.until(
-        f"app-1 is {word}", lambda: not run.running or app.run(seen).returncode == 0, seconds=PATIENCE
-    )
+        "is drained": "test -e /run/slipway/shop/drained",
+        "installs": "systemctl is-active --quiet slipway-patch.service",
+    }
+    return app.run(seen[step]).returncode == 0
+
+
+def kill_when(ground: Ground, step: str) -> None:
+    """Start a patch, and kill it as soon as its first app host is at that step; the host is up again after it."""
+    app = ground.first
+    run, booted = ground.fab.start("patch", "--wait=60", **SHORT_LEASE), boot_id(app)
+    hosts.until(f"{app.name} {step}", lambda: not run.running or is_at(app, step, booted), seconds=PATIENCE)
     assert run.running, run.wait()
+    run.signal(signal.SIGKILL)
+    print(f"killed when {app.name} {step}", run.wait())
+    hosts.until(f"{app.name} answers", lambda: app.run("true").returncode == 0, seconds=120)
 
 
 def test_a_patch_that_is_killed_at_a_step_is_finished_by_the_next(ground: Ground) -> None:
     wait_for_updates(ground, 4)
+    before = {host.name: boot_id(host) for host in ground.app_hosts}
     with ground.shop().load(RATE) as load:
-        for word in ("drained", "installing", "installed"):
-            run = ground.fab.start("patch", **SHORT_LEASE)
-            until_said(ground, run, word)
-            run.signal(signal.SIGKILL)
-            print(f"killed when app-1 was {word}", run.wait())
+        for step in ("is drained", "installs", "reboots"):
+            kill_when(ground, step)
         done = ground.fab.start("patch", "--wait=60", **SHORT_LEASE).wait(PATIENCE).ended(0)
     print(done, load.seen, sep="\n")
     load.seen.lost_nothing()
     assert all(version(host, LIBRARY).endswith("+r4") for host in ground.lab.hosts.values())
+    assert all(boot_id(host) != before[host.name] for host in ground.app_hosts)
     assert [slipway(host, "status")["drained"] for host in ground.app_hosts] == [None, None]
     assert all(not row["updates"] and not row["reboot"] for row in plan(ground).values())

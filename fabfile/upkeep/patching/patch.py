@@ -54,7 +54,7 @@ def patch(
     with in_order(), Probe(environment.public) as probe, Fleet(environment, apart) as fleet:
         fleet.require_all()
         with holding(fleet, Claim(environment.name, ticket), wait) as (lease, states):
-            release = _checked(environment, states)
+            release = _checked(fleet, states)
             ours = [name for name, found in states.items() if _why(found) == walk.WHY]
             report.step("look", f"{len(among)} hosts")
             found = plan.make(environment, among)
@@ -89,9 +89,9 @@ def _among(environment: Environment, without: Sequence[str]) -> list[Place]:
     return [place for place in places if place.name not in without]
 
 
-def _checked(environment: Environment, states: States) -> str:
+def _checked(fleet: Fleet, states: States) -> str:
     """The live release. Raises RefusedError where hosts are not as a patch may begin with them."""
-    name, unequal = environment.name, state.unequal(states)
+    name, unequal = fleet.environment.name, state.unequal(states)
     if unequal or agreement.left_open(states):
         why = unequal or "A rollout was cut off"
         raise RefusedError(f"{why}. Nothing was changed. Type: fab recover --env {name}")
@@ -111,10 +111,10 @@ def _checked(environment: Environment, states: States) -> str:
             raise RefusedError(
                 f"A migration runs on {host}. Nothing was changed. Type: fab migrate --env {name}"
             )
-        if not walk.is_ready(found, live) and _why(found) != walk.WHY:
-            raise RefusedError(
-                f"{live} is not ready on {host}. Nothing was changed. Type: fab status --env {name}"
-            )
+    for remote in fleet.remotes:
+        # One that a patch rebooted, and that was killed then, has forgotten that it was drained, and may still boot.
+        if _why(states[remote.name]) != walk.WHY and (said := walk.unready(remote, live)):
+            raise RefusedError(f"{said} Nothing was changed. Type: fab status --env {name}")
     return live
 
 

@@ -152,14 +152,8 @@ class Walk:
 
     def _ready(self, remote: Remote) -> None:
         """Wait until the release that was live is ready there. Raises FabError."""
-        deadline = time.monotonic() + READY_SECONDS
-        while not is_ready(found := _read(remote), self.release):
-            if time.monotonic() > deadline:
-                raise FabError(
-                    f"{remote.name}: {found.live or 'nothing'} is live and not ready {READY_SECONDS:g} s after "
-                    f"its part. Type: fab logs --env {self.fleet.environment.name}"
-                )
-            time.sleep(PAUSE_SECONDS)
+        if said := unready(remote, self.release):
+            raise FabError(f"{said} Type: fab logs --env {self.fleet.environment.name}")
 
     def _gate(self, seconds: float = public.CONVERGE_SECONDS) -> None:
         public.require(self.probe, self.release, seconds)
@@ -218,6 +212,18 @@ def is_ready(found: HostState, release: str) -> bool:
     """Whether a host serves that release."""
     socket = (found.status.get("live") or {}).get("socket") or {}
     return found.live == release and bool(socket.get("ready"))
+
+
+def unready(remote: Remote, release: str) -> str:
+    """Wait until that release is live and ready there; "" then, or a sentence when it does not become so."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_ready(found := _read(remote), release):
+        if time.monotonic() > deadline:
+            return (
+                f"{remote.name}: {found.live or 'nothing'} is live and not ready {READY_SECONDS:g} s later."
+            )
+        time.sleep(PAUSE_SECONDS)
+    return ""
 
 
 def _reopen(remote: Remote) -> None:

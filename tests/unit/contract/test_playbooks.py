@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.unit.contract.repository import ROOT, files
+from tests.unit.contract.repository import ROOT, below, files, load, named
 from tests.unit.plugins.ansible_run import ANSIBLE_PLAYBOOK
 
 INVENTORIES = sorted({path.parent.name for path in files() if path.match("inventory/*/hosts.yml")})
@@ -56,3 +58,24 @@ def test_no_run_reloads_all_of_several_edges_at_once(tmp_path: Path, edges: int,
     batches = set(re.findall(r"batch=(.*)\.", done.stdout))
     assert batches, done.stdout
     assert max(sum(host.startswith("e") for host in batch.split(",")) for batch in batches) == most
+
+
+def test_no_task_that_is_skipped_takes_away_what_another_registered() -> None:
+    """Ansible registers a task that it skips, too, with nothing in it."""
+    found = []
+    for path in below("playbooks", "roles", suffix=".yml"):
+        registered: set[str] = set()
+        for name, skippable in registers(load(path)):
+            found += [f"{named(path)}: {name}"] if skippable and name in registered else []
+            registered.add(name)
+    assert found == []
+
+
+def registers(listed: Any, skippable: bool = False) -> Iterator[tuple[str, bool]]:
+    """What the tasks of a file register, in their order, and whether a condition (theirs, or a block's) may skip it."""
+    for task in listed if isinstance(listed, list) else ():
+        conditional = skippable or "when" in task
+        if "register" in task:
+            yield task["register"], conditional
+        for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
+            yield from registers(task.get(part), conditional)

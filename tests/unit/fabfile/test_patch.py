@@ -244,6 +244,31 @@ def test_a_run_that_is_killed_at_any_step_is_finished_by_the_next(
     assert sorted(root.order) == sorted(root.waits), "each host's packages are installed once"
 
 
+def test_a_host_that_boots_since_a_run_was_killed_is_waited_for(
+    root: Root, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "READY_SECONDS", 60.0)
+    booting = world.hosts["app-1"]
+    booting.ready, asked = False, []
+
+    def boot(host: FakeHost, words: list[str]) -> None:
+        asked.extend(words[:1] if words[0] == "status" else [])
+        host.ready = len(asked) > 3
+
+    booting.before_command = boot
+    assert patched(world).hosts == list(root.waits)
+
+
+def test_a_host_whose_release_does_not_become_ready_stops_it_before_anything_is_done(
+    root: Root, world: World
+) -> None:
+    world.hosts["app-2"].ready = False
+    with pytest.raises(RefusedError, match=r"app-2: .* is live and not ready 0 s later") as refused:
+        patched(world)
+    assert "Nothing was changed. Type: fab status --env lab" in str(refused.value)
+    assert (root.looked, root.done) == ([], [])
+
+
 def test_a_host_that_does_not_come_back_stops_the_rest_and_the_next_run_goes_on(
     root: Root, world: World
 ) -> None:
