@@ -19,15 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab import cache, mirror
-from tests.lab.commands import run
-from tests.lab.image import KEYRING
+from tests.lab import authority
 from tests.templates import checkers
 from tests.unit.plugins.ansible_run import load_plugin
 
-SUITE, PLATFORM = "bookworm", "Debian-12"
-PACKAGES = ("ca-certificates", "certbot", "openssl", "pebble", "python3")
-EDITION, MEGABYTES = "1", 300
+PLATFORM = "Debian-12"
 NAMES = ("shop.test", "www.shop.test")
 DIRECTORY = "https://127.0.0.1:14000/dir"
 PROGRAM, UNIT_FILE = "/usr/local/lib/slipway/acme", "etc/systemd/system/slipway-acme-shop.service"
@@ -49,26 +45,6 @@ exec chroot "$1" sleep 3600
 """
 
 
-def programs() -> Path:
-    """The folder of the unpacked certbot and Pebble, unpacked first when this machine has none."""
-    cache.ROOM.setdefault("authorities", MEGABYTES)
-    return cache.built("authorities", f"{SUITE}-{cache.key(EDITION, *PACKAGES)}", _unpack)
-
-
-def _unpack(folder: Path) -> None:
-    found = mirror.read()
-    proxy = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}",
-            f"--hook-dir={checkers.MERGED}", *proxy,
-            f"--include={','.join(PACKAGES)}", SUITE, folder, f"deb {found.debian} {SUITE} main",
-        ],
-        purpose=f"unpack certbot and Pebble of Debian {SUITE}",
-    )  # fmt: skip
-    folder.chmod(0o755)
-
-
 @dataclass
 class Edge:
     """pid: who holds its namespaces open. folder: what the tests keep beside it."""
@@ -81,7 +57,10 @@ class Edge:
         """Run a daemon until the edge is gone, or stop() is asked for."""
         with (self.folder / f"{name}.log").open("a") as log:
             self.running[name] = subprocess.Popen(
-                self.command(*words), stdout=log, stderr=log, env={**checkers.ENVIRONMENT, **PEBBLE_SAID}
+                self.command(*words),
+                stdout=log,
+                stderr=log,
+                env={**checkers.ENVIRONMENT, **authority.ENVIRONMENT},
             )
 
     def stop(self, name: str) -> None:
@@ -133,7 +112,7 @@ class Edge:
 
     def orders(self) -> int:
         """How many certificates the authority was asked for."""
-        return (self.folder / "pebble.log").read_text().count("order-plz")
+        return authority.ordered(self.folder / "pebble.log")
 
     def lies(self) -> str:
         """The certificate of the file that nginx reads."""
@@ -156,7 +135,6 @@ class Edge:
         path.write_text("\n".join(lines) + "\n")
 
 
-PEBBLE_SAID = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"}
 NGINX = ("nginx", "-g", "daemon off;")
 # Every call that changes something is counted, and what is killed dies before it; the last one dies when all is done.
 LATER = """
@@ -199,7 +177,7 @@ def edge(tree: Path, **pebble: Any) -> Iterator[Edge]:
     view = folder / "view"
     for name in ("view", "upper", "work"):
         (folder / name).mkdir()
-    layers = ":".join(map(str, (tree, programs(), checkers.root(SUITE))))
+    layers = ":".join(map(str, (tree, authority.programs(), checkers.root(authority.SUITE))))
     holder = subprocess.Popen(
         ["unshare", "--mount", "--uts", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private",
          "sh", "-c", VIEW, "sh", view, layers, folder],
@@ -247,14 +225,7 @@ def _furnish(found: Edge) -> None:
     for name in FOLDERS:
         found.path(name).mkdir(parents=True, exist_ok=True)
     for name, names in (("own", ",".join(f"DNS:{name}" for name in NAMES)), ("pebble", "IP:127.0.0.1")):
-        run(
-            [
-                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}",
-                "-keyout", found.folder / f"{name}.key", "-out", found.folder / f"{name}.pem",
-            ],
-            purpose=f"make the pair {name}",
-        )  # fmt: skip
+        authority.certify(found.folder, name, names)
     own = (found.folder / "own.pem").read_bytes() + (found.folder / "own.key").read_bytes()
     found.path(LIVE).write_bytes(own)
     found.path(LIVE).chmod(0o640)
@@ -266,31 +237,11 @@ def _furnish(found: Edge) -> None:
 
 
 def _daemons(found: Edge, pebble: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    said = {
-        "listenAddress": "127.0.0.1:14000",
-        "managementListenAddress": "127.0.0.1:15000",
-        "certificate": "/pebble/pebble.pem",
-        "privateKey": "/pebble/pebble.key",
-        "httpPort": 80,
-        "tlsPort": 443,
-        **pebble,
-    }
-    found.path("/pebble/config.json").write_text(json.dumps({"pebble": said}))
-    names = [
-        "pebble-challtestsrv",
-        "-defaultIPv4",
-        "",
-        "-defaultIPv6",
-        "",
-        "-dns01",
-        "127.0.0.1:8053",
-        "-management",
-        "127.0.0.1:8055",
-    ]
+    found.path("/pebble/config.json").write_text(authority.settings("127.0.0.1", "/pebble/pebble", **pebble))
     return [
         ("nginx", list(NGINX)),
-        ("names", [*names, "-http01", "", "-https01", "", "-tlsalpn01", ""]),
-        ("pebble", ["pebble", "-config", "/pebble/config.json", "-dnsserver", "127.0.0.1:8053"]),
+        ("names", authority.names("127.0.0.1")),
+        ("pebble", authority.command("127.0.0.1", "/pebble/config.json")),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import authority
 from tests.once import made_once
 from tests.templates import acme_ground, checkers
 from tests.templates.acme_ground import DIRECTORY, LIVE, NAMES, NGINX, Edge, edge, wait_for, whole
@@ -33,7 +34,7 @@ def asking(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if reason := checkers.unavailable(acme_ground.SUITE):
+    if reason := checkers.unavailable(authority.SUITE):
         pytest.skip(reason)
     return made_once(tmp_path_factory, "asking", asking) / "shop-1"
 
