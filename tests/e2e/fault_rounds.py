@@ -19,6 +19,10 @@ QUIET = (
         on(OTHER, "rm /etc/ssl/slipway/public.pem"), r"^/etc/ssl/slipway/public\.pem on seen-2 ends in 13d ",
     ),
     Fault(
+        "CertificateNotRenewed", "a certificate that was due five days ago is in the folder", on(SEEN, make.LATE),
+        on(SEEN, "rm /etc/ssl/slipway/acme.pem"), r"^/etc/ssl/slipway/acme\.pem on seen-1 was to be renewed [45]d ",
+    ),
+    Fault(
         "RebootWaits", "a package asks for a reboot", on(SEEN, "touch /run/reboot-required"),
         on(SEEN, "rm /run/reboot-required"), r"^seen-1 has waited for a reboot for a week\.$",
     ),

@@ -21,6 +21,13 @@ from tests.e2e.watched import Watched
 Done = Callable[[Watched], Any]
 BY_ITSELF = "systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1"
 CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=old -keyout /dev/null"
+# Of 90 days 25 are left.
+LATE = r"""cd $(mktemp -d); touch index; echo 01 >serial
+printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n' >ca
+printf '[p]\ncommonName=supplied\n' >>ca
+openssl req -new -newkey rsa:2048 -nodes -subj /CN=late -keyout key -out request
+openssl ca -batch -selfsign -notext -config ca -keyfile key -in request -startdate $(date +%Y%m%d -d -65days)000000Z \
+  -enddate $(date +%Y%m%d -d +25days)000000Z -out /etc/ssl/slipway/acme.pem"""
 JOURNAL = "/var/lib/slipway/shop/journal.jsonl"
 SQL = "runuser -u postgres -- psql -qc"
 WEB = "/etc/prometheus/slipway-web.yml"

@@ -16,7 +16,13 @@ import pytest
 from tests.unit.test_attacks_costs import seconds
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("fabfile", "plugins", "roles/release/files/slipway", "roles/backups/files/database_backup")
+FOLDERS = (
+    "fabfile",
+    "plugins",
+    "roles/release/files/slipway",
+    "roles/acme/files/slipway_acme",
+    "roles/backups/files/database_backup",
+)
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 WAYS = {"search", "match", "fullmatch", "split", "findall", "finditer", "sub"}
 # Four times the text may cost four times as much; sixteen is a square.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
+import ssl
+import time
 
 from .running import run
 
 FULL, ENDS_WITHIN_DAYS = 90, 21
 # Of each service of the host.
 CERTIFICATES = [f"/etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
+# What an authority gives, by ACME: a third of its time before the end it is renewed, and a day later it is late.
+RENEWED, LEFT, LATE_SECONDS = "/etc/ssl/slipway/**/acme.pem", 1 / 3, 86400
 # What Slipway states, and what keeps a host patched and reachable; any other failed unit is somebody else's.
 OWN = ("slipway*", "nginx*", "postgresql*", "rsyslog*", "logrotate*", "ssh*", "systemd-journald*",
        "systemd-timesyncd*", "chrony*", "prometheus*", "apt-daily*", "unattended-upgrades*")  # fmt: skip
@@ -102,4 +106,19 @@ def certificates() -> list[str]:
             said.append(f"{path} ends within {ENDS_WITHIN_DAYS} days: renew it and run site.yml")
         elif answer.returncode != 0:
             said.append(f"{path} cannot be read ({answer.stderr.strip()}): run site.yml")
-    return said
+    return said + [late for path in sorted(glob.glob(RENEWED, recursive=True)) if (late := _late(path))]
+
+
+def _late(path: str) -> str:
+    """A complaint about a certificate that was to be renewed, "" where it is not yet."""
+    answer = run("openssl", "x509", "-noout", "-startdate", "-enddate", "-in", path)
+    said = dict(line.partition("=")[::2] for line in answer.stdout.splitlines())
+    if {"notBefore", "notAfter"} - set(said):
+        return f"{path} cannot be read ({answer.stderr.strip()}): run site.yml"
+    begins, ends = (ssl.cert_time_to_seconds(said[name]) for name in ("notBefore", "notAfter"))
+    if time.time() < ends - LEFT * (ends - begins) + LATE_SECONDS:
+        return ""
+    return (
+        f"{path} ends on {said['notAfter']} and was to be renewed: journalctl -u 'slipway-acme-*' says why it was not "
+        "(docs/runbooks/certificate-not-renewed.md)"
+    )

@@ -17,6 +17,7 @@ MODULES = below(
     "fabfile",
     "tests/lab",
     "roles/release/files",
+    "roles/acme/files",
     "roles/backups/files",
     "migrator/slipway_migrator",
     "service/shop",

@@ -44,7 +44,7 @@ def pair(
     signed_by: Pair | None = None,
     names: tuple[str, ...] = NAMES,
     fetched: bool = False,
-    days: int = 90,
+    days: float = 90,
     uses: tuple[x509.ObjectIdentifier, ...] = (),
 ) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())

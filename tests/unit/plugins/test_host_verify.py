@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from ansible.module_utils.slipway_verify import (  # isort: skip
 from fabfile.hosts.environment import Public
 from fabfile.programs import zipped
 from tests.unit.fabfile.test_public import Service, edge
+from tests.unit.plugins.test_certificates import NOW, pair
 
 __all__ = ["edge"]
 
@@ -247,6 +249,24 @@ def test_a_certificate_that_lies_there_and_is_not_shown_is_named(
 
     shows = f"the edge shows shop.test another certificate than {pair} has: nginx still serves what it "
     assert said == ([f"{shows}read when it started; systemctl reload nginx"] if renewed else [])
+
+
+@pytest.mark.parametrize(("days", "late"), [(51, False), (49.6, False), (48, True), (-1, True)])
+def test_an_authoritys_certificate_is_late_a_day_after_a_third_of_its_time_is_left(
+    days: float, late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "RENEWED", f"{tmp_path}/**/acme.pem")
+    monkeypatch.setattr(system, "CERTIFICATES", [])
+    monkeypatch.setattr(system, "time", SimpleNamespace(time=NOW.timestamp))
+    file = tmp_path / "shop/acme.pem"
+    file.parent.mkdir()
+    # It began a hundred days ago.
+    file.write_text(pair("shop.test", days=days).pem)
+
+    said = system.certificates()
+
+    assert len(said) == late
+    assert all(str(file) in sentence and "certificate-not-renewed.md" in sentence for sentence in said)
 
 
 def test_a_look_leaves_when_it_was_and_what_it_found_whole_or_not_at_all(tmp_path: Path) -> None:

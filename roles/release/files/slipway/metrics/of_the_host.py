@@ -16,6 +16,8 @@ from slipway.processes import run
 
 # Of each service of the host.
 CERTIFICATES = [f"etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
+# What an authority gives by ACME: it is asked for the next one when this much of its time is left.
+RENEWED, LEFT = [f"etc/ssl/slipway/{at}acme.pem" for at in ("", "*/")], 1 / 3
 # What changes when a package is installed, and when apt learns of others.
 CHANGES = ("/var/lib/dpkg/status", "/var/lib/apt/lists")
 INSTALLED = ("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${binary:Package}\\n")
@@ -24,9 +26,13 @@ SECONDS = 60.0
 
 
 def samples(host: Host) -> Iterator[Sample]:
-    for path in (path for pattern in CERTIFICATES for path in sorted(host.root.glob(pattern))):
+    for path in (path for pattern in (*CERTIFICATES, *RENEWED) for path in sorted(host.root.glob(pattern))):
         shown = f"/{path.relative_to(host.root)}"
-        yield "slipway_certificate_expiry_timestamp_seconds", {"path": shown}, _end(path)
+        ends = _time(path, "enddate")
+        yield "slipway_certificate_expiry_timestamp_seconds", {"path": shown}, ends
+        if path.name == "acme.pem":
+            due = ends - LEFT * (ends - _time(path, "startdate"))
+            yield "slipway_certificate_renewal_due_timestamp_seconds", {"path": shown}, due
     yield "slipway_reboot_required", {}, reboot_required(host)
     if (waiting := security_updates(host)) is not None:
         yield "slipway_security_updates_waiting", {}, waiting
@@ -49,11 +55,11 @@ def reboot_required(host: Host) -> bool:
     return host.path("/var/run/reboot-required").exists()
 
 
-def _end(path: Path) -> float:
+def _time(path: Path, of: str) -> float:
     """Seconds since 1970; 0 for a certificate that cannot be read, which is over for whoever looks."""
-    done = run(["openssl", "x509", "-noout", "-enddate", "-in", str(path)], SECONDS)
+    done = run(["openssl", "x509", "-noout", f"-{of}", "-in", str(path)], SECONDS)
     word, _, moment = done.output.strip().partition("=")
-    return float(ssl.cert_time_to_seconds(moment)) if word == "notAfter" else 0.0
+    return float(ssl.cert_time_to_seconds(moment)) if word in ("notBefore", "notAfter") else 0.0
 
 
 def security_updates(host: Host) -> int | None:

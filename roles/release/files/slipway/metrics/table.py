@@ -21,6 +21,7 @@ METRICS = {
     "slipway_drained": "1 while this host takes no new connections from the edge.",
     "slipway_maintenance": "1 while nginx answers for the service.",
     "slipway_certificate_expiry_timestamp_seconds": "When a certificate of this host ends; label path.",
+    "slipway_certificate_renewal_due_timestamp_seconds": "When an authority is to be asked again; label path.",
     "slipway_reboot_required": "1 while the host waits for a reboot.",
     "slipway_security_updates_waiting": "Packages of which a security archive has a newer version, held or not.",
     "slipway_files_pending": "Sets of files that were written and are not in force yet; label role.",

@@ -1,0 +1,59 @@
+"""What no authority could be asked with is refused before anything changes, all at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.templates.rendering import Case, render
+from tests.unit.plugins.ansible_run import REPOSITORY
+
+ASKS: dict[str, Any] = {
+    "render_only": ["acme"],
+    "certificates_public_source": "acme",
+    "acme_mail": "operations@shop.example",
+    "nginx_server_names": ["www.shop-of-tea.com"],
+}
+SAYINGS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "nobody to write to": ("lab", {"acme_mail": ""}, "acme_mail is '', not a mail address that somebody reads"),
+    "an address, a wildcard, and names of nobody's": (
+        "lab",
+        {"nginx_server_names": ["192.0.2.7", "*.shop-of-tea.com", "shop", "shop.internal", "www.shop-of-tea.com"]},
+        "no authority vouches for 192.0.2.7, shop, *.shop-of-tea.com, shop.internal by a challenge on port 80",
+    ),
+    "a firewall without port 80": ("lab", {"firewall_left_closed": [80]}, "firewall_left_closed has port 80"),
+    "two files": (
+        "lab", {"nginx_certificate_key": "/etc/ssl/slipway/public.key"}, "nginx_certificate_key name two files"
+    ),
+    "an authority without a file": ("lab", {"acme_authority": "/nonexistent"}, "acme_authority is '/nonexistent'"),
+    "a directory without TLS": ("lab", {"acme_directory": "http://a.example/dir"}, "begins with https"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("inventory", "said", "refusal"), SAYINGS.values(), ids=SAYINGS)
+def test_it_is_said_in_a_sentence(inventory: str, said: dict[str, Any], refusal: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="does not render") as refused:
+        render(Case(inventory, "Debian-12"), tmp_path, **{**ASKS, **said})
+    assert refusal in " ".join(str(refused.value).split())
+
+
+def test_several_edges_are_refused_and_one_asks_where_nothing_is_counted_unless_it_is_production(
+    tmp_path: Path,
+) -> None:
+    render(Case("lab", "Debian-12"), tmp_path / "one", **ASKS)
+    said = (tmp_path / "one/shop-1/etc/slipway/shop/acme.conf").read_text()
+    assert "directory = https://acme-staging-v02.api.letsencrypt.org/directory\n" in said
+
+    shutil.copytree(REPOSITORY / "inventory/fleet", tmp_path / "two")
+    hosts = yaml.safe_load((tmp_path / "two/hosts.yml").read_text())
+    hosts["edge"]["hosts"]["edge-2"] = {"ansible_host": "192.0.2.99"}
+    (tmp_path / "two/hosts.yml").write_text(yaml.safe_dump(hosts))
+    two = Case(os.path.relpath(tmp_path / "two", REPOSITORY / "inventory"), "Debian-12")
+    with pytest.raises(AssertionError, match="does not render") as refused:
+        render(two, tmp_path / "none", **ASKS)
+    assert "edge-2 is one of 2 edges" in " ".join(str(refused.value).split())
