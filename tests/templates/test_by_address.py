@@ -60,7 +60,7 @@ def test_each_unit_has_the_credentials_of_the_services_code_and_its_own_login_al
 
 
 def test_a_firewall_lets_nobody_else_to_the_database(items: HostTree, tmp_path: Path) -> None:
-    render(items.case, tmp_path, firewall_enabled=True)
+    render(items.case, tmp_path, render_only=["firewall"], firewall_enabled=True)
     hardened = HostTree(items.case, "items-1", tmp_path / "items-1")
     found = [hardened.text(path) for path in hardened.paths() if path.endswith("firewall.nft")]
 

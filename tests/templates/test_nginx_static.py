@@ -37,7 +37,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     inventory, host, config = SITES[name]
     case = Case(inventory, platform)
     folder: Path = made_once(
-        tmp_path_factory, f"static-{case.name}", lambda folder: render(case, folder, nginx_static="/static/")
+        tmp_path_factory,
+        f"static-{case.name}",
+        lambda folder: render(case, folder, render_only=["nginx"], nginx_static="/static/"),
     )
     with running(folder / host, config, platform, name == "behind the edge") as found:
         support.install_release(found.host, support.OTHER)
