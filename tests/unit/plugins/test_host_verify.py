@@ -424,15 +424,19 @@ def test_a_log_is_structured_where_its_lines_are_objects(tmp_path: Path) -> None
 
 
 def test_a_cache_answers_or_does_not(tmp_path: Path) -> None:
-    assert live.cache("") == {"named": False, "answers": False, "sentinel": False}
-    assert live.cache(f"unix://{tmp_path}/none.sock") == {"named": True, "answers": False, "sentinel": False}
+    assert live.cache({}) == {"named": False, "answers": False, "sentinel": False}
+    assert live.cache({"SHOP_REDIS_URL": f"unix://{tmp_path}/none.sock"}) == {
+        "named": True,
+        "answers": False,
+        "sentinel": False,
+    }
 
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "redis.sock"))
         server.listen()
         answering = threading.Thread(target=_pong, args=(server,))
         answering.start()
-        assert live.cache(f"unix://{tmp_path}/redis.sock")["answers"]
+        assert live.cache({"SHOP_REDIS_URL": f"unix://{tmp_path}/redis.sock"})["answers"]
         answering.join()
 
 
