@@ -227,9 +227,12 @@ def test_who_has_no_certificate_of_the_authority_is_refused(
 
 
 def test_what_redis_could_not_be_run_with_is_said_all_at_once(tmp_path: Path) -> None:
-    case = with_redis("fleet", {"logs-1": None, "app-1": None}, tmp_path / "lab")
+    case = with_redis(
+        "lab", {f"cache-{n}": {"ansible_host": f"192.0.2.{n}"} for n in (1, 2)}, tmp_path / "lab"
+    )
     said: dict[str, Any] = {
-        "render_only": [],
+        "render_only": ["app"],
+        "app_credentials": {"redis_password": "another-one-of-the-inventory"},
         "redis_password": "short",
         "redis_port": 80,
         "redis_commands": ["get", "flushall", "script|flush", "+get"],
@@ -240,7 +243,7 @@ def test_what_redis_could_not_be_run_with_is_said_all_at_once(tmp_path: Path) ->
         render(case, tmp_path / "none", **said)
     why = " ".join(str(refused.value).split())
     for each in (
-        "The group redis has app-1 and logs-1",
+        "The group redis has cache-1 and cache-2",
         "vault_redis_password is shorter than 16 characters",
         "redis_port is 80",
         "a name in redis_commands is 'flushall', 'script|flush'",
@@ -248,6 +251,7 @@ def test_what_redis_could_not_be_run_with_is_said_all_at_once(tmp_path: Path) ->
         "redis_key_prefix is 'shop *'",
         "has a Redis that is not Slipway's (its settings in /etc/redis/redis.conf were edited)",
         "redis_takeover: true",
+        "not one that is given with the group redis, where vault_redis_password is the password",
     ):
         assert each in why
 
