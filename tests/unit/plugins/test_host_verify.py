@@ -440,6 +440,19 @@ def test_a_cache_answers_or_does_not(tmp_path: Path) -> None:
         answering.join()
 
 
+def test_a_cache_of_the_inventory_that_does_not_answer_is_told_with_its_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = f"unix://{tmp_path}/none.sock"
+    monkeypatch.setattr(live, "settings", lambda app: {"SHOP_REDIS_URL": address})
+    (said,) = live.cache_complaints("shop", "SHOP_", "cache-1")
+    assert said.startswith(f"nobody answers at the address of Redis ({address})")
+    assert said.endswith("journalctl -u redis-server on cache-1")
+
+    monkeypatch.setattr(live, "cache", lambda given: {"answers": True})
+    assert not live.cache_complaints("shop", "SHOP_", "cache-1")
+
+
 def _pong(server: socket.socket) -> None:
     connection, _ = server.accept()
     with connection:
