@@ -25,6 +25,7 @@ SECRETS = {
     "vault_secret_key": 48,
     "vault_database_password": 24,
     "vault_migrate_database_password": 24,
+    "vault_redis_password": 24,
     "vault_backups_key": 48,
 }
 LEAST_PASSPHRASE = 12

@@ -37,7 +37,7 @@ ARGUMENTS = frozenset(
 )  # fmt: skip
 # What an inventory says in a template: a role's own private names are not said there.
 VARIABLE = re.compile(
-    r"\b(?:inventory_hostname|(?:acme|alertmanager|app|apt_sources|backups|base|copies|exporters|grafana|locale|nginx|postgresql|prometheus|rsyslog|ssh|firewall|kernel|sandbox)_[a-z_]+)\b"
+    r"\b(?:inventory_hostname|(?:acme|alertmanager|app|apt_sources|backups|base|copies|exporters|grafana|locale|nginx|postgresql|prometheus|redis|rsyslog|ssh|firewall|kernel|sandbox)_[a-z_]+)\b"
 )
 CONTENTS = ("content", "source", "program")
 BUILDER = Path(__file__).parent.parent.parent / "fabfile/programs/zipped.py"

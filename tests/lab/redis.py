@@ -27,7 +27,9 @@ KEPT = (
 # folder is renamed when it is whole.
 WRAPPER = """#!/bin/sh
 here=$(dirname "$(readlink -f "$0")")/tree
-for loader in "$here"/lib64/ld-linux-*.so.* "$here"/lib/ld-linux-*.so.*; do [ -x "$loader" ] && break; done
+for loader in "$here"/lib64/ld-linux-*.so.* "$here"/lib/ld-linux-*.so.* "$here"/lib/*-linux-gnu/ld-[0-9]*.so; do
+  [ -x "$loader" ] && break
+done
 libraries=$(echo "$here"/lib/*-linux-gnu "$here"/usr/lib/*-linux-gnu | tr ' ' ':')
 exec "$loader" --library-path "$libraries" "$here/usr/bin/redis-server" "$@"
 """
@@ -36,22 +38,28 @@ exec "$loader" --library-path "$libraries" "$here/usr/bin/redis-server" "$@"
 def program() -> Path:
     """Return the program redis-server; nothing is installed, and no server is started."""
     installed = shutil.which(PROGRAM, path=search_path())
-    if installed:
-        return Path(installed)
+    return Path(installed) if installed else program_of(mirror.SUITE)
+
+
+def program_of(suite: str) -> Path:
+    """Return that of a Debian suite: bullseye has 6.0.16, which Ubuntu 22.04 has too."""
     require(NEEDS)
     cache.ROOM.setdefault("redis", MEGABYTES)
-    return cache.built("redis", cache.key(EDITION, PACKAGE, WRAPPER, *KEPT), unpack) / PROGRAM
+    words = (EDITION, PACKAGE, WRAPPER, *KEPT, *([] if suite == mirror.SUITE else [suite]))
+    return cache.built("redis", cache.key(*words), lambda folder: unpack(suite, folder)) / PROGRAM
 
 
-def unpack(folder: Path) -> None:
+def unpack(suite: str, folder: Path) -> None:
     """Unpack the package and what it depends on into an empty folder, from this machine's own mirror."""
     found, everything, tree = mirror.read(), folder / "everything", folder / "tree"
-    options = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    source = f"deb {found.debian} {mirror.SUITE} main"
+    # A suite that is archived has a release file that is past its date.
+    options = ['--aptopt=Acquire::Check-Valid-Until "false"']
+    options += [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
+    source = f"deb {found.debian} {suite} main"
     run(
         [
             "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
-            f"--include={PACKAGE}", mirror.SUITE, everything, source,
+            f"--include={PACKAGE}", suite, everything, source,
         ],
         purpose="unpack Debian's redis-server",
     )  # fmt: skip

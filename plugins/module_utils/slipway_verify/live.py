@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import socket
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from .running import run
 PROPERTIES = "MainPID,TimeoutStopUSec"
 LIBRARIES = ("uvloop", "httptools")
 LINES, TAIL = 20, 1 << 16
-SENTINEL = 26379
+REDIS, SENTINEL = 6379, 26379
 
 
 def facts(app: str, prefix: str, status: dict[str, Any] | None) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def facts(app: str, prefix: str, status: dict[str, Any] | None) -> dict[str, Any
         "errors": sorted(
             name for name in (*given, *_credentials(app)) if name.lower().endswith("sentry_dsn")
         ),
-        "cache": cache(next((value for name, value in given.items() if name.endswith("REDIS_URL")), "")),
+        "cache": cache(given),
     }
 
 
@@ -110,21 +111,51 @@ def rotation(app: str, now: float) -> dict[str, Any]:
     }
 
 
-def cache(address: str) -> dict[str, bool]:
-    """Whether there is an address of Redis, whether it answers there, and a sentinel beside it."""
+def cache(given: dict[str, str]) -> dict[str, bool]:
+    """Whether settings have an address of Redis, whether it answers there, and a sentinel beside it."""
+    names = {name.partition("REDIS_")[2]: value for name, value in given.items() if "REDIS_" in name}
+    address = names.get("URL", "")
     parts = urlsplit(address)
-    where: Any = parts.path if parts.scheme == "unix" else (parts.hostname or "", parts.port or 6379)
-    sentinel = bool(parts.hostname) and _pong((parts.hostname, SENTINEL))
-    return {"named": bool(address), "answers": bool(address) and _pong(where), "sentinel": sentinel}
+    where: Any = parts.path if parts.scheme == "unix" else (parts.hostname or "", parts.port or REDIS)
+    pair = [names.get("CA", ""), names.get("CERTIFICATE", "")] if parts.scheme == "rediss" else None
+    sentinel = bool(parts.hostname) and _pong((parts.hostname, SENTINEL), None)
+    return {"named": bool(address), "answers": bool(address) and _pong(where, pair), "sentinel": sentinel}
 
 
-def _pong(where: Any) -> bool:
-    """It may ask for a password first, and lives all the same."""
+def cache_complaints(app: str, prefix: str, host: str) -> list[str]:
+    """A sentence when the Redis that the inventory has does not answer; host is where it is."""
+    given = settings(app)
+    if cache(given)["answers"]:
+        return []
+    address = given.get(f"{prefix}REDIS_URL", "")
+    return [
+        f"nobody answers at the address of Redis ({address}), and every answer is made anew: "
+        f"journalctl -u redis-server on {host}"
+    ]
+
+
+def _pong(where: Any, pair: list[str] | None) -> bool:
+    """It may ask for a password first, and lives all the same. pair: authority and certificate, for TLS."""
     try:
-        with socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET) as connection:
-            connection.settimeout(1)
-            connection.connect(where)
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64)[:5] in (b"+PONG", b"-NOAU")
+        with (
+            socket.socket(socket.AF_UNIX)
+            if isinstance(where, str)
+            else socket.create_connection(where, 1) as plain
+        ):
+            plain.settimeout(1)
+            if isinstance(where, str):
+                plain.connect(where)
+            with _secured(plain, pair, where[0]) if pair is not None else plain as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64)[:5] in (b"+PONG", b"-NOAU")
     except OSError:
         return False
+
+
+def _secured(plain: socket.socket, pair: list[str], name: str) -> socket.socket:
+    authority, certificate = pair
+    context = ssl.create_default_context(cafile=authority or None)
+    if certificate:
+        # The key lies beside it, for root.
+        context.load_cert_chain(certificate, f"{os.path.splitext(certificate)[0]}.key")
+    return context.wrap_socket(plain, server_hostname=name)

@@ -66,6 +66,8 @@ def _looked(wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | No
     if app:
         complaints["release"], status = service.release(app["name"])
         seen["live"] = (status.get("live") or {}).get("release") if status else None
+        if app.get("redis"):
+            complaints["release"] += live.cache_complaints(app["name"], app["prefix"], app["redis"])
         seen["connections"] = service.connections(app["name"], app["prefix"])
     if wanted.get("edge"):
         complaints["edge"] = edges.complaints(edges.Client(wanted["edge"]))

@@ -23,11 +23,20 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_$-]{0,62}$")]
 IDENTIFIER = "a PostgreSQL name: lower case, 63 characters at most"
 
 
-def _empty_is_none(value: Any) -> Any:
+def empty_is_none(value: Any) -> Any:
+    """None for the empty text, which a settings file cannot leave out."""
     return None if value == "" else value
 
 
-def _certificates(value: Path | None) -> Path | None:
+def readable(value: Path | None) -> Path | None:
+    """The path; raises ValueError when it is not absolute or cannot be read."""
+    if value is not None and not (value.is_absolute() and os.access(value, os.R_OK)):
+        raise ValueError("not the absolute path of a readable file")
+    return value
+
+
+def certificates(value: Path | None) -> Path | None:
+    """The path; raises ValueError when it is not an absolute one of certificates."""
     if value is None:
         return None
     if not value.is_absolute():
@@ -66,12 +75,10 @@ class MigrationSettings(BaseSettings):
     database_port: int = Field(5432, ge=1, le=65535, description="a port number, 1 to 65535")
     database_name: Identifier = Field("shop", description=IDENTIFIER)
     database_user: Identifier = Field("shop", description=IDENTIFIER)
-    database_ca: Annotated[Path | None, BeforeValidator(_empty_is_none), AfterValidator(_certificates)] = (
-        Field(
-            None,
-            description="the absolute path of a readable file of CA certificates (PEM): needed with a "
-            "host name, where TLS checks the server's certificate and name; not used with a socket directory",
-        )
+    database_ca: Annotated[Path | None, BeforeValidator(empty_is_none), AfterValidator(certificates)] = Field(
+        None,
+        description="the absolute path of a readable file of CA certificates (PEM): needed with a "
+        "host name, where TLS checks the server's certificate and name; not used with a socket directory",
     )
     database_pool_size: int = Field(
         10, ge=1, le=100, description="a number of connections kept open by one worker, 1 to 100"
@@ -82,7 +89,7 @@ class MigrationSettings(BaseSettings):
     database_pool_timeout: float = Field(
         3, gt=0, le=30, description="the seconds a request waits for a free connection, above 0, at most 30"
     )
-    database_connection_budget: Annotated[int | None, BeforeValidator(_empty_is_none)] = Field(
+    database_connection_budget: Annotated[int | None, BeforeValidator(empty_is_none)] = Field(
         None,
         ge=1,
         le=10_000,

@@ -13,6 +13,7 @@ PLACES = (
     "templates/etc/{{ app_name }}/{{ app_name }}.env.j2",
     "templates/etc/systemd/system/{{ app_name }}@.service.j2",
     "templates/etc/systemd/system/_database_login.j2",
+    "templates/etc/systemd/system/_credentials.j2",
 )
 
 
@@ -62,4 +63,17 @@ def test_the_credentials_of_its_own_are_those_that_its_units_are_given() -> None
     }
 
     assert files == own
-    assert set(CREDENTIAL.findall(text())) <= own
+    # The key of the host's own certificate is no file of the service's.
+    assert set(CREDENTIAL.findall(text())) - {"redis_key"} <= own
+
+
+def test_the_service_may_send_redis_what_its_readme_says() -> None:
+    """Its own suite runs everything it does under the rule in the README (test_least_rights.py)."""
+    said = re.search(
+        r"`user shop on #DIGEST ~shop:\* -@all ([^`]+)`",
+        (ROOT / "service/README.md").read_text(encoding="utf-8"),
+    )
+    assert said
+    own = load(ROOT / "roles/redis/defaults/main.yml")["redis_commands"]
+
+    assert said[1].split() == [f"+{command}" for command in own]

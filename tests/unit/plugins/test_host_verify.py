@@ -424,16 +424,33 @@ def test_a_log_is_structured_where_its_lines_are_objects(tmp_path: Path) -> None
 
 
 def test_a_cache_answers_or_does_not(tmp_path: Path) -> None:
-    assert live.cache("") == {"named": False, "answers": False, "sentinel": False}
-    assert live.cache(f"unix://{tmp_path}/none.sock") == {"named": True, "answers": False, "sentinel": False}
+    assert live.cache({}) == {"named": False, "answers": False, "sentinel": False}
+    assert live.cache({"SHOP_REDIS_URL": f"unix://{tmp_path}/none.sock"}) == {
+        "named": True,
+        "answers": False,
+        "sentinel": False,
+    }
 
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "redis.sock"))
         server.listen()
         answering = threading.Thread(target=_pong, args=(server,))
         answering.start()
-        assert live.cache(f"unix://{tmp_path}/redis.sock")["answers"]
+        assert live.cache({"SHOP_REDIS_URL": f"unix://{tmp_path}/redis.sock"})["answers"]
         answering.join()
+
+
+def test_a_cache_of_the_inventory_that_does_not_answer_is_told_with_its_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = f"unix://{tmp_path}/none.sock"
+    monkeypatch.setattr(live, "settings", lambda app: {"SHOP_REDIS_URL": address})
+    (said,) = live.cache_complaints("shop", "SHOP_", "cache-1")
+    assert said.startswith(f"nobody answers at the address of Redis ({address})")
+    assert said.endswith("journalctl -u redis-server on cache-1")
+
+    monkeypatch.setattr(live, "cache", lambda given: {"answers": True})
+    assert not live.cache_complaints("shop", "SHOP_", "cache-1")
 
 
 def _pong(server: socket.socket) -> None:

@@ -40,7 +40,7 @@ def cache(seen: Seen) -> Verdict:
         return named, "Redis answers" if named else "no Redis is named: every answer is made anew"
 
     return on_each(
-        seen, "app", judge, "Slipway sets up none yet: name one of your own, app_redis_url; then site.yml"
+        seen, "app", judge, "a host in the group redis, or one of your own by app_redis_url; then site.yml"
     )
 
 

@@ -35,6 +35,13 @@ def _client(settings: CacheSettings) -> "Redis":
             "port": address.port or PORT,
             "db": int(address.path.strip("/") or 0),
         }
+    if address.scheme == "rediss":
+        where |= {
+            "ssl_ca_certs": settings.redis_ca and str(settings.redis_ca),
+            "ssl_certfile": settings.redis_certificate and str(settings.redis_certificate),
+            "ssl_keyfile": settings.redis_key and str(settings.redis_key),
+            "ssl_check_hostname": True,
+        }
     pool = BlockingConnectionPool(
         max_connections=settings.redis_pool_size,
         # The wait for a free connection is the same wait, seen from a request.
@@ -43,6 +50,7 @@ def _client(settings: CacheSettings) -> "Redis":
         socket_connect_timeout=SOCKET_TIMEOUT,
         # The breaker decides when to try again; a retry of the library's would multiply the wait.
         retry=Retry(NoBackoff(), 0),
+        username=settings.redis_username or None,
         password=password.get_secret_value() if password else None,
         # RESP2 needs no greeting, and the library's name is not worth a round trip per connection.
         protocol=2,
