@@ -33,12 +33,12 @@ SEND = """
 import json, os, pathlib, resource, signal, socket, subprocess, sys, time
 folder, limit, senders = pathlib.Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-for address in ("192.0.2.21", "192.0.2.22", "198.51.100.9"):
+for address in ("10.83.7.31", "10.83.7.32", "198.51.100.9"):
     subprocess.run(["ip", "address", "add", address + "/32", "dev", "lo"], check=True)
 rsyslog = subprocess.Popen(sys.argv[4:], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
 deadline = time.monotonic() + 60
 def send(source, lines):
-    with socket.create_connection(("192.0.2.21", 2514), timeout=5, source_address=(source, 0)) as sending:
+    with socket.create_connection(("10.83.7.31", 2514), timeout=5, source_address=(source, 0)) as sending:
         for name, kind, text, times in lines:
             sending.sendall(f"<14>1 2026-11-22T16:05:01Z {name} {kind} 1 - - {text}\\n".encode() * times)
 def filed():
@@ -49,7 +49,7 @@ def until(there):
         time.sleep(0.05)
 def listens():
     try:
-        send("192.0.2.21", [])
+        send("10.83.7.31", [])
         return True
     except OSError:
         return False
@@ -67,8 +67,8 @@ try:
             if path.stat().st_size >= limit:
                 path.rename(path.with_suffix(".log.1"))
                 rsyslog.send_signal(signal.SIGHUP)
-        send("192.0.2.21", [["a", "shop", "anew", 1]])
-        return "anew" in filed().get("production-app-1/shop.log", [])
+        send("10.83.7.31", [["a", "shop", "anew", 1]])
+        return "anew" in filed().get("app-1/shop.log", [])
     until(goes_on)
     print(json.dumps({"sizes": before, "lines": kept}))
 finally:
@@ -83,9 +83,7 @@ def collector(trees: Trees, request: pytest.FixtureRequest) -> Iterator[Any]:
     suite = SUITES[request.param]
     if reason := checkers.unavailable(suite):
         pytest.skip(reason)
-    rendered = trees[f"production-{request.param}", "production-logs-1"].text(
-        "etc/rsyslog.d/20-collector.conf"
-    )
+    rendered = trees[f"fleet-{request.param}", "logs-1"].text("etc/rsyslog.d/20-collector.conf")
     ruleset = re.sub(r"(?ms)^module\(load=\"imrelp\".*?\)$|^input\(.*?\]\)$", "", rendered)
     assert "imrelp" not in ruleset
     loader, root = nginx_of(suite)[:-1], checkers.root(suite)
@@ -114,42 +112,42 @@ def test_a_line_is_filed_under_who_sent_it_whatever_name_it_bears(collector: Any
 
     filed = collector(
         [
-            ["192.0.2.21", claims("production-app-1", "21"), "production-app-1/shop.log", "21"],
-            ["192.0.2.22", claims("production-app-1", "22"), "production-app-2/shop.log", "22"],
-            ["192.0.2.22", claims("../../../etc/cron.d/x", "22"), "production-app-2/shop.log", "cron"],
-            ["198.51.100.9", claims("production-db-1", "9"), "unknown/shop.log", "9"],
+            ["10.83.7.31", claims("app-1", "21"), "app-1/shop.log", "21"],
+            ["10.83.7.32", claims("app-1", "22"), "app-2/shop.log", "22"],
+            ["10.83.7.32", claims("../../../etc/cron.d/x", "22"), "app-2/shop.log", "cron"],
+            ["198.51.100.9", claims("db-1", "9"), "unknown/shop.log", "9"],
         ]
     )["lines"]
-    assert set(filed) == {"production-app-1/shop.log", "production-app-2/shop.log", "unknown/shop.log"}
-    assert filed["production-app-1/shop.log"] == ["from 21 as production-app-1"]
-    assert all("from 22 " in line for line in filed["production-app-2/shop.log"])
+    assert set(filed) == {"app-1/shop.log", "app-2/shop.log", "unknown/shop.log"}
+    assert filed["app-1/shop.log"] == ["from 21 as app-1"]
+    assert all("from 22 " in line for line in filed["app-2/shop.log"])
 
 
 def test_a_sender_has_a_file_for_each_kind_and_makes_no_others(collector: Any) -> None:
     kinds = ["shop", "uvicorn", "nginx-access", "postgresql", "auth", "kernel", "system", "../../x", "-"]
-    lines = [["production-db-1", kind, f"a line of {kind}", 1] for kind in kinds]
-    filed = collector([["192.0.2.22", lines, "production-app-2/shop.log", "of -"]])["lines"]
+    lines = [["db-1", kind, f"a line of {kind}", 1] for kind in kinds]
+    filed = collector([["10.83.7.32", lines, "app-2/shop.log", "of -"]])["lines"]
 
-    of_kinds = {f"production-app-2/{kind}.log" for kind in kinds if kind.isalpha() or kind == "nginx-access"}
-    assert set(filed) == of_kinds - {"production-app-2/uvicorn.log"}
+    of_kinds = {f"app-2/{kind}.log" for kind in kinds if kind.isalpha() or kind == "nginx-access"}
+    assert set(filed) == of_kinds - {"app-2/uvicorn.log"}
     named = [f"a line of {kind}" for kind in ("shop", "uvicorn", "../../x", "-")]
-    assert filed["production-app-2/shop.log"] == named
+    assert filed["app-2/shop.log"] == named
     # A file of the sender's is as it was there; what came out of its journal says when, and who sent it.
-    assert filed["production-app-2/postgresql.log"] == ["a line of postgresql"]
-    assert filed["production-app-2/auth.log"] == ["2026-11-22T16:05:01Z production-app-2 a line of auth"]
+    assert filed["app-2/postgresql.log"] == ["a line of postgresql"]
+    assert filed["app-2/auth.log"] == ["2026-11-22T16:05:01Z app-2 a line of auth"]
 
 
 def test_a_sender_that_floods_fills_its_own_file_and_takes_no_line_of_the_others(collector: Any) -> None:
     flood = [["a", "shop", "x" * 1000, 3 * LIMIT // 1000]]
     others = [["b", "shop", f"beside it {number}", 1] for number in range(100)]
-    beside = "production-app-2/shop.log"
+    beside = "app-2/shop.log"
     found = collector(
         [
-            ["192.0.2.21", flood, "production-app-1/shop.log", "no line says this"],
-            ["192.0.2.22", others, beside, "beside it 99"],
-            ["192.0.2.21", flood, "production-app-1/shop.log", "no line says this"],
-            ["192.0.2.22", [["b", "shop", "the last", 1]], beside, "the last"],
+            ["10.83.7.31", flood, "app-1/shop.log", "no line says this"],
+            ["10.83.7.32", others, beside, "beside it 99"],
+            ["10.83.7.31", flood, "app-1/shop.log", "no line says this"],
+            ["10.83.7.32", [["b", "shop", "the last", 1]], beside, "the last"],
         ]
     )
-    assert found["sizes"]["production-app-1/shop.log"] == LIMIT
+    assert found["sizes"]["app-1/shop.log"] == LIMIT
     assert found["lines"][beside] == [text for _, _, text, _ in others] + ["the last"]

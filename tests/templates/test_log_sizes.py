@@ -42,7 +42,7 @@ def test_whatever_wrote_a_log_it_is_rotated_at_its_size(trees: Trees, tmp_path: 
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         os.truncate(log, size)
-    host = trees[f"production-{platform}", "production-edge-1"]
+    host = trees[f"fleet-{platform}", "edge-1"]
 
     done = checkers.check(suite, [tmp_path, host.root], "logrotate", "--debug", "/etc/logrotate.conf")
 
