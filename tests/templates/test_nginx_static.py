@@ -21,20 +21,20 @@ from slipway.cli import main  # isort: skip
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks the platforms' own nginx")
 
-# By the socket, and behind an edge: the inventory, its host, and the file of the site.
+# By the socket, and behind an edge: the inventory, its host, the file of the site, and whose nginx.
 SITES = {
-    "by socket": ("lab", "shop-1", "shop.conf"),
-    "behind the edge": ("fleet", "app-1", "shop-private.conf"),
+    "by socket": ("lab", "shop-1", "shop.conf", "Ubuntu-22"),
+    "behind the edge": ("fleet", "app-1", "shop-private.conf", "Debian-12"),
 }
 SWITCHES = 300
 
 
-@pytest.fixture(params=[(name, platform) for name in SITES for platform in SUITES], ids=" on ".join)
+@pytest.fixture(params=SITES)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    name, platform = request.param
+    name = request.param
+    inventory, host, config, platform = SITES[name]
     if reason := checkers.unavailable(SUITES[platform]):
         pytest.skip(reason)
-    inventory, host, config = SITES[name]
     case = Case(inventory, platform)
     folder: Path = made_once(
         tmp_path_factory,

@@ -14,9 +14,7 @@ KEY = "a-stand-in-for-the-key-of-the-repository"
 @pytest.mark.parametrize(
     ("said", "refusal"),
     [
-        ({"backups_physical_key": ""}, "there is no key for their repository"),
         ({"backups_physical_key": "short"}, "there is no key for their repository"),
-        ({"backups_physical_key": KEY}, "nobody has said where their key is kept"),
         ({"backups_physical_key": KEY, "backups_physical_key_kept": " "}, "nobody has said where their key is kept"),
     ],
 )  # fmt: skip
