@@ -1,8 +1,8 @@
-"""Every inventory rendered once for all tests, and what the daemons find beside the rendered files."""
+"""Every inventory rendered once for all tests that ask for it, and what the daemons find beside the rendered files."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,25 +12,36 @@ from tests.templates.rendering import CASES, HostTree, render
 from tests.unit.plugins.ansible_run import load_plugin
 
 RELEASE = "20261122T160501Z-3f2a9c1"
+CASES_BY_NAME = {case.name: case for case in CASES}
 
-Trees = dict[tuple[str, str], HostTree]
 
+class Trees(Mapping[tuple[str, str], HostTree]):
+    """trees[case, host]: its tree; a case is rendered when it is first asked for, once for all workers."""
 
-def render_all(folder: Path) -> None:
-    """Render every case into a folder of its name."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda case: render(case, folder / case.name), CASES))
+    def __init__(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.tmp_path_factory = tmp_path_factory
+
+    def __getitem__(self, key: tuple[str, str]) -> HostTree:
+        name, host = key
+        return {tree.host: tree for tree in self.of(name)}[host]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((case.name, host) for case in CASES for host in case.hosts)
+
+    def __len__(self) -> int:
+        return sum(len(case.hosts) for case in CASES)
+
+    def of(self, name: str) -> list[HostTree]:
+        """The trees of a case."""
+        case = CASES_BY_NAME[name]
+        folder = made_once(self.tmp_path_factory, f"rendered-{name}", lambda made: render(case, made))
+        return [HostTree(case, host, folder / host) for host in case.hosts]
 
 
 @pytest.fixture(scope="session")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
-    """{(case, host): its tree} of every inventory on every platform."""
-    folder = made_once(tmp_path_factory, "rendered", render_all)
-    return {
-        (case.name, host): HostTree(case, host, folder / case.name / host)
-        for case in CASES
-        for host in case.hosts
-    }
+    """Every inventory on every platform."""
+    return Trees(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -132,8 +132,8 @@ def site(request: pytest.FixtureRequest, trees: Trees) -> Iterator[Site]:
     inventory, config = SITES[name]
     tree = next(
         tree.root
-        for (case, _), tree in trees.items()
-        if case == f"{inventory}-{platform}" and tree.has(f"etc/nginx/conf.d/{config}")
+        for tree in trees.of(f"{inventory}-{platform}")
+        if tree.has(f"etc/nginx/conf.d/{config}")
         and "/srv/shop/current" in tree.text(f"etc/nginx/conf.d/{config}")
     )  # fmt: skip
     with running(tree, config, platform, name == "behind the edge") as found:

@@ -70,9 +70,10 @@ finally:
 def answers(trees: Trees, platform: str) -> list[list[int]]:
     """What an nginx with the rendered zones, and the rendered trust in balancers, answers to each in turn."""
     of_all = trees[f"lab-{platform}", "shop-1"].text("etc/nginx/nginx.conf")
-    found = {case: tree.text("etc/nginx/conf.d/shop.conf") for (case, _), tree in trees.items() if platform in case
-             and case.startswith("lab-")}  # fmt: skip
-    rendered, everything = found[f"lab-{platform}"], found[f"lab-{platform}-everything"]
+    rendered, everything = (
+        trees[case, "shop-1"].text("etc/nginx/conf.d/shop.conf")
+        for case in (f"lab-{platform}", f"lab-{platform}-everything")
+    )
     (networks,) = re.findall(r"^ *map \$binary_remote_addr .*?^ *\}$", of_all, re.MULTILINE | re.DOTALL)
     zones = networks + rendered[rendered.index("limit_req_zone") : rendered.index("limit_conn_zone")]
     # One request a minute: no second one fits, however slow this machine is.

@@ -28,10 +28,7 @@ CLIENTS = 4
 def test_ten_renewals_cut_no_connection_and_each_is_served(trees: Trees, platform: str) -> None:
     if reason := checkers.unavailable(SUITES[platform]):
         pytest.skip(reason)
-    tree = next(
-        tree.root for (case, _), tree in trees.items() if case == f"lab-{platform}"
-    )  # its one host is the edge
-    with running(tree, "shop.conf", platform) as site:
+    with running(trees[f"lab-{platform}", "shop-1"].root, "shop.conf", platform) as site:
         folder = site.socket.parent
         workers = workers_of(folder)
         with posting(site) as lost:
