@@ -70,7 +70,7 @@ class Units:
             "SubState": "running" if running else "dead",
             "Result": "exit-code" if state.get("pid") and not running else state.get("result", "success"),
             "NRestarts": "0",
-            "ExecMainStatus": "1" if ended == "failed" and not running else "0",
+            "ExecMainStatus": str(state.get("status", 1)) if ended == "failed" and not running else "0",
             "MemoryCurrent": "300000000" if running else "[not set]",
             "MemoryMax": str(1 << 30) if unit.startswith("shop@") else "infinity",
         }
@@ -92,6 +92,10 @@ class Units:
             return 0
         if unit.startswith("shop-process@"):
             return self.process(unit, log)
+        behaviour, _, status = self.behaviour(unit).partition(" ")
+        if behaviour == "ends":
+            self.save(unit, result="exit-code", status=int(status))
+            return 1
         socket = self.root / "run/shop" / self.release(unit) / "http.sock"
         self.save(unit, pid=spawn(log, serve, str(socket), self.release(unit), self.behaviour(unit)))
         return 0

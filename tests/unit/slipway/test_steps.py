@@ -141,6 +141,21 @@ def test_a_release_that_does_not_run_does_not_pass_the_gate(two: Host, slipway: 
     assert state(slipway, OTHER) == "staged"
 
 
+@pytest.mark.parametrize(("status", "blamed"), [(1, True), (78, False), (243, False)])
+def test_a_release_that_ends_while_it_is_started_is_marked_bad_unless_the_host_may_be_the_reason(
+    two: Host, slipway: Slipway, status: int, blamed: bool
+) -> None:
+    (two.release(OTHER) / "behaviour").write_text(f"ends {status}")
+
+    answer = slipway("start", OTHER)
+
+    assert (answer.code, answer.error) == (3, "start-failed")
+    assert ("it is marked bad" in answer.message) == blamed
+    (row,) = [row for row in slipway("list").result["releases"] if row["release"] == OTHER]
+    assert (row["state"] == "bad") == blamed
+    assert live(two) == f"releases/{RELEASE}"
+
+
 @pytest.mark.parametrize("behaviour", ["never", "crash", "wrong"])
 def test_a_release_that_fails_its_gate_is_stopped_and_marked_bad(
     two: Host, slipway: Slipway, behaviour: str

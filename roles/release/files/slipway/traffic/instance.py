@@ -11,6 +11,9 @@ from slipway.releases import kept, marks, signatures
 from slipway.traffic import gate, warm
 from slipway.turns.session import Report, Session
 
+# What a program ends with that cannot run as it is configured (sysexits), and from where on systemd's own statuses are.
+EX_CONFIG, HOSTS_STATUS = 78, 200
+
 
 def start(session: Session, release: str) -> Report:
     """Starts the unit and does not wait until it answers; `gate` does."""
@@ -45,10 +48,17 @@ def _make_room(session: Session, release: str) -> list[str]:
 def _start_failed(session: Session, release: str, said: str, began: float) -> StepError:
     unit = session.host.unit(release)
     lines = session.systemd.journal(unit, began)
+    state = session.systemd.state(unit)
+    # systemd's own begin at 200; with those and with 78 it is the host's settings that it did not start with.
+    its_own = (
+        state.result == "exit-code"
+        and 0 < state.exit_status < HOSTS_STATUS
+        and state.exit_status != EX_CONFIG
+    )
     live = kept.live(session.host) == release
     if not live:
         session.systemd.stop(unit)
-    after = "It stays the live release, and its unit is left to systemd" if live else _untouched()
+    after, blamed = _aftermath(session, release, f"it did not start: {said}", its_own)
     shown = "\n".join(lines)
     return StepError(
         "start-failed",
@@ -56,6 +66,7 @@ def _start_failed(session: Session, release: str, said: str, began: float) -> St
         release=release,
         unit=unit,
         journal=lines,
+        marked_bad=blamed,
     )
 
 
@@ -95,20 +106,28 @@ def pass_gate(
     return Report(False, result, f"Release {release} is ready ({took} ms).")
 
 
+def _aftermath(session: Session, release: str, reason: str, its_own: bool = True) -> tuple[str, bool]:
+    """What became of a release that does not serve, and whether it is marked bad: only where that is its own fault."""
+    live = kept.live(session.host)
+    if live == release:
+        return "It stays the live release and its unit is left to systemd", False
+    if not its_own:
+        return f"{_untouched()}; it is not marked bad, because this host's settings may be the reason", False
+    if live is not None and not gate.of_traffic(session.host, live).ready(live):
+        return (
+            f"{_untouched()}; it is not marked bad, because the live release {live} is not ready either",
+            False,
+        )
+    marks.put(session.host, release, marks.BAD, reason=reason)
+    return f"{_untouched()}; it is marked bad", True
+
+
 def _gate_failed(session: Session, release: str, verdict: gate.Verdict) -> StepError:
     unit = session.host.unit(release)
     # What a release that crashed at once said is older than the gate.
     started = session.journal.read(step="start").began("start", release)
     lines = session.systemd.journal(unit, min(started or verdict.began, verdict.began))
-    live = kept.live(session.host)
-    blamed = live != release and (live is None or gate.of_traffic(session.host, live).ready(live))
-    after = "It stays the live release and its unit is left to systemd" if live == release else _untouched()
-    if blamed:
-        after += "; it is marked bad"
-    elif live != release:
-        after += f"; it is not marked bad, because the live release {live} is not ready either"
-    if blamed:
-        marks.put(session.host, release, marks.BAD, reason=verdict.reason)
+    after, blamed = _aftermath(session, release, verdict.reason)
     shown = "\n".join(lines)
     return StepError(
         "gate-failed",
