@@ -159,7 +159,16 @@ e2e-lab:
 .PHONY: rollouts
 rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kill matrix, on real hosts (an hour)
 	@$(LAB) install
-	@pytest -m "long and not variants" tests/e2e
+	@pytest -m "long and not variants" --ignore=tests/e2e/test_host_faults.py tests/e2e
+
+# One alone: FAULT=F19, or FAULT=F1: with its colon. A hardened fleet has the fleet's addresses: first, and by itself. 5: none of it.
+FAULT ?=
+.PHONY: faults
+faults: .venv/installed ## Faults on booted hosts, what must hold meanwhile, and docs/faults-on-hosts.md; FAULT=F19 for one (hours)
+	@$(LAB) install
+	@status=0; for tests in tests/e2e/test_hardened.py "--ignore=tests/e2e/test_hardened.py tests/e2e"; do \
+	  pytest -m faults $(if $(FAULT),-k "$(FAULT)") $$tests || [ $$? = 5 ] || status=1; \
+	done; $(BIN)/python -m tests.e2e.host_faults; exit $$status
 
 .PHONY: variants
 variants: .venv/installed ## Hosts as strangers have them: each ends serving, or is left as it was (an hour)

@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT, Playbooks, Run
+from tests.e2e.host_faults import page
+from tests.e2e.host_faults.table import named_by
 from tests.e2e.web import Site
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -42,8 +44,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if lane in getattr(item, "fixturenames", ()):
                 item.add_marker(getattr(pytest.mark, lane))
         if item.get_closest_marker("share"):
-            whole = "variants" if item.get_closest_marker("variants") else "rollouts"
+            whole = next(
+                (each for each in ("variants", "faults") if item.get_closest_marker(each)), "rollouts"
+            )
             item.user_properties.append(("share", whole))
+        for name in named_by(item.nodeid):
+            item.add_marker(pytest.mark.faults)
+            item.extra_keyword_matches.add(name)
+            item.user_properties.append(("fault", name))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember how a test ended that shows a fault of docs/faults-on-hosts.md."""
+    for name in [str(value) for kind, value in report.user_properties if kind == "fault"]:
+        if isinstance(report.longrepr, tuple):
+            page.keep(name, {"skipped": report.longrepr[2].removeprefix("Skipped: ")})
+        elif report.when == "call" or report.failed:
+            page.count(name, report.nodeid, report.passed)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

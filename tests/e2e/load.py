@@ -35,7 +35,7 @@ PLENTY = 2_000_000
 class Wish:
     """What the customers do: address and ca of the site, the order's path, the token, a product for each client.
 
-    address: with a port where it is not 443. rate: orders a second of all clients together.
+    address: with a port where it is not 443. rate: requests a second of all clients together. method: GET to read.
     """
 
     address: str
@@ -44,6 +44,7 @@ class Wish:
     token: str
     products: list[str]
     rate: float
+    method: str = "POST"
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,11 @@ class Shop:
         path = f"/api/v1/accounts/{self.account}/orders"
         return Load(Wish(self.site.address, str(self.site.ca), path, self.token, self.products, rate))
 
+    def readers(self, clients: int, rate: float) -> Load:
+        """Customers who look around instead, `rate` times a second."""
+        path = "/api/v1/products?limit=1"
+        return Load(Wish(self.site.address, str(self.site.ca), path, self.token, [""] * clients, rate, "GET"))
+
 
 class Load:
     """Use as a context: `seen` holds what the customers saw once it has ended."""
@@ -245,9 +251,10 @@ class _Client:
     async def _ask(self, key: str) -> tuple[int, str]:
         assert self.reader
         assert self.writer
-        body = json.dumps({"items": [{"product_id": self.wish.products[self.number], "quantity": 1}]})
+        items = [{"product_id": self.wish.products[self.number], "quantity": 1}]
+        body = json.dumps({"items": items}) if self.wish.method == "POST" else ""
         self.writer.write(
-            f"POST {self.wish.path} HTTP/1.1\r\nHost: {self.wish.address}\r\n"
+            f"{self.wish.method} {self.wish.path} HTTP/1.1\r\nHost: {self.wish.address}\r\n"
             f"Authorization: Bearer {self.wish.token}\r\nIdempotency-Key: {key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         )

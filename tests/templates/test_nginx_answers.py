@@ -281,6 +281,10 @@ REFUSED = {
     "no request": (b"GARBAGE\r\n\r\n", 400, "bad_request", ""),
     "no host": (b"GET /a HTTP/1.1\r\n\r\n", 400, "bad_request", "/a"),
     "a bad header": (asking(b"POST /a HTTP/1.1", b"Content-Length: x"), 400, "bad_request", "/a"),
+    "a body with two ends": (
+        asking(b"POST /a HTTP/1.1", b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        400, "bad_request", "/a",
+    ),
     "trace": (asking(b"TRACE /a?b HTTP/1.1"), 405, "method_not_allowed", "/a"),
     "a large body": (asking(b"POST /a/b HTTP/1.1", b"Content-Length: 99999999"), 413, "body_too_large", "/a/b"),
     "a long address": (asking(b"GET /" + b"a" * 9000 + b" HTTP/1.1"), 414, "uri_too_long", ""),
@@ -298,6 +302,26 @@ def test_what_nginx_refuses_itself_has_the_shape_of_the_services_own(site: Site)
     assert_problem(said(site, asking(b"GET /a HTTP/1.1"), "tls.sock"), 400, "bad_request", "/a")
     # The service's own refusals pass as they are.
     assert said(site, asking(b"GET /health/none HTTP/1.1"))[1]["x-release"] == RELEASE
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (b"Content-Length: %d", b"Transfer-Encoding: chunked"),
+        (b"Transfer-Encoding: chunked", b"Content-Length: %d"),
+    ],
+)
+def test_no_request_hides_in_another_ones_body(site: Site, ends: tuple[bytes, bytes]) -> None:
+    body = b"0\r\n\r\n" + asking(b"GET /hidden HTTP/1.1")
+    headers = [end % len(body) if b"%" in end else end for end in ends]
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(20)
+    connection.connect(str(site.socket))
+    with connection:
+        connection.sendall(asking(b"POST /a HTTP/1.1", *headers) + body)
+        answers = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert answers.count(b"HTTP/1.1 ") == 1, answers
+    assert answers.startswith(b"HTTP/1.1 400 ")
 
 
 # What is asked for, and what the answer says was asked for: an address as a URI may be, or nothing.

@@ -238,6 +238,13 @@ PAIRS = [
     Pair(f"{CLUSTER}/conf.d/slipway.conf", "work_mem = '16MB'", on=EVERYTHING, off=SINGLE),
     Pair(f"{CLUSTER}/conf.d/slipway.conf", "log_line_prefix = 'it''s %m '", on=EVERYTHING, off=SINGLE),
     Pair("etc/systemd/system/postgresql@.service.d/slipway.conf", "network-online", on=DATABASE, off=SINGLE),
+    Pair(
+        "etc/systemd/system/postgresql@.service.d/slipway-restart.conf",
+        "Restart=on-abort",
+        on=DATABASE,
+        off=EDGE,
+    ),
+    Pair("etc/systemd/system/nginx.service.d/slipway.conf", "Restart=on-abort", on=EDGE, off=DATABASE),
     Pair("etc/postgresql-common/createcluster.conf", "create_main_cluster = false", on=DATABASE, off=APP),
     # Every host sends what it has; the collector alone listens, and keeps its own.
     Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=DATABASE, off=SINGLE),

@@ -54,6 +54,7 @@ SHARED = {
     "etc/systemd/system/logrotate.timer.d/slipway.conf": "one logrotate",
     "etc/systemd/system/nginx.service.d/20-slipway-sandbox.conf": "one nginx",
     "etc/systemd/system/nginx.service.d/slipway.conf": "one nginx",
+    "etc/systemd/system/postgresql@.service.d/slipway-restart.conf": "the same for every cluster",
     "etc/systemd/system/postgresql@.service.d/slipway.conf": "the same for every cluster",
     "etc/systemd/system.conf.d/60-slipway.conf": "one systemd",
     "etc/systemd/system/slipway-firewall.service": "loads the one table",

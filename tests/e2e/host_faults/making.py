@@ -1,0 +1,166 @@
+"""How faults are made that are more than one command, and how they are put right."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+from tests.e2e import disks, hosts
+from tests.e2e.ansible_runs import ROOT
+from tests.e2e.host_faults.fault import Do, Scene
+from tests.lab.commands import run
+
+POSTMASTER = "$(head -1 /var/lib/postgresql/*/main/postmaster.pid)"
+# One in the middle of something, if there is one.
+BACKEND = (
+    "$(runuser -u postgres -- psql -qAtc \"SELECT pid FROM pg_stat_activity WHERE usename IN ('shop', 'shop_b') "
+    "AND backend_type = 'client backend' ORDER BY state = 'idle' LIMIT 1\" shop)"
+)
+INSTANCE = "$(basename $(readlink /srv/shop/current))"
+SERVICE = f"$(systemctl show --property=MainPID --value shop@{INSTANCE})"
+WORKER = f"$(pgrep --parent {SERVICE} | tail -1)"
+NGINX = "$(cat /run/nginx.pid)"
+NGINX_WORKER = f"$(pgrep --parent {NGINX} | head -1)"
+NFT = "slipway_test_fault"
+SESSIONS = "slipway-test-sessions"
+SMALL = 32
+# The collector's pair becomes one that no authority of ours has signed, under the right name.
+OTHER_PAIR = (
+    "cd /etc/ssl/slipway; cp -a host.pem host.key /root/; openssl req -x509 -newkey rsa:2048 -nodes -days 1 "
+    "-subj /CN=$(hostname) -keyout /root/other.key -out /root/other.pem 2>/dev/null; "
+    "cat /root/other.pem >host.pem; cat /root/other.key >host.key; systemctl restart rsyslog"
+)
+OWN_PAIR = "cd /etc/ssl/slipway; cat /root/host.pem >host.pem; cat /root/host.key >host.key; systemctl restart rsyslog"
+
+
+def again(command: str, times: int, pause: float, group: str = "app") -> Do:
+    """A command of root's several times, with a pause of seconds in between."""
+
+    def made(scene: Scene) -> None:
+        for _ in range(times):
+            hosts.output(scene.host(group), command)
+            time.sleep(pause)
+
+    return made
+
+
+def full(*paths: str, reopen: str = "true", group: str = "app") -> tuple[Do, Do]:
+    """Folders are on small disks of their own, which are full; and it is put right.
+
+    reopen: has those who write there open their files anew.
+    """
+
+    def made(scene: Scene) -> None:
+        host = scene.host(group)
+        for path in paths:
+            hosts.output(host, f"rm -rf /root/kept && cp -a {path} /root/kept")
+            disks.attach(host, path, SMALL)
+            hosts.output(
+                host,
+                f"cp -a /root/kept/. {path}/; chown --reference=/root/kept {path}; chmod --reference=/root/kept {path}",
+            )
+        hosts.output(host, reopen)
+        for path in paths:
+            # It ends when nothing more fits.
+            assert "No space left" in hosts.refused(host, f"cat /dev/zero >{path}/filling")
+
+    def healed(scene: Scene) -> None:
+        host = scene.host(group)
+        for path in paths:
+            disks.detach(host, path)
+        hosts.output(host, reopen)
+
+    return made, healed
+
+
+def in_turn(*made: Do) -> Do:
+    """One after the other."""
+
+    def all_of_them(scene: Scene) -> None:
+        for each in made:
+            each(scene)
+
+    return all_of_them
+
+
+def run_without_room(scene: Scene) -> None:
+    """site.yml ends well, or says what there is no room for."""
+    done = scene.playbooks.run("site.yml", **scene.variables)
+    scene.took["unsaid"] = 0 if done.status == 0 or "No space left on device" in done.said else 1
+
+
+def controller_full(scene: Scene) -> None:
+    """A run whose controller has no room for a file."""
+    folder = ROOT / ".lab/full"
+    folder.mkdir(exist_ok=True)
+    run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], purpose="make a full disk")
+    os.environ["ANSIBLE_LOCAL_TEMP"] = str(folder)
+    try:
+        (folder / "filling").write_bytes(bytes(64 << 10))
+        done = scene.playbooks.run("site.yml", **scene.variables)
+    finally:
+        del os.environ["ANSIBLE_LOCAL_TEMP"]
+        run(["umount", folder], purpose="give its room back")
+    scene.took["unsaid"] = 0 if done.status and "No space left on device" in done.said else 1
+
+
+def from_database(scene: Scene) -> None:
+    """Nothing goes between app hosts and the database any more, and nobody is told so."""
+    apps = ", ".join(host.address for host in scene.ground.app_hosts)
+    table = f"""table inet {NFT} {{
+        chain in {{ type filter hook input priority -300; ip saddr {{ {apps} }} tcp dport 5432 drop; }}
+        chain out {{ type filter hook output priority -300; ip daddr {{ {apps} }} tcp sport 5432 drop; }}
+    }}"""
+    hosts.output(scene.host("db"), "nft --file -", stdin=table)
+
+
+def connections_taken(scene: Scene) -> None:
+    """Sessions of the service's login take every connection, and the service has to open its own anew."""
+    host = scene.host("db")
+    script = 'for each in $(seq 120); do psql --no-psqlrc -c "SELECT pg_sleep(600)" shop & done; wait'
+    hosts.output(host, f"systemd-run --quiet --collect --unit={SESSIONS} --uid=shop sh -c '{script}'")
+    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'shop'"
+
+    def taken() -> bool:
+        refusal = host.run("runuser -u shop -- psql --no-psqlrc -c 'SELECT 1' shop").stderr
+        return "too many" in refusal or "remaining connection slots" in refusal
+
+    hosts.until("every connection is taken", taken, seconds=60)
+    hosts.sql(host, f"{ended} AND application_name <> 'psql'")
+
+
+def connections_free(scene: Scene) -> None:
+    """They end, also those that sleep and do not notice that nobody listens."""
+    host = scene.host("db")
+    hosts.output(host, f"systemctl stop {SESSIONS}")
+    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'shop'"
+    hosts.sql(host, f"{ended} AND application_name = 'psql'")
+
+
+def crashed(*groups: str) -> Do:
+    """Hosts lose all that runs there, at once; they boot one after the other."""
+
+    def made(scene: Scene) -> None:
+        every = [scene.ground.lab.host(name) for group in groups for name in scene.ground.lab.groups[group]]
+        for host in every:
+            host.kill()
+        for host in random.sample(every, len(every)):
+            host.up()
+
+    return made
+
+
+def flapping(scene: Scene) -> None:
+    """The collector is away for seven seconds, and there for seven."""
+    again(
+        "systemctl stop rsyslog.service syslog.socket; sleep 7; systemctl start rsyslog.service", 4, 7, "logs"
+    )(scene)
+
+
+def no_netem(scene: Scene) -> str:
+    """Why a network cannot be slow here."""
+    done = scene.host("db").run(
+        "tc qdisc replace dev host0 root netem delay 1ms && tc qdisc del dev host0 root"
+    )
+    return "" if done.returncode == 0 else f"this kernel has no netem: {done.stderr.strip()}"
