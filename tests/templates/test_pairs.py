@@ -249,6 +249,18 @@ PAIRS = [
     Pair(FORWARD, '($.kind == ["auth", "kernel", "system"])', on=APP, off=SINGLE),
     Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "LimitFSIZE=256M", on=LOGS, off=APP),
     Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "LimitFSIZE=1G", on=APP, off=LOGS),
+    # None of the service's lines, of who came in, and of PostgreSQL's may be lost; of nginx's some may.
+    Pair(SENDER, 'queue.type="Disk" queue.filename="shop_forward"', on=APP, off=DATABASE),
+    Pair(FORWARD, 'queue.type="Disk" queue.filename="host_forward"', on=APP, off=SINGLE),
+    Pair(FORWARD, 'queue.type="Disk" queue.filename="postgresql_forward"', on=DATABASE, off=APP),
+    Pair(
+        FORWARD,
+        'queue.type="LinkedList" queue.size="10000" queue.filename="nginx_forward"',
+        on=EDGE,
+        off=DATABASE,
+    ),
+    Pair(SENDER, 'queue.syncQueueFiles="on"', on=APP, off=("fleet-Ubuntu-22", "app-1")),
+    Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "step-back-queues", on=APP, off=LOGS),
     Pair(COLLECTOR, 'module(load="imrelp"', on=LOGS, off=APP),
     Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
     Pair("etc/logrotate.d/shop", "rotate 30\n", on=EVERYTHING, off=SINGLE),
@@ -333,7 +345,7 @@ def test_no_secret_is_ever_rendered(trees: Trees) -> None:
 def test_every_file_says_who_wrote_it_and_ends_with_a_newline(trees: Trees) -> None:
     for tree in trees.values():
         for path in tree.paths():
-            if path.startswith(("etc/apt/keyrings/", "usr/local/lib/slipway/check-postgresql")):
+            if path.startswith(("etc/apt/keyrings/", "usr/local/lib/slipway/")):
                 continue  # a key is the inventory's, a program the repository's, byte by byte
             text = tree.text(path)
             assert text.endswith("\n"), f"/{path} of {tree.host} does not end with a newline"
