@@ -19,10 +19,18 @@ from tests.templates import checkers
 from tests.templates.conftest import Trees
 from tests.templates.log_ground import STEP_BACK, WINDOW, Ground, ground, wait_for
 from tests.templates.rendering import SUITES
+from tests.unit.slipway import support
+
+from slipway.host import Host  # isort: skip
+from slipway.upkeep.log_queues import Queue, queues  # isort: skip
+
+assert support
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives rsyslogd a network of its own")
 
 KEPT = ("shop", "auth")
+# Queues, with what is said of them.
+LIMITED = {"shop_forward": "shop", "nginx_forward": "nginx-access"}
 # How many lines may come twice when a sender was killed: those on their way, and those read and not noted.
 TWICE = WINDOW + 100
 
@@ -178,6 +186,32 @@ def test_an_rsyslogd_that_is_killed_again_and_again_loses_no_kept_line(logs: Gro
 
     logs.all_came(*KEPT, seconds=90)
     assert_few_twice(logs, deaths)
+
+
+def test_a_full_queue_gives_up_lines_holds_nobody_up_and_counts_them(logs: Ground) -> None:
+    logs.end("sender")
+    small = {'maxDiskSpace="1g"': 'maxDiskSpace="100k"', 'interval="30"': 'interval="1"'}
+    logs.configure("sender", logs.trees["sender"], **small)
+    logs.end("collector", signal.SIGKILL)
+    logs.start("sender")
+    began = time.monotonic()
+    logs.say("shop", 1500)
+    logs.say("nginx-access", 20_000)
+    wait_for(lambda: logs.read("shop") == logs.said["shop"], 30, logs.output)
+    assert time.monotonic() - began < 30
+
+    def counted() -> dict[str, Queue]:
+        return {queue.name: queue for queue in queues(Host("shop", logs.folder / "sender"))}
+
+    wait_for(lambda: all(counted()[name].dropped for name in LIMITED), 30, lambda: str(counted()))
+    logs.start("collector")
+    wait_for(lambda: not any(counted()[name].lines for name in LIMITED), 60, lambda: str(counted()))
+    time.sleep(2)
+    found = counted()
+
+    # A line that was read twice, or handed to the disk twice, may be given up twice.
+    for name, kind in LIMITED.items():
+        assert 0 <= found[name].dropped - len(logs.missing(kind)) <= 1, (name, found[name])
 
 
 def test_a_queue_is_set_back_once_for_what_was_sent_once(logs: Ground) -> None:

@@ -240,8 +240,8 @@ PAIRS = [
     Pair("etc/systemd/system/postgresql@.service.d/slipway.conf", "network-online", on=DATABASE, off=SINGLE),
     Pair("etc/postgresql-common/createcluster.conf", "create_main_cluster = false", on=DATABASE, off=APP),
     # Every host sends what it has; the collector alone listens, and keeps its own.
-    Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=DATABASE, off=SINGLE),
-    Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=EDGE, off=LOGS),
+    Pair("etc/rsyslog.conf", 'module(load="omrelp" tls.tlslib="openssl")', on=DATABASE, off=SINGLE),
+    Pair("etc/rsyslog.conf", 'module(load="omrelp" tls.tlslib="openssl")', on=EDGE, off=LOGS),
     Pair(SENDER, 'target="192.0.2.41" port="2514"', on=APP, off=DATABASE),
     Pair(FORWARD, 'target="192.0.2.41" port="2514"', on=DATABASE, off=LOGS),
     Pair(FORWARD, 'file="/var/log/nginx/access.log" tag="nginx-access"', on=EDGE, off=DATABASE),
@@ -345,7 +345,7 @@ def test_no_secret_is_ever_rendered(trees: Trees) -> None:
 def test_every_file_says_who_wrote_it_and_ends_with_a_newline(trees: Trees) -> None:
     for tree in trees.values():
         for path in tree.paths():
-            if path.startswith(("etc/apt/keyrings/", "usr/local/lib/slipway/")):
+            if path.startswith(("etc/apt/keyrings/", "usr/local/lib/slipway/check-postgresql")):
                 continue  # a key is the inventory's, a program the repository's, byte by byte
             text = tree.text(path)
             assert text.endswith("\n"), f"/{path} of {tree.host} does not end with a newline"
