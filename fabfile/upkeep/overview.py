@@ -202,6 +202,8 @@ def problems(found: HostState, quiet: bool = False) -> list[str]:
     ]
     said += [f"half-built: {name}" for name in found.status["half_built"]]
     said += [f"left behind: {name}" for name in found.status["leftovers"]]
+    # A program from before says nothing of them.
+    said += found.status.get("log_queues") or []
     said += ["a line of the journal is torn"] if found.status["journal_torn"] else []
     return said
 

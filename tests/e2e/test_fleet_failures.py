@@ -98,7 +98,7 @@ def _notice(apps: list[Host], site: Site) -> None:
     def noticed(app: Host) -> bool:
         site.get("/api/v1/products", X_Request_ID="noticed")
         said = app.run(f"journalctl --quiet --unit=rsyslog.service --since=@{since[app.name]}").stdout
-        return len(set(re.findall(r"action '(\S+-omrelp)' suspended", said))) == senders
+        return len(set(re.findall(r"action '(\S+_forward)' suspended", said))) == senders
 
     for app in apps:
         hosts.until(f"{app.name} has noticed", lambda app=app: noticed(app), seconds=60)  # type: ignore[misc]

@@ -130,6 +130,7 @@ RESTARTS = {"active": "activating", "sub": "auto-restart"}
         ({"unfinished": [{"step": "settle", "release": NEW}]}, f"the step settle of {NEW} never ended"),
         ({"half_built": [OLD]}, f"half-built: {OLD}"),
         ({"journal_torn": ["{"]}, "a line of the journal is torn"),
+        ({"log_queues": ["7 log lines wait (shop_forward)"]}, "7 log lines wait (shop_forward)"),
         ({"live": None}, "no release is live"),
         (
             {"processes": [{"release": NEW, "name": "worker", "unit": RESTARTS}]},

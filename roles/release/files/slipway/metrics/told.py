@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from slipway.errors import SlipwayError, StepError
-from slipway.metrics import exposition, of_the_host, of_the_service
+from slipway.metrics import exposition, of_the_host, of_the_logs, of_the_service
 from slipway.metrics.exposition import Sample
 from slipway.turns.session import Report, Session
 from slipway.upkeep.status import status
@@ -22,6 +22,7 @@ def metrics(session: Session, write: bool) -> Report:
     samples = [
         *of_service,
         *of_the_host.samples(host),
+        *of_the_logs.samples(host),
         ("slipway_metrics_timestamp_seconds", {}, time.time()),
     ]
     text = exposition.encoded(samples, host.app)

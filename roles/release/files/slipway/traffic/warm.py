@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from slipway.clock import utc
 from slipway.files import remove, write_atomically
@@ -89,3 +90,9 @@ def forget(session: Session, release: str | None = None) -> list[str]:
     for name in gone:
         session.systemd.forget_timer(name)
     return gone
+
+
+def describe(host: Host) -> dict[str, Any] | None:
+    """What is kept warm, and until when, for who looks."""
+    found = read(host)
+    return {"release": found.release, "until": until(host, found.release)} if found else None

@@ -21,6 +21,7 @@ from slipway.systemd import UnitState
 from slipway.traffic import drain, further, gate, maintenance, timers, warm
 from slipway.turns import fence, lease, lock
 from slipway.turns.session import Report, Session
+from slipway.upkeep import log_queues
 
 FACTS = (
     "git_sha",
@@ -44,7 +45,6 @@ def status(session: Session) -> Report:
     states = session.systemd.instances(found.id for found in installed)
     live = kept.live(host)
     reading = session.journal.read()
-    kept_warm = warm.read(host)
     result = {
         "program": {"version": slipway.__version__, "digest": slipway.DIGEST},
         "live": _live(session, live, states) if live else None,
@@ -53,9 +53,7 @@ def status(session: Session) -> Report:
         "running": sorted(name for name, state in states.items() if state.running),
         "processes": further.describe(session, live),
         "timers": timers.names(session),
-        "warm": {"release": kept_warm.release, "until": warm.until(host, kept_warm.release)}
-        if kept_warm
-        else None,
+        "warm": warm.describe(host),
         "releases": [_state(host, found, live, states.get(found.id)) for found in reversed(installed)],
         "half_built": [found.id for found in installed if found.half_built],
         "damaged": {found.id: found.problem for found in installed if found.problem},
@@ -74,6 +72,7 @@ def status(session: Session) -> Report:
         "migration": migrate.describe(session, reading),
         "unfinished": reading.unfinished(),
         "journal_torn": reading.torn,
+        "log_queues": log_queues.faults(host),
     }
     return Report(False, result)
 
