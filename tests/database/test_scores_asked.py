@@ -36,3 +36,16 @@ def test_what_somebody_opened_is_an_item_less(cluster: Cluster) -> None:
         "nobody may create in public",
     ):
         assert name in after
+
+
+@pytest.mark.every_version("settings differ")
+def test_a_server_of_the_socket_alone_is_not_asked_for_tls_nor_one_without_a_collector_for_its_files(
+    cluster: Cluster,
+) -> None:
+    with cluster.connect("postgres") as session:
+        row = session.execute(
+            "SELECT current_setting('listen_addresses') <> '', current_setting('logging_collector')"
+        )
+        listens, collects = row.fetchone() or (None, None)
+    idle = missed(cluster).partition("nothing to ask of: ")[2].split(", ")
+    assert ("ssl" in idle, "log_truncate_on_rotation" in idle) == (not listens, collects == "off")

@@ -78,9 +78,29 @@ def test_a_session_that_is_idle_in_a_transaction_is_seen(host: Host, fab: Fab) -
     assert seen["value"] > 0
 
 
+TAKE = 'for each in $(seq 120); do psql --no-psqlrc -c "SELECT pg_sleep(600)" shop & done; wait'
+LIMIT = "ALTER ROLE shop CONNECTION LIMIT {}"
+
+
+def test_when_the_service_has_all_that_it_may_have_engineers_come_in_as_ever(host: Host, fab: Fab) -> None:
+    with sessions(host, TAKE):
+        hosts.until("the service's connections are taken", lambda: used(host) >= 87, seconds=PATIENCE)
+        done = fab.run("db-status").ended(2, "The role shop has 87 of the 87 sessions it may have")
+        assert "kept for superusers" not in done.output
+    hosts.until("the connections are free again", lambda: used(host) < 60, seconds=PATIENCE)
+
+
+@pytest.fixture
+def unlimited(host: Host) -> Iterator[None]:
+    """The service's login may take every connection, as another's role without a limit could."""
+    hosts.sql(host, LIMIT.format(-1))
+    yield
+    hosts.sql(host, LIMIT.format(87))
+
+
+@pytest.mark.usefixtures("unlimited")
 def test_when_every_connection_is_taken_it_looks_over_a_kept_one(host: Host, fab: Fab) -> None:
-    script = 'for each in $(seq 120); do psql --no-psqlrc -c "SELECT pg_sleep(600)" shop & done; wait'
-    with sessions(host, script):
+    with sessions(host, TAKE):
         hosts.until("the connections are taken", lambda: used(host) >= 97, seconds=PATIENCE)
         fab.run("db-status").ended(
             2,

@@ -9,10 +9,11 @@ from tests.scores.table import Score
 
 @dataclass(frozen=True)
 class Item:
-    """sql: true where the server is as it should be; it reads no table of anybody's."""
+    """sql: true where the server is as it should be; it reads no table of anybody's. applies: where it is asked."""
 
     name: str
     sql: str
+    applies: str = "true"
 
 
 def setting(name: str, *values: str) -> Item:
@@ -29,7 +30,12 @@ ITEMS = [
         "current_setting('logging_collector') = 'on' OR current_setting('log_destination') <> ''",
     ),
     setting("log_file_mode", "0600", "0640"),
-    setting("log_truncate_on_rotation", "on"),
+    # Without the server's own collector it rotates nothing: logrotate does.
+    Item(
+        "log_truncate_on_rotation",
+        "current_setting('log_truncate_on_rotation') = 'on'",
+        applies="current_setting('logging_collector') = 'on'",
+    ),
     setting("syslog_sequence_numbers", "on"),
     setting("syslog_split_messages", "on"),
     setting("log_min_messages", "warning"),
@@ -89,7 +95,8 @@ ITEMS = [
         "socket for those who may", "current_setting('unix_socket_permissions') IN ('0700', '0770', '0777')"
     ),
     setting("password_encryption", "scram-sha-256"),
-    setting("ssl", "on"),
+    # A server of its own host's socket alone has nobody to encrypt for.
+    Item("ssl", "current_setting('ssl') = 'on'", applies="current_setting('listen_addresses') <> ''"),
     setting("ssl_min_protocol_version", "TLSv1.2", "TLSv1.3"),
     Item("ciphers of today", "current_setting('ssl_ciphers') !~ '(^|:)(RC4|3DES|DES|MD5|NULL|ALL|LOW)'"),
     setting("log_replication_commands", "on"),
@@ -99,7 +106,11 @@ ITEMS = [
     setting("session_preload_libraries", ""),
     setting("dynamic_library_path", "$libdir"),
 ]
-QUERY = "SELECT " + ",\n".join(f"(coalesce(({item.sql}), false))::int" for item in ITEMS)
+HELD, IDLE = "1", "-"
+QUERY = "SELECT " + ",\n".join(
+    f"CASE WHEN {item.applies} THEN coalesce(({item.sql}), false)::int::text ELSE '{IDLE}' END"
+    for item in ITEMS
+)
 
 
 def scores(said: str) -> list[Score]:
@@ -107,8 +118,8 @@ def scores(said: str) -> list[Score]:
     answers = said.strip().split("|")
     if len(answers) != len(ITEMS):
         raise ValueError(f"PostgreSQL answered {len(answers)} of {len(ITEMS)} questions: {said[:500]}")
-    missed = [item.name for item, answer in zip(ITEMS, answers, strict=True) if answer != "1"]
-    about = f"of {len(ITEMS)}; not: {', '.join(missed) or 'none'}"
-    return [
-        Score("PostgreSQL, CIS: items held", len(ITEMS) - len(missed), len(ITEMS), lower=False, about=about)
-    ]
+    idle = [item.name for item, answer in zip(ITEMS, answers, strict=True) if answer == IDLE]
+    missed = [item.name for item, answer in zip(ITEMS, answers, strict=True) if answer not in (HELD, IDLE)]
+    asked = len(ITEMS) - len(idle)
+    about = f"of {asked}; not: {', '.join(missed) or 'none'}; nothing to ask of: {', '.join(idle) or 'none'}"
+    return [Score("PostgreSQL, CIS: items held", asked - len(missed), asked, lower=False, about=about)]

@@ -35,8 +35,10 @@ class Pair:
 
 SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/shop-private.conf"
 HEADERS, UNIT = "etc/nginx/snippets/shop-headers.conf", "etc/systemd/system/shop@.service"
-# A zone's name alone, a key that its program reads to the last byte, and JSON, which has no comments.
+# What a console shows, a zone's name, a key that its program reads to the last byte, and JSON, which has no comments.
 SILENT = (
+    "etc/issue",
+    "etc/issue.net",
     "etc/timezone",
     "etc/slipway/shop/pgbackrest.conf",
     "etc/slipway/shop/database-status.json",
@@ -237,6 +239,12 @@ PAIRS = [
     Pair(f"{CLUSTER}/conf.d/slipway.conf", "ssl = 'on'", on=DATABASE, off=SINGLE),
     Pair(f"{CLUSTER}/conf.d/slipway.conf", "work_mem = '16MB'", on=EVERYTHING, off=SINGLE),
     Pair(f"{CLUSTER}/conf.d/slipway.conf", "log_line_prefix = 'it''s %m '", on=EVERYTHING, off=SINGLE),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "'pg_stat_statements,pgaudit'", on=EVERYTHING, off=SINGLE),
+    Pair(f"{CLUSTER}/conf.d/slipway.conf", "pgaudit.log = 'ddl, role'", on=EVERYTHING, off=DEBIAN_EVERYTHING),
+    Pair("etc/issue", "authorised people alone", on=EVERYTHING, off=SINGLE),
+    Pair("etc/profile.d/slipway.sh", "TMOUT=14400", on=EVERYTHING, off=SINGLE),
+    Pair("etc/security/pwquality.conf.d/slipway.conf", "minlen = 14", on=EVERYTHING, off=SINGLE),
+    Pair("etc/audit/rules.d/slipway.rules", "-w /etc/sudoers.d -p wa -k ways-in", on=EVERYTHING, off=SINGLE),
     Pair("etc/systemd/system/postgresql@.service.d/slipway.conf", "network-online", on=DATABASE, off=SINGLE),
     Pair("etc/postgresql-common/createcluster.conf", "create_main_cluster = false", on=DATABASE, off=APP),
     # Every host sends what it has; the collector alone listens, and keeps its own.

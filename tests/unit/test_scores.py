@@ -109,6 +109,16 @@ def test_findings_of_testssl_count_from_medium_on() -> None:
     assert (score.value, score.about) == (1, "BREACH")
 
 
+def test_an_item_that_a_server_gives_no_ground_for_is_neither_held_nor_missed() -> None:
+    answers = ["1"] * len(postgresql.ITEMS)
+    answers[0], answers[1] = "-", "0"
+    (score,) = postgresql.scores("|".join(answers))
+    assert (score.value, score.target) == (len(answers) - 2, len(answers) - 1)
+    assert score.about.endswith(
+        f"not: {postgresql.ITEMS[1].name}; nothing to ask of: {postgresql.ITEMS[0].name}"
+    )
+
+
 @pytest.mark.parametrize(("rate", "said"), [(lynis.scores, ""), (tls.scores, "[]"), (postgresql.scores, "")])
 def test_a_program_that_did_not_come_to_its_end_is_no_good_score(
     rate: Callable[[str], list[Score]], said: str

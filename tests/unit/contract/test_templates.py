@@ -18,6 +18,8 @@ EVERY = sorted(TEMPLATES.rglob("*.j2"))
 WHOLE = [path for path in EVERY if not path.name.startswith("_")]
 # Files that cannot say who wrote them.
 WITHOUT_COMMENTS = {
+    "etc/issue.j2": "shown to whoever is about to log in",
+    "etc/issue.net.j2": "shown to whoever is about to log in",
     "etc/timezone.j2": "timezone's format is one word, and everything reads the whole file",
     "etc/slipway/{{ app_name }}/database-status.json.j2": "JSON has no comments",
     "etc/slipway/{{ app_name }}/look.json.j2": "JSON has no comments",

@@ -94,6 +94,16 @@ def test_a_unit_that_does_not_run_or_start_at_boot_is_named_with_what_to_type(pr
     ]
 
 
+@pytest.mark.parametrize(("contained", "said"), [(0, 0), (1, 2)])
+def test_the_kernels_record_is_missed_on_a_machine_and_not_in_a_container(
+    programs: Path, contained: int, said: int
+) -> None:
+    program(programs, "systemctl", "case $1 in is-active) echo inactive; exit 3;; *) exit 1;; esac")
+    program(programs, "systemd-detect-virt", f"exit {contained}")
+
+    assert len(system.units(["auditd"])) == said
+
+
 @pytest.mark.parametrize(("taken", "left", "said"), [(90, 10, 0), (91, 9, 1), (0, 0, 0), (100, 0, 1)])
 def test_a_disk_is_full_above_ninety_percent(taken: int, left: int, said: int) -> None:
     assert len(system.used("/srv", taken, left, "")) == said
