@@ -79,3 +79,30 @@ def registers(listed: Any, skippable: bool = False) -> Iterator[tuple[str, bool]
             yield task["register"], conditional
         for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
             yield from registers(task.get(part), conditional)
+
+
+@pytest.mark.parametrize("word", ["true", "false"])
+def test_hardening_is_what_the_command_line_says_which_knows_words_alone(tmp_path: Path, word: str) -> None:
+    variables = ROOT / "playbooks/group_vars/all.yml"
+    switches = re.findall(r"(?m)^(\w+): .*\bslipway_hardened\b", variables.read_text())
+    assert len(switches) >= 6
+    book = tmp_path / "book.yml"
+    tasks = [
+        {"name": name, "ansible.builtin.debug": {"msg": f"{name} is on."}, "when": name} for name in switches
+    ]
+    facts = {"distribution": "Ubuntu"}
+    play = {
+        "name": "Ask", "hosts": "localhost", "gather_facts": False, "vars_files": [str(variables)],
+        "vars": {"ansible_facts": facts}, "tasks": tasks,
+    }  # fmt: skip
+    book.write_text(yaml.safe_dump([play]))
+    done = subprocess.run(
+        [ANSIBLE_PLAYBOOK, "--inventory", "localhost,", "--extra-vars", f"slipway_hardened={word}", book],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(" is on.") == (len(switches) if word == "true" else 0), done.stdout
