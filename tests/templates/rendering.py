@@ -114,7 +114,6 @@ EVERYTHING: dict[str, Any] = {
     "sandbox_settings": {"nginx": {"ProtectHome": None, "LimitNOFILE": "4096"}},
     "slipway_hardened": True,
     "rsyslog_journal_disk": "2G",
-    "rsyslog_queue_sync": True,
     "rsyslog_rotate_count": 30,
 }
 

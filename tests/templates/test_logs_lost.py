@@ -124,7 +124,7 @@ def test_a_collector_whose_certificate_has_ended_gets_nothing_and_what_waited_ou
 
 @pytest.mark.long
 def test_each_line_is_on_the_disk_for_good_where_that_is_asked_for(logs: Ground, trees: Trees) -> None:
-    """With what production has, at the speed of this machine's disk."""
+    """At the speed of this machine's disk."""
     logs.end("sender")
     off, on = (f'queue.syncQueueFiles="{word}"' for word in ("off", "on"))
     logs.configure("sender", logs.trees["sender"], **{off: on})

@@ -274,7 +274,7 @@ PAIRS = [
         on=EDGE,
         off=DATABASE,
     ),
-    Pair(SENDER, 'queue.syncQueueFiles="on"', on=APP, off=("fleet-Ubuntu-22", "app-1")),
+    Pair(SENDER, 'queue.syncQueueFiles="off"', on=APP, off=SINGLE),
     Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "step-back-queues", on=APP, off=LOGS),
     Pair(COLLECTOR, 'module(load="imrelp"', on=LOGS, off=APP),
     Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
