@@ -8,7 +8,7 @@ from tests.scores.table import Score
 
 # As the host's own archive has it. Nothing of lynis stays: the folder made here is removed, whatever ends the script.
 SCRIPT = """set -eu
-folder=$(mktemp -d /root/scores.XXXXXX); trap 'rm -rf "$folder"' EXIT; chmod 755 "$folder"; cd "$folder"
+folder=$(mktemp -d -p /root); trap 'rm -rf "$folder"' EXIT; chmod 755 "$folder"; cd "$folder"
 # What came out today is no score of the hardening: the host's own program installs it first.
 apt-get update -qq >&2; unattended-upgrade >&2
 apt-get download -qq -o APT::Sandbox::User=root lynis >&2

@@ -9,7 +9,7 @@ from tests.scores.table import Score
 # Nothing of it stays: the folder made here is removed, whatever ends the script. testssl.sh ends with the number of its
 # findings: it has failed only where it wrote none.
 SCRIPT = """set -eu
-folder=$(mktemp -d /root/scores.XXXXXX); trap 'rm -rf "$folder"' EXIT; cd "$folder"
+folder=$(mktemp -d -p /root); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 apt-get download -qq -o APT::Sandbox::User=root testssl.sh bsdextrautils >&2
 for package in *.deb; do dpkg -x "$package" . ; done
 # It asks for no name, and does not begin without a program that would.
