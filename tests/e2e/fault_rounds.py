@@ -161,6 +161,22 @@ MOVED = (
         r"^Alertmanager on watch-1 cannot reach its receiver \(webhook\)\.$", standing=False,
     ),
 )  # fmt: skip
+LOGS = (
+    Fault(
+        "LogLinesWait", "rsyslogd of the logs host is stopped",
+        on(SEEN, "systemctl stop syslog.socket rsyslog.service"), on(SEEN, "systemctl start rsyslog.service"),
+        r"^seen-2: log lines have waited for the logs host for .* \(host_forward\)\.$",
+    ),
+    Fault(
+        "LogLinesDropped", "a host's queue for the logs host, which is away, has room for a few lines", make.many_lines,
+        make.few_lines, r"^seen-2: log lines are on that host alone, its queue .* is full \(host_forward\)\.$",
+    ),
+    Fault(
+        "LogCountersOld", "rsyslogd of a host is stopped",
+        on(WATCH, "systemctl stop syslog.socket rsyslog.service"), on(WATCH, "systemctl start rsyslog.service"),
+        r"^watch-1: rsyslogd has not said for \d.* what waits \(host_forward\)\.$",
+    ),
+)  # fmt: skip
 AWAY = (
     Fault(
         "HostDown", "an app host is switched off", lambda watched: watched.other.kill(), make.host_back,
@@ -177,6 +193,7 @@ ROUNDS = {
     "who is told has moved": MOVED,
     "a deploy loses requests": LOST,
     "a contract waits": HELD_BACK,
+    "who sends log lines fails": LOGS,
     "a host is away": AWAY,
 }
 UNDER_ORDERS = ("the service fails", "the service is late")

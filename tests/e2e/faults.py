@@ -35,6 +35,9 @@ REVISION = "SELECT version_num FROM shop.alembic_version"
 # A package of the release's first day, of which the security archive has a newer one.
 OLD_PACKAGE, OLD_VERSION = "wget", "1.21.2-2ubuntu1"
 MEMORY = "/run/systemd/system/prometheus-node-exporter.service.d"
+# Where seen-2's lines for the logs host wait, and room for a few of them.
+FORWARD = "/etc/rsyslog.d/30-forward.conf"
+LITTLE = '/"host_forward" queue.maxDiskSpace/s/maxDiskSpace="[^"]*"/maxDiskSpace="100k"/'
 SEEN, OTHER, WATCH = "seen-1", "seen-2", "watch-1"
 
 
@@ -207,3 +210,17 @@ def host_back(watched: Watched) -> None:
 def old_package(watched: Watched) -> None:
     install = "DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends --allow-downgrades"
     hosts.output(watched.seen, f"apt-get update --quiet; {install} {OLD_PACKAGE}={OLD_VERSION}")
+
+
+def many_lines(watched: Watched) -> None:
+    """The queue of a host has little room, and a program says more than that."""
+    hosts.output(
+        watched.other,
+        f"cp -p {FORWARD} /run/forward.conf && sed -i '{LITTLE}' {FORWARD} && grep -q 100k {FORWARD} && "
+        # It counts from its start, and nothing has to be counted before something is.
+        "systemctl restart rsyslog && sleep 60 && yes 'This says a lot.' | head -n 2000 | logger --tag=talker",
+    )
+
+
+def few_lines(watched: Watched) -> None:
+    hosts.output(watched.other, f"cp -p /run/forward.conf {FORWARD}; systemctl restart rsyslog")

@@ -20,8 +20,8 @@ LONGEST = 30
 # Of a range: four samples, five seconds apart.
 SHORTEST = 20
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# Looks come each 15 seconds instead of each minute, and are old after five of them.
-OLD = re.compile(r"(time\(\) - slipway_\w+_timestamp_seconds >) 300\b")
+# Looks come each 15 seconds instead of each minute, rsyslogd's each 30 as ever: they are old after this.
+OLD = re.compile(r"(time\(\) - slipway_\w+_timestamp_seconds|slipway_log_queue_waiting_seconds) > [36]00\b")
 FOLDER = "/run/slipway-haste"
 RULES, ROUTES = "/etc/prometheus/rules/slipway.yml", "/etc/prometheus/alertmanager.yml"
 UNIT = """\
@@ -41,7 +41,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     expr = re.sub(
         r"\[(\w+)\]", lambda found: f"[{max(_seconds(found[1]) // FACTOR, SHORTEST)}s]", rule["expr"]
     )
-    hasty = {**rule, "expr": OLD.sub(r"\1 75", expr)}
+    hasty = {**rule, "expr": OLD.sub(r"\1 > 75", expr)}
     if "for" in rule:
         hasty["for"] = f"{min(_seconds(rule['for']) // FACTOR, LONGEST)}s"
     return hasty

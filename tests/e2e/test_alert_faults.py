@@ -25,12 +25,11 @@ from tests.receiver import Message
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(2400)]
 
-FIRES, ENDS = 150, 300
+# What was given up in the last hour stands for five minutes of haste.
+FIRES, ENDS = 240, 400
 HOUR = 3600 / haste.FACTOR
 # Made where whoever watches is broken itself, or is lied to (test_watcher_fails.py).
 OF_THE_WATCHER = {"NothingSeen", "Watchdog", "ClockWrong"}
-# There is no logs host among these.
-OF_THE_LOGS = {"LogLinesWait", "LogLinesDropped", "LogCountersOld"}
 TABLE = yaml.safe_load((ROOT / "roles/prometheus/files/alerts.yml").read_text())
 
 
@@ -104,7 +103,7 @@ def _typed(said: dict[str, Any]) -> bool:
 
 def test_each_rule_has_a_fault() -> None:
     made = {fault.alert for faults in ROUNDS.values() for fault in faults}
-    assert made | OF_THE_WATCHER | OF_THE_LOGS == {row["alert"] for row in TABLE}
+    assert made | OF_THE_WATCHER == {row["alert"] for row in TABLE}
 
 
 @pytest.fixture(scope="module")
