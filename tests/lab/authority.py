@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab import cache, mirror
+from tests.lab import cache
 from tests.lab.commands import run
 from tests.lab.errors import LabError
-from tests.lab.image import KEYRING
+from tests.lab.unpack import MERGED, unpack
 
 SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "certbot", "openssl", "pebble", "python3")
@@ -36,16 +36,7 @@ def programs() -> Path:
 
 
 def _unpack(folder: Path) -> None:
-    found = mirror.read()
-    proxy = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *proxy,
-            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", f"--include={','.join(PACKAGES)}",
-            SUITE, folder, f"deb {found.debian} {SUITE} main",
-        ],
-        purpose=f"unpack certbot and Pebble of Debian {SUITE}",
-    )  # fmt: skip
+    unpack(PACKAGES, SUITE, folder, MERGED)
     folder.chmod(0o755)
 
 

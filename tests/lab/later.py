@@ -4,9 +4,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.lab import archive, cache, mirror, postgresql
+from tests.lab import archive, cache, postgresql
 from tests.lab.commands import ARCHIVE_NEEDS, require, run
-from tests.lab.image import KEYRING
+from tests.lab.unpack import NEEDS, unpack
 
 SUITE = "lab-17"
 VERSION = "17"
@@ -24,7 +24,8 @@ CLIENT_PROGRAMS = (
     "vacuumdb",
 )
 CLIENT_HOME = "usr/lib/postgresql/17/debian-13"
-FETCHED = "var/cache/apt/archives"
+# The packages themselves stay there as well.
+FETCHED, WHOLE = "var/cache/apt/archives", "--skip=cleanup/apt/cache"
 # What drives 17 has to know it, and Ubuntu 22.04's does not: its pg_createcluster sets what 17 refuses.
 COMMON_PACKAGES = ("postgresql-common", "postgresql-client-common", "postgresql-common-dev")
 EDITION = "1"
@@ -38,7 +39,7 @@ exec "$home/bin/loader" --argv0 "$0" --library-path "$home/lib" "$home/bin/${{0#
 
 def ensure() -> Path:
     """Return the archive's folder, signed by the same key as the first archive; built when this machine has none."""
-    require((*ARCHIVE_NEEDS, "mmdebstrap", KEYRING))
+    require((*ARCHIVE_NEEDS, *NEEDS))
     postgresql.require_amd64(VERSION)
     cache.ROOM.setdefault("later", MEGABYTES)
     binaries = postgresql.BINARIES[VERSION]
@@ -55,7 +56,7 @@ def build(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         archive.lay_out_server(postgresql.download(VERSION, Path(scratch)), server, VERSION)
         everything, pool = Path(scratch) / "everything", folder / "repository" / "pool"
-        unpack((CLIENT_PACKAGE, "postgresql-common"), everything)
+        unpack((CLIENT_PACKAGE, "postgresql-common"), DEBIAN_13, everything, WHOLE)
         lay_out_clients(everything, client)
         pool.mkdir(parents=True)
         for name in COMMON_PACKAGES:
@@ -89,7 +90,6 @@ def lay_out_clients(everything: Path, tree: Path) -> None:
 
 def pgbackrest() -> Path:
     """Return Debian 13's pgBackRest, the first of Debian's that backs up 17; nothing is installed. Raises LabError."""
-    require(("mmdebstrap", KEYRING))
     cache.ROOM.setdefault("pgbackrest", MEGABYTES)
     return cache.built("pgbackrest", cache.key(EDITION, WRAPPER), build_pgbackrest) / "pgbackrest"
 
@@ -97,27 +97,13 @@ def pgbackrest() -> Path:
 def build_pgbackrest(folder: Path) -> None:
     """Put the program with what it needs into an empty folder."""
     everything = folder / "everything"
-    unpack(("pgbackrest",), everything)
+    unpack(("pgbackrest",), DEBIAN_13, everything)
     lay_out(everything, [everything / "usr/bin/pgbackrest"], folder)
     shutil.rmtree(everything)
     # The folder is renamed when it is whole.
     (folder / "pgbackrest").write_text(WRAPPER.format(home='$(dirname "$(readlink -f "$0")")'))
     (folder / "pgbackrest").chmod(0o755)
     run([folder / "pgbackrest", "version"], purpose="run the unpacked pgBackRest")
-
-
-def unpack(packages: tuple[str, ...], everything: Path) -> None:
-    """Unpack packages of Debian 13 and what they depend on, from this machine's own mirror; FETCHED has them whole."""
-    found = mirror.read()
-    options = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
-            f"--include={','.join(packages)}", "--skip=cleanup/apt/cache", DEBIAN_13, everything,
-            f"deb {found.debian} {DEBIAN_13} main",
-        ],
-        purpose=f"unpack Debian 13's {packages[0]}",
-    )  # fmt: skip
 
 
 def lay_out(everything: Path, programs: list[Path], home: Path) -> None:

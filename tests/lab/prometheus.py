@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from tests.lab import cache, mirror
-from tests.lab.commands import require, run
-from tests.lab.image import KEYRING
+from tests.lab.commands import run
+from tests.lab.unpack import unpack
 
 PACKAGES = ("prometheus", "prometheus-alertmanager")
 PROGRAMS = ("promtool", "amtool", "prometheus", "prometheus-alertmanager")
@@ -18,22 +18,14 @@ MEGABYTES = 700
 
 def programs() -> Path:
     """Return the folder of the programs, and of SHARED."""
-    require(("mmdebstrap", KEYRING))
     cache.ROOM.setdefault("prometheus", MEGABYTES)
-    return cache.built("prometheus", cache.key(EDITION, *PACKAGES, *PROGRAMS), unpack)
+    return cache.built("prometheus", cache.key(EDITION, *PACKAGES, *PROGRAMS), keep)
 
 
-def unpack(folder: Path) -> None:
-    """Unpack both packages into an empty folder, from this machine's own mirror, and keep the programs."""
-    found, everything = mirror.read(), folder / "everything"
-    options = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
-            f"--include={','.join(PACKAGES)}", mirror.SUITE, everything, f"deb {found.debian} {mirror.SUITE} main",
-        ],
-        purpose="unpack Debian's promtool",
-    )  # fmt: skip
+def keep(folder: Path) -> None:
+    """Put the programs of both packages into an empty folder."""
+    everything = folder / "everything"
+    unpack(PACKAGES, mirror.SUITE, everything)
     for name in PROGRAMS:
         (everything / "usr/bin" / name).rename(folder / name)
     (folder / SHARED).parent.mkdir(parents=True)

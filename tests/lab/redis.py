@@ -4,14 +4,13 @@ import shutil
 from pathlib import Path
 
 from tests.lab import cache, mirror
-from tests.lab.commands import require, run, search_path
-from tests.lab.image import KEYRING
+from tests.lab.commands import run, search_path
+from tests.lab.unpack import ARCHIVED, unpack
 
 PACKAGE = "redis-server"
 PROGRAM = "redis-server"
 # Raise it to unpack anew though the package has the same name.
 EDITION = "1"
-NEEDS = ("mmdebstrap", KEYRING)
 MEGABYTES = 200
 # All that is kept of the unpacked tree; a link before what it leads to.
 KEPT = (
@@ -43,26 +42,15 @@ def program() -> Path:
 
 def program_of(suite: str) -> Path:
     """Return that of a Debian suite: bullseye has 6.0.16, which Ubuntu 22.04 has too."""
-    require(NEEDS)
     cache.ROOM.setdefault("redis", MEGABYTES)
     words = (EDITION, PACKAGE, WRAPPER, *KEPT, *([] if suite == mirror.SUITE else [suite]))
-    return cache.built("redis", cache.key(*words), lambda folder: unpack(suite, folder)) / PROGRAM
+    return cache.built("redis", cache.key(*words), lambda folder: keep(suite, folder)) / PROGRAM
 
 
-def unpack(suite: str, folder: Path) -> None:
-    """Unpack the package and what it depends on into an empty folder, from this machine's own mirror."""
-    found, everything, tree = mirror.read(), folder / "everything", folder / "tree"
-    # A suite that is archived has a release file that is past its date.
-    options = ['--aptopt=Acquire::Check-Valid-Until "false"']
-    options += [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    source = f"deb {found.debian} {suite} main"
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
-            f"--include={PACKAGE}", suite, everything, source,
-        ],
-        purpose="unpack Debian's redis-server",
-    )  # fmt: skip
+def keep(suite: str, folder: Path) -> None:
+    """Put what is kept of the package and of what it depends on into an empty folder."""
+    everything, tree = folder / "everything", folder / "tree"
+    unpack((PACKAGE,), suite, everything, ARCHIVED)
     for kept in KEPT:
         if (everything / kept).exists():
             (tree / kept).parent.mkdir(parents=True, exist_ok=True)

@@ -7,14 +7,14 @@ import subprocess
 from pathlib import Path
 
 from tests.lab import cache, mirror
-from tests.lab.commands import require, run
-from tests.lab.image import KEYRING
+from tests.lab.commands import require
+from tests.lab.unpack import unpack
 
 PACKAGE = "auditd"
 # Raise it to unpack anew though the package has the same name.
 EDITION = "1"
 MEGABYTES = 40
-NEEDS = ("mmdebstrap", "unshare", KEYRING)
+NEEDS = ("unshare",)
 KEPT = ("lib", "lib64", "sbin/auditctl", "usr/lib", "usr/share/doc/auditd/copyright")
 # A namespace's root may not change the audit's rules, and is told so by the kernel after auditctl has read the rule.
 READ = (
@@ -48,23 +48,16 @@ def _program() -> list[str]:
     """The unpacked loader with the unpacked libraries: whatever this machine's own are."""
     require(NEEDS)
     cache.ROOM.setdefault("audit", MEGABYTES)
-    tree = cache.built("audit", cache.key(EDITION, PACKAGE, *KEPT), _unpack)
+    tree = cache.built("audit", cache.key(EDITION, PACKAGE, *KEPT), _keep)
     loader = next(iter([*tree.glob("lib64/ld-linux-*.so.*"), *tree.glob("lib/ld-linux-*.so.*")]))
     libraries = [str(each) for each in (*tree.glob("lib/*-linux-gnu"), *tree.glob("usr/lib/*-linux-gnu"))]
     return [str(loader), "--library-path", ":".join(libraries), str(tree / "sbin/auditctl")]
 
 
-def _unpack(folder: Path) -> None:
-    """Unpack the package and what it depends on into an empty folder, from this machine's own mirror."""
-    found, everything = mirror.read(), folder / "everything"
-    options = [f'--aptopt=Acquire::http::Proxy "{found.proxy}"'] if found.proxy else []
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", *options,
-            f"--include={PACKAGE}", mirror.SUITE, everything, f"deb {found.debian} {mirror.SUITE} main",
-        ],
-        purpose="unpack Debian's auditctl",
-    )  # fmt: skip
+def _keep(folder: Path) -> None:
+    """Put what is kept of the package and of what it depends on into an empty folder."""
+    everything = folder / "everything"
+    unpack((PACKAGE,), mirror.SUITE, everything)
     for kept in KEPT:
         if (everything / kept).exists():
             (folder / kept).parent.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.lab import cache, mirror
-from tests.lab.commands import require, require_root, run
+from tests.lab.commands import require, require_root
 from tests.lab.errors import LabError
-from tests.lab.image import KEYRING
+from tests.lab.unpack import ARCHIVED, MERGED, unpack
 
 CHECKER_PACKAGES = (
     "apt", "base-files", "base-passwd", "coreutils", "dash", "libc-bin", "locales", "logrotate", "nginx-core",
@@ -31,9 +31,6 @@ CHECKER_PACKAGES = (
 SUITES = ("bookworm", "bullseye")
 # Raise it to unpack the trees anew though the list is the same.
 EDITION = "3"
-# Both platforms have /bin as a link to /usr/bin.
-MERGED = "/usr/share/mmdebstrap/hooks/merged-usr"
-NEEDS = ("mmdebstrap", "unshare", KEYRING)
 # The accounts that the packages' scripts and the roles make on a real host.
 USERS = (
     "deploy:x:2001:2001::/home/deploy:/bin/bash",
@@ -84,10 +81,10 @@ def shelf_name(suite: str) -> str:
 
 def root(suite: str) -> Path:
     """Return the folder of the unpacked programs of a Debian suite, unpacked first when this machine has none."""
-    require(NEEDS)
+    require(("unshare",))
     require_root()
     cache.ROOM.setdefault("checkers", MEGABYTES)
-    return cache.built("checkers", shelf_name(suite), lambda folder: unpack(suite, folder))
+    return cache.built("checkers", shelf_name(suite), lambda folder: lay_out(suite, folder))
 
 
 @functools.cache
@@ -103,21 +100,9 @@ def unavailable(suite: str) -> str:
         return f"this machine's mirror does not carry Debian {suite} (it answered {error.code})"
 
 
-def unpack(suite: str, folder: Path) -> None:
-    """Unpack the checkers of a suite into an empty folder, from this machine's own mirror."""
-    found = mirror.read()
-    # A suite that is archived has no further updates, and a release file that is past its date.
-    options = ['--aptopt=Acquire::Check-Valid-Until "false"']
-    if found.proxy:
-        options.append(f'--aptopt=Acquire::http::Proxy "{found.proxy}"')
-    run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=extract", "--quiet", f"--keyring={KEYRING}", f"--hook-dir={MERGED}",
-            *options,
-            f"--include={','.join(CHECKER_PACKAGES)}", suite, folder, f"deb {found.debian} {suite} main",
-        ],
-        purpose=f"unpack the checkers of Debian {suite}",
-    )  # fmt: skip
+def lay_out(suite: str, folder: Path) -> None:
+    """Put the checkers of a suite, and what they ask for, into an empty folder."""
+    unpack(CHECKER_PACKAGES, suite, folder, MERGED, ARCHIVED)
     for name, more in (("passwd", USERS), ("group", GROUPS)):
         plain = (folder / f"usr/share/base-passwd/{name}.master").read_text()
         (folder / "etc" / name).write_text(plain + "".join(f"{line}\n" for line in more))
