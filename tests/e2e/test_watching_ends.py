@@ -101,6 +101,7 @@ def test_a_node_exporter_that_is_another_services_is_neither_run_nor_asked(
     hosts.until("it is asked again", lambda: watched.targets().get("node seen-2") == "up", seconds=60)
 
 
+# The last of all that share these hosts, by the files' names as well.
 def test_nothing_of_slipways_is_left_on_a_host_that_watched(watched: Watched) -> None:
     typed = {**watched.variables, **all_of(watched.watch)}
     watched.playbooks.run("playbooks/retire.yml", **typed).succeeded()
