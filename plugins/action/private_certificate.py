@@ -1,6 +1,7 @@
 """Keep a private certificate authority on the controller, and a certificate of it for each host.
 
-One folder holds it: ca.pem, ca.key, and <host>.pem with <host>.key.
+One folder holds it: ca.pem, ca.key, and <host>.pem with <host>.key. While the authority becomes another (adr/0070)
+ca.pem has both, and the one that ca.key belongs to signs; ca-next.key is of one that does not sign yet.
 """
 
 from __future__ import annotations
@@ -69,22 +70,69 @@ class Authority:
 
 
 def ensure_authority(folder: Path) -> Authority:
-    """Load the authority, or make one on the first run."""
-    certificate_path, key_path = folder / "ca.pem", folder / "ca.key"
-    if certificate_path.exists() and key_path.exists():
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{key_path} does not hold an elliptic-curve key")
-        return Authority(x509.load_pem_x509_certificate(certificate_path.read_bytes()), key)
+    """Load the authority that signs, or make one on the first run."""
+    if (folder / "ca.pem").exists() and (folder / "ca.key").exists():
+        return _belonging(folder, trusted(folder), folder / "ca.key")
+    authority = _made()
+    _write_key(folder / "ca.key", authority.key)
+    _trust(folder, [authority.certificate])
+    return authority
+
+
+def trusted(folder: Path) -> list[x509.Certificate]:
+    """The authorities that hosts are to trust: one, or two while one becomes the other."""
+    return x509.load_pem_x509_certificates((folder / "ca.pem").read_bytes())
+
+
+def announced(folder: Path) -> Authority | None:
+    """The authority that is trusted and does not sign yet."""
+    try:
+        return _belonging(folder, trusted(folder), folder / "ca-next.key")
+    except (FileNotFoundError, AnsibleActionFail):
+        # Nobody has heard of it: whoever made it was killed.
+        return None
+
+
+def announce(folder: Path) -> None:
+    """Have another authority trusted."""
+    following = _made()
+    _write_key(folder / "ca-next.key", following.key)
+    _trust(folder, [*trusted(folder), following.certificate])
+
+
+def sign_with_announced(folder: Path) -> None:
+    """Have it sign from now on; the other's key is gone."""
+    (folder / "ca-next.key").rename(folder / "ca.key")
+
+
+def trust_alone(folder: Path) -> None:
+    """Have the one that signs trusted, and no other."""
+    _trust(folder, [ensure_authority(folder).certificate])
+
+
+def _made() -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Slipway private authority")])
     builder = _builder(name, name, key.public_key(), AUTHORITY_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
-    certificate = builder.sign(key, hashes.SHA256())
-    _write_key(key_path, key)
-    _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return Authority(certificate, key)
+    return Authority(builder.sign(key, hashes.SHA256()), key)
+
+
+def _belonging(folder: Path, certificates: list[x509.Certificate], path: Path) -> Authority:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    for certificate in certificates:
+        if isinstance(key, ec.EllipticCurvePrivateKey) and certificate.public_key() == key.public_key():
+            return Authority(certificate, key)
+    raise AnsibleActionFail(
+        f"{path} belongs to none of the authorities in {folder}/ca.pem, so nothing was issued. Put both back as "
+        "they were together; without both, the next run begins with a new authority, which no host trusts before it."
+    )
+
+
+def _trust(folder: Path, certificates: list[x509.Certificate]) -> None:
+    encoded = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
+    _write(folder / "ca.pem", encoded, 0o644)
 
 
 def ensure_certificate(

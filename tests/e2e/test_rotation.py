@@ -1,4 +1,4 @@
-"""The password of the database becomes another while customers order, on a fleet."""
+"""A password, or an authority, becomes another while customers order, on a fleet."""
 
 from __future__ import annotations
 
@@ -96,3 +96,36 @@ def test_a_rotation_under_load_loses_nothing(ground: Ground, playbooks: Playbook
         hosts.output(host, f"systemctl restart shop@{new}")
     hosts.until("it serves again", ground.site.ready, seconds=30)
     ground.is_whole(new)
+
+
+def test_an_authority_becomes_another_under_load_and_loses_nothing(
+    ground: Ground, playbooks: Playbooks
+) -> None:
+    fab, shop = ground.fab, ground.shop()
+    words = ("rotate", "--authority")
+
+    def restarted() -> None:
+        fab.run("restart").ended(0)
+        for host in ground.app_hosts:
+            (live,) = {hosts.live_release(host)}
+            hosts.until("nothing else runs", partial(runs_alone, host, live), seconds=120)
+
+    with shop.load(RATE) as before:
+        fab.run(*words).ended(0, "another authority is made and trusted")
+        fab.run(*words).ended(2, "does not trust both authorities yet", "Nothing was changed")
+        playbooks.run("site.yml").succeeded()
+        fab.run(*words).ended(2, "was started before /etc/ssl/slipway/ca.pem changed", "Nothing was changed")
+        restarted()
+    # Customers who verify by this authority have its file anew.
+    with shop.load(RATE) as after:
+        fab.run(*words).ended(0, "the new authority signs")
+        fab.run(*words).ended(2, "its certificate is of the authority before", "Nothing was changed")
+        playbooks.run("site.yml").succeeded()
+        fab.run(*words).ended(0, "trusted no more")
+        assert playbooks.run("site.yml").succeeded().changed > 0
+        restarted()
+    for load in (before, after):
+        load.seen.lost_nothing()
+        print(load.seen)
+    assert playbooks.run("site.yml").succeeded().changed == 0
+    playbooks.run("playbooks/verify.yml").succeeded()

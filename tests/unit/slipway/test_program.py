@@ -193,6 +193,15 @@ def test_status_names_the_settings_that_the_live_release_was_started_without(
     os.utime(settings, (started + 60, started + 60))
     assert slipway("status").result["live"]["settings_newer"] == ["/etc/shop/shop.env"]
 
+    # Whom it trusts at the database, it reads when it starts.
+    settings.write_text("SHOP_DATABASE_CA=/etc/ssl/slipway/ca.pem\n")
+    authority = host.path("/etc/ssl/slipway/ca.pem")
+    authority.parent.mkdir(parents=True, exist_ok=True)
+    authority.touch()
+    os.utime(settings, (started - 60, started - 60))
+    os.utime(authority, (started + 60, started + 60))
+    assert slipway("status").result["live"]["settings_newer"] == ["/etc/ssl/slipway/ca.pem"]
+
 
 def test_a_key_of_tokens_is_known_by_a_name_and_never_shown(host: Host, slipway: Slipway) -> None:
     assert slipway("status").result["token_keys"] == {"secret_key": "", "secret_key_previous": ""}

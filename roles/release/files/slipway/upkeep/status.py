@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from typing import Any
@@ -21,7 +20,7 @@ from slipway.systemd import UnitState
 from slipway.traffic import drain, further, gate, maintenance, timers, warm
 from slipway.turns import fence, lease, lock
 from slipway.turns.session import Report, Session
-from slipway.upkeep import log_queues
+from slipway.upkeep import log_queues, settings
 
 FACTS = (
     "git_sha",
@@ -33,7 +32,6 @@ FACTS = (
     "schema_head",
     "schema_revisions",
 )
-TOKEN_KEYS = ("secret_key", "secret_key_previous")
 # What a controller records of a rollout begins with one of these.
 ROLLOUTS = ("deploy", "rollback", "recover")
 
@@ -65,7 +63,7 @@ def status(session: Session) -> Report:
         "fence": _fence(host),
         "lease": lease.current(host),
         "signatures": signatures.describe(host),
-        "token_keys": token_keys(host),
+        "token_keys": settings.token_keys(host),
         "drained": drain.read(host),
         "maintenance": maintenance.read(host),
         "last_record": _last_record(reading),
@@ -87,7 +85,7 @@ def _live(session: Session, live: str, states: dict[str, UnitState]) -> dict[str
         "packages": packages(facts.get("files") or {}),
         "schema_applied": answer.schema or _applied(session, live),
         "problem": found.problem or None,
-        "settings_newer": settings_newer(session.host, live),
+        "settings_newer": settings.newer(session.host, live),
         "unit": asdict(states[live]) if live in states else None,
         "socket": {
             "ready": answer.ready(live),
@@ -105,32 +103,6 @@ def _applied(session: Session, live: str) -> str | None:
         return None
     entries = reversed(session.journal.read(step="migrate").entries)
     return next((str(end) for entry in entries if (end := (entry.get("details") or {}).get("to"))), None)
-
-
-def settings_newer(host: Host, live: str) -> list[str]:
-    """Paths of the settings that a running release was started without: its socket is as old as it is."""
-    try:
-        started = host.runtime_socket(live).stat().st_mtime_ns
-    except FileNotFoundError:
-        return []
-    paths = [*host.path(f"/etc/{host.app}").rglob("*"), host.path(f"/etc/systemd/system/{host.app}@.service")]
-    newer = [path for path in paths if path.is_file() and path.stat().st_mtime_ns > started]
-    return sorted("/" + str(path.relative_to(host.root)) for path in newer)
-
-
-def token_keys(host: Host) -> dict[str, str]:
-    """A name for each key of the service's tokens, by which a controller knows it again; empty for one it lacks.
-
-    The keys are long and made by chance: nobody finds them by their names.
-    """
-    found = {}
-    for name in TOKEN_KEYS:
-        try:
-            key = host.credential(name).read_bytes().strip()
-        except OSError:
-            key = b""
-        found[name] = hashlib.sha256(key).hexdigest()[:16] if key else ""
-    return found
 
 
 def _memory(host: Host, live: str | None, states: dict[str, UnitState]) -> dict[str, Any]:
