@@ -6,17 +6,17 @@ from tests.e2e import disks
 from tests.e2e import faults as make
 from tests.e2e.faults import OTHER, SEEN, WATCH, Fault, on, timer
 
-# What stands there quietly until somebody notices. The pair that is served stays: who writes there is served at once.
+# What stands there quietly until somebody notices. No certificate of these is served: seen-2 is no edge.
 QUIET = (
     Fault(
         "CertificateEndsSoon", "a certificate of three days is in the folder",
-        on(SEEN, f"{make.CERTIFICATE} -days 3 -out /etc/ssl/slipway/old.pem"),
-        on(SEEN, "rm /etc/ssl/slipway/old.pem"), r"^/etc/ssl/slipway/old\.pem on seen-1 ends in 2d ",
+        on(OTHER, f"{make.CERTIFICATE} -days 3 -out /etc/ssl/slipway/acme.pem"),
+        on(OTHER, "rm /etc/ssl/slipway/acme.pem"), r"^/etc/ssl/slipway/acme\.pem on seen-2 ends in 2d ",
     ),
     Fault(
         "CertificateEnds", "a certificate of two weeks is in the folder",
-        on(OTHER, f"{make.CERTIFICATE} -days 14 -out /etc/ssl/slipway/old.pem"),
-        on(OTHER, "rm /etc/ssl/slipway/old.pem"), r"^/etc/ssl/slipway/old\.pem on seen-2 ends in 13d ",
+        on(OTHER, f"{make.CERTIFICATE} -days 14 -out /etc/ssl/slipway/public.pem"),
+        on(OTHER, "rm /etc/ssl/slipway/public.pem"), r"^/etc/ssl/slipway/public\.pem on seen-2 ends in 13d ",
     ),
     Fault(
         "CertificateNotRenewed", "a certificate that was due five days ago is in the folder", on(SEEN, make.LATE),

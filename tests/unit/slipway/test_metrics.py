@@ -123,7 +123,8 @@ def test_a_certificates_end_a_reboot_that_waits_and_files_that_are_not_in_force(
         check=True, capture_output=True,
     )  # fmt: skip
     (folder / "public.pem").write_text("no certificate")
-    (folder / "acme.pem").write_bytes((folder / "host.pem").read_bytes())
+    for name in ("acme.pem", "ca.pem"):
+        (folder / name).write_bytes((folder / "host.pem").read_bytes())
     host.path("/var/run").mkdir(parents=True, exist_ok=True)
     host.path("/var/run/reboot-required").touch()
     manifests = host.path("/var/lib/slipway/files/shop")
@@ -142,6 +143,7 @@ def test_a_certificates_end_a_reboot_that_waits_and_files_that_are_not_in_force(
     name = 'slipway_certificate_expiry_timestamp_seconds{path="/etc/ssl/slipway/%s.pem"}'
     days = (samples[name % "host"] - samples["slipway_metrics_timestamp_seconds"]) / 86400
     assert 29 < days <= 30.01
+    assert samples[name % "ca"] == samples[name % "host"]
     assert samples[name % "public"] == 0
     due = samples['slipway_certificate_renewal_due_timestamp_seconds{path="/etc/ssl/slipway/acme.pem"}']
     assert samples[name % "acme"] - due == pytest.approx(10 * 86400)

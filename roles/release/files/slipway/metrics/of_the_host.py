@@ -14,8 +14,8 @@ from slipway.host import Host
 from slipway.metrics.exposition import Sample
 from slipway.processes import run
 
-# Of each service of the host.
-CERTIFICATES = [f"etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("host", "public")]
+# Of each service of the host; of two authorities the one that goes is the first.
+CERTIFICATES = [f"etc/ssl/slipway/{at}{name}.pem" for at in ("", "*/") for name in ("ca", "host", "public")]
 # What an authority gives by ACME: it is asked for the next one when this much of its time is left.
 RENEWED, LEFT = [f"etc/ssl/slipway/{at}acme.pem" for at in ("", "*/")], 1 / 3
 # What changes when a package is installed, and when apt learns of others.
