@@ -64,6 +64,7 @@ SHARED = {
     "etc/systemd/system/postgresql@.service.d/slipway.conf": "the same for every cluster",
     "etc/systemd/system.conf.d/60-slipway.conf": "one systemd",
     "etc/systemd/system/slipway-firewall.service": "loads the one table",
+    "etc/systemd/system/slipway-relp-tunnel.service": "the host's own lines go to one place",
     "etc/systemd/system/prometheus-alertmanager.service.d/slipway.conf": "one Alertmanager",
     "etc/systemd/system/prometheus-node-exporter.service.d/slipway.conf": "one node-exporter",
     "etc/systemd/system/prometheus.service.d/slipway.conf": "one Prometheus",
