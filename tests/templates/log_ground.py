@@ -48,7 +48,12 @@ class Ground:
         self.trees = {"sender": sender, "collector": collector}
         self.network = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         for name, tree in (("sender", sender), ("collector", collector)):
-            for path in ("said", "etc", "var/spool/rsyslog", "var/log/nginx", "var/log/shop"):
+            for path in (
+                "said",
+                "etc",
+                "var/spool/rsyslog",
+                *(f"var/log/{each}" for each in ("nginx", "postgresql", "shop")),
+            ):
                 (folder / name / path).mkdir(parents=True)
             self.configure(name, tree)
         for path in KINDS.values():
@@ -98,7 +103,7 @@ class Ground:
             done = subprocess.run(stepped, capture_output=True, text=True, check=True)
             self.stepped = [*self.stepped, *done.stdout.splitlines()]
             program = [*nginx_of(self.suite)[:-1], str(root / "usr/sbin/rsyslogd"), "-n", "-M", str(modules)]
-            if name == "sender" and "tunnel" not in self.running:
+            if name == "sender" and "tunnel" not in self.running and self.trees[name].has(TUNNEL_UNIT):
                 self.start_tunnel()
             self._run(
                 name,
@@ -170,9 +175,8 @@ class Ground:
         )
 
     def output(self) -> str:
-        return "\n".join(
-            (self.folder / name / "output").read_text()[-3000:] for name in ("sender", "collector")
-        )
+        outputs = [self.folder / name / "output" for name in ("sender", "collector")]
+        return "\n".join(path.read_text()[-3000:] for path in outputs if path.exists())
 
     def close(self) -> None:
         for process in (*self.running.values(), self.network):

@@ -57,6 +57,7 @@ SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources
 UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
 CLUSTER = "etc/postgresql/14/main"
 SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.conf"
+JSON = "etc/rsyslog.d/05-json.conf"
 FORWARD, TUNNEL = "etc/rsyslog.d/30-forward.conf", "etc/systemd/system/slipway-relp-tunnel.service"
 UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 
@@ -278,6 +279,19 @@ PAIRS = [
     ),
     Pair(SENDER, 'queue.syncQueueFiles="off"', on=APP, off=SINGLE),
     Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "step-back-queues", on=APP, off=LOGS),
+    # As JSON only where a sink is named, each queue of its own.
+    Pair(JSON, 'defaultNetstreamDriverKeyFile="/etc/ssl/slipway/host.key"', on=EVERYTHING, off=APP),
+    Pair(SENDER, 'type="omfwd"', on=EVERYTHING, off=APP),
+    Pair(SENDER, 'queue.type="Disk" queue.filename="shop_json"', on=EVERYTHING, off=SINGLE),
+    Pair(FORWARD, 'queue.type="Disk" queue.filename="host_json"', on=EVERYTHING, off=APP),
+    Pair(FORWARD, 'queue.type="Disk" queue.filename="postgresql_json"', on=EVERYTHING, off=DATABASE),
+    Pair(
+        FORWARD,
+        'queue.type="LinkedList" queue.size="10000" queue.filename="nginx_json"',
+        on=EVERYTHING,
+        off=EDGE,
+    ),
+    Pair("etc/rsyslog.conf", 'module(load="impstats"', on=EVERYTHING, off=SINGLE),
     Pair(COLLECTOR, 'module(load="imrelp"', on=LOGS, off=APP),
     Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
     Pair("etc/logrotate.d/shop", "rotate 30\n", on=EVERYTHING, off=SINGLE),

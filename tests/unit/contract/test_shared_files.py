@@ -45,6 +45,7 @@ SHARED = {
     "etc/prometheus/slipway-web.yml": "one node-exporter",
     "etc/profile.d/slipway.sh": "every login's shell",
     "etc/rsyslog.conf": "one rsyslogd",
+    "etc/rsyslog.d/05-json.conf": "one sink; a service's members are in its own file",
     "etc/rsyslog.d/20-collector.conf": "one port for other hosts' lines",
     "etc/rsyslog.d/30-forward.conf": "the host's own lines go to one place",
     "etc/rsyslog.d/50-default.conf": "the host's own lines",
