@@ -97,9 +97,9 @@ upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, a dis
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) pytest $(WORKERS) -m long tests/database
 
 .PHONY: logs
-logs: .venv/installed ## Numbered lines while the logs host flaps, hangs or dies, and while rsyslogd is killed (three minutes)
+logs: .venv/installed ## Numbered lines while the logs host flaps, hangs or dies, while rsyslogd is killed, and while a sink of JSON dies (four minutes)
 	@$(BIN)/python -m tests.templates.checkers install
-	@pytest -m long tests/templates/test_logs_lost.py
+	@pytest -m long tests/templates/test_logs_lost.py tests/templates/test_json_lines.py
 
 .PHONY: service-test
 service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python and PostgreSQL; what can differ on Debian 12's too

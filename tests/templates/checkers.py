@@ -26,7 +26,7 @@ from tests.lab.unpack import ARCHIVED, MERGED, unpack
 
 CHECKER_PACKAGES = (
     "apt", "base-files", "base-passwd", "coreutils", "dash", "libc-bin", "locales", "logrotate", "nginx-core",
-    "rsyslog", "rsyslog-relp", "sudo", "systemd", "systemd-timesyncd", "tzdata",
+    "rsyslog", "rsyslog-openssl", "rsyslog-relp", "sudo", "systemd", "systemd-timesyncd", "tzdata",
 )  # fmt: skip
 SUITES = ("bookworm", "bullseye")
 # Raise it to unpack the trees anew though the list is the same.

@@ -62,7 +62,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A layer with the programs that the units start."""
     layer = tmp_path_factory.mktemp("release")
-    programs = ("database-backup", "database-status", "slipway-metrics")
+    programs = ("database-backup", "database-status", "relp-tunnel", "slipway-metrics")
     for path in (
         f"srv/shop/releases/{RELEASE}/start",
         *(f"usr/local/lib/slipway/{name}" for name in programs),

@@ -17,7 +17,10 @@ from tests.templates.rendering import HostTree
 from tests.templates.test_nginx_answers import nginx_of
 from tests.unit.plugins.ansible_run import REPOSITORY, load_plugin
 
-STEP_BACK = REPOSITORY / "roles/rsyslog/files/step_back_queues.py"
+STEP_BACK, TUNNEL = (
+    REPOSITORY / f"roles/rsyslog/files/{name}.py" for name in ("step_back_queues", "relp_tunnel")
+)
+TUNNEL_UNIT = "etc/systemd/system/slipway-relp-tunnel.service"
 # What the program says of itself.
 WINDOW = 128
 SENDER, COLLECTOR = "10.83.7.31", "10.83.7.51"
@@ -45,7 +48,12 @@ class Ground:
         self.trees = {"sender": sender, "collector": collector}
         self.network = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         for name, tree in (("sender", sender), ("collector", collector)):
-            for path in ("said", "etc", "var/spool/rsyslog", "var/log/nginx", "var/log/shop"):
+            for path in (
+                "said",
+                "etc",
+                "var/spool/rsyslog",
+                *(f"var/log/{each}" for each in ("nginx", "postgresql", "shop")),
+            ):
                 (folder / name / path).mkdir(parents=True)
             self.configure(name, tree)
         for path in KINDS.values():
@@ -59,6 +67,8 @@ class Ground:
         text = re.sub(r'(file|dir)Owner="syslog"', r'\1Owner="root"', text)
         text = re.sub(r"include\(.*\)", "", re.sub(r'module\(load="imjournal".*\)', JOURNAL, text))
         rules = "".join(part.read_text() for part in parts).replace('module(load="imfile")', "")
+        # Both are of one network, in which the sender's tunnel has the port at 127.0.0.1.
+        rules = rules.replace('input(type="imrelp"', f'input(type="imrelp" address="{COLLECTOR}"')
         place = self.folder / name
         for path in ("/var/", "/etc/ssl/slipway/"):
             text, rules = (each.replace(f'"{path}', f'"{place}{path}') for each in (text, rules))
@@ -68,21 +78,20 @@ class Ground:
             whole = whole.replace(old, new)
         (place / "etc/rsyslog.conf").write_text(whole)
 
-    def certify(self, name: str, host: str, days: int = 90) -> None:
-        """A certificate of the host's name; days=0: it has ended."""
+    def certify(self, name: str, host: str, days: int = 90, authority: str = "") -> None:
+        """A certificate of the host's name; days=0: it has ended; authority: it is of another one than all others."""
         plugin = load_plugin("action/private_certificate")
-        authority = plugin.ensure_authority(self.folder)
+        issued = self.folder / authority
+        issued.mkdir(exist_ok=True)
         place = self.folder / name / "etc/ssl/slipway"
         place.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob(f"{host}.*"):
+        for old in issued.glob(f"{host}.*"):
             old.unlink()
-        plugin.ensure_certificate(self.folder, authority, name=host, names=[host], addresses=[], days=days)
-        for source, target in (
-            (f"{host}.pem", "host.pem"),
-            (f"{host}.key", "host.key"),
-            ("ca.pem", "ca.pem"),
-        ):
-            (place / target).write_bytes((self.folder / source).read_bytes())
+        signer = plugin.ensure_authority(issued)
+        plugin.ensure_certificate(issued, signer, name=host, names=[host], addresses=[], days=days)
+        for source, target in ((f"{host}.pem", "host.pem"), (f"{host}.key", "host.key")):
+            (place / target).write_bytes((issued / source).read_bytes())
+        (place / "ca.pem").write_bytes((self.folder / "ca.pem").read_bytes())
 
     def start(self, *names: str) -> None:
         root = checkers.root(self.suite)
@@ -94,11 +103,29 @@ class Ground:
             done = subprocess.run(stepped, capture_output=True, text=True, check=True)
             self.stepped = [*self.stepped, *done.stdout.splitlines()]
             program = [*nginx_of(self.suite)[:-1], str(root / "usr/sbin/rsyslogd"), "-n", "-M", str(modules)]
-            self.running[name] = subprocess.Popen(
-                [*self._inside(), *program, "-f", str(place / "etc/rsyslog.conf"), "-i", str(place / "pid")],
-                stdout=(place / "output").open("ab"),
-                stderr=subprocess.STDOUT,
+            if name == "sender" and "tunnel" not in self.running and self.trees[name].has(TUNNEL_UNIT):
+                self.start_tunnel()
+            self._run(
+                name,
+                place,
+                [*program, "-f", str(place / "etc/rsyslog.conf"), "-i", str(place / "pid")],
             )
+
+    def start_tunnel(self, user: str = "root") -> None:
+        """As the unit does, which goes on when rsyslogd is killed."""
+        unit = self.trees["sender"].text(TUNNEL_UNIT)
+        port, address, host, folder, _ = re.findall(r"ExecStart=\S+ (.*)", unit)[0].split()
+        place = self.folder / "sender"
+        self._run(
+            "tunnel",
+            place,
+            [sys.executable, "-IS", str(TUNNEL), port, address, host, f"{place}{folder}", user],
+        )
+
+    def _run(self, name: str, place: Path, program: list[str]) -> None:
+        self.running[name] = subprocess.Popen(
+            [*self._inside(), *program], stdout=(place / "output").open("ab"), stderr=subprocess.STDOUT
+        )
 
     def end(self, name: str, by: signal.Signals = signal.SIGTERM) -> None:
         process = self.running.pop(name)
@@ -148,14 +175,18 @@ class Ground:
         )
 
     def output(self) -> str:
-        return "\n".join(
-            (self.folder / name / "output").read_text()[-3000:] for name in ("sender", "collector")
-        )
+        outputs = [self.folder / name / "output" for name in ("sender", "collector")]
+        return "\n".join(path.read_text()[-3000:] for path in outputs if path.exists())
 
     def close(self) -> None:
         for process in (*self.running.values(), self.network):
             process.kill()
             process.wait(30)
+
+    def run_inside(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._inside(), *command], capture_output=True, text=True, timeout=60, check=False
+        )
 
     def _inside(self) -> list[str]:
         return ["nsenter", f"--net=/proc/{self.network.pid}/ns/net"]

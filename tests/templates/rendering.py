@@ -114,6 +114,11 @@ EVERYTHING: dict[str, Any] = {
     "sandbox_settings": {"nginx": {"ProtectHome": None, "LimitNOFILE": "4096"}},
     "slipway_hardened": True,
     "rsyslog_journal_disk": "2G",
+    "rsyslog_json_host": "elk.example",
+    "rsyslog_json_port": 5000,
+    "rsyslog_json_ca": "/etc/ssl/slipway/ca.pem",
+    "rsyslog_json_certificate": "/etc/ssl/slipway/host.pem",
+    "rsyslog_json_key": "/etc/ssl/slipway/host.key",
     "rsyslog_rotate_count": 30,
 }
 

@@ -148,6 +148,16 @@ def test_systemd_takes_what_tells_metrics(trees: Trees, release: Path, case: str
     assert "/etc/systemd/system/slipway" not in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize("platform", ["Debian-12", "Ubuntu-22"])
+def test_systemd_takes_the_tunnel_of_the_lines(trees: Trees, release: Path, platform: str) -> None:
+    tree = trees[f"fleet-{platform}", "app-1"]
+    unit = "/etc/systemd/system/slipway-relp-tunnel.service"
+    done = check(tree.case.suite, [tree.root, release], "systemd-analyze", "verify", "--man=no", unit)
+
+    assert done.returncode == 0, done.stdout
+    assert "/etc/systemd/system/slipway" not in done.stdout, done.stdout
+
+
 @every_host
 def test_logrotate_takes_its_rule(trees: Trees, case: str, host: str) -> None:
     tree = trees[case, host]

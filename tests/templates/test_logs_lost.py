@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,34 +93,47 @@ def test_lines_wait_while_the_senders_certificate_has_ended(logs: Ground) -> Non
     wait_for(lambda: logs.read("shop") == logs.said["shop"], 30, logs.output)
     assert len(logs.missing("shop")) == 100
 
-    # A renewed one is taken by a restart, as the role does.
-    logs.end("sender")
+    # A renewed one is taken at the next try.
     logs.certify("sender", "app-1")
-    logs.start("sender")
     logs.all_came("shop")
 
 
-def test_a_collector_whose_certificate_has_ended_gets_nothing_and_what_waited_outlives_it(
-    logs: Ground,
+@pytest.mark.parametrize("refused", [{"days": 0}, {"host": "logs-2"}, {"authority": "another"}], ids=str)
+def test_lines_wait_while_the_collectors_certificate_is_refused_and_come_when_it_is_right(
+    logs: Ground, refused: dict[str, Any]
 ) -> None:
-    """omrelp gives up for good then; what is said after that stays on the host until rsyslogd is restarted."""
     logs.end("collector", signal.SIGKILL)
-    logs.say("shop", 100)
-    wait_for(lambda: logs.read("shop") == logs.said["shop"], 30, logs.output)
-    logs.certify("collector", "logs-1", days=0)
+    logs.certify("collector", **{"host": "logs-1", **refused})
     logs.start("collector")
-    wait_for(lambda: "certificate has expired" in logs.output(), 40, logs.output)
-    assert len(logs.missing("shop")) == 100
-    waited = logs.said["shop"]
-    logs.say("shop", 100)
+    for kind in (*KEPT, "nginx-access"):
+        logs.say(kind, 100)
+    wait_for(lambda: re.search("The certificate of logs-1 .* is refused", logs.output()), 40, logs.output)
+    for kind in (*KEPT, "nginx-access"):
+        logs.say(kind, 100, seconds=3)
     wait_for(lambda: logs.read("shop") == logs.said["shop"], 30, logs.output)
+    assert len(logs.missing("shop")) == 200
 
     logs.end("collector")
     logs.certify("collector", "logs-1")
     logs.start("collector")
-    logs.end("sender")
-    logs.start("sender")
-    wait_for(lambda: not logs.missing("shop") & set(range(waited)), 30, logs.output)
+    logs.all_came(*KEPT, "nginx-access")
+
+
+def test_a_tunnel_that_is_killed_under_lines_loses_no_kept_one(logs: Ground) -> None:
+    for _ in range(3):
+        logs.say("shop", 300)
+        logs.end("tunnel", signal.SIGKILL)
+        logs.start_tunnel()
+
+    logs.all_came("shop")
+
+
+def test_the_tunnel_carries_for_rsyslogd_alone(logs: Ground) -> None:
+    ask = "import socket; each = socket.create_connection(('127.0.0.1', 2514), 5); assert each.recv(9) == b''"
+    done = logs.run_inside("setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-IS", "-c", ask)
+
+    assert done.returncode == 0, done.stderr
+    assert "A program that is not rsyslogd was refused." in logs.output()
 
 
 @pytest.mark.long

@@ -57,7 +57,8 @@ SOURCES, DEB822 = "etc/apt/sources.list", "etc/apt/sources.list.d/debian.sources
 UPGRADES, PERIODIC = "etc/apt/apt.conf.d/52slipway-unattended-upgrades", "etc/apt/apt.conf.d/20auto-upgrades"
 CLUSTER = "etc/postgresql/14/main"
 SENDER, COLLECTOR = "etc/rsyslog.d/10-shop.conf", "etc/rsyslog.d/20-collector.conf"
-FORWARD = "etc/rsyslog.d/30-forward.conf"
+JSON = "etc/rsyslog.d/05-json.conf"
+FORWARD, TUNNEL = "etc/rsyslog.d/30-forward.conf", "etc/systemd/system/slipway-relp-tunnel.service"
 UPSTREAM = "server unix:/srv/shop/current/http.sock max_fails=0;"
 
 NGINX_SANDBOX, RSYSLOG_SANDBOX, CLUSTER_SANDBOX = (
@@ -255,10 +256,12 @@ PAIRS = [
     Pair("etc/systemd/system/nginx.service.d/slipway.conf", "Restart=on-abort", on=EDGE, off=DATABASE),
     Pair("etc/postgresql-common/createcluster.conf", "create_main_cluster = false", on=DATABASE, off=APP),
     # Every host sends what it has; the collector alone listens, and keeps its own.
-    Pair("etc/rsyslog.conf", 'module(load="omrelp" tls.tlslib="openssl")', on=DATABASE, off=SINGLE),
-    Pair("etc/rsyslog.conf", 'module(load="omrelp" tls.tlslib="openssl")', on=EDGE, off=LOGS),
-    Pair(SENDER, 'target="192.0.2.41" port="2514"', on=APP, off=DATABASE),
-    Pair(FORWARD, 'target="192.0.2.41" port="2514"', on=DATABASE, off=LOGS),
+    Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=DATABASE, off=SINGLE),
+    Pair("etc/rsyslog.conf", 'module(load="omrelp")', on=EDGE, off=LOGS),
+    Pair(SENDER, 'target="127.0.0.1" port="2514"', on=APP, off=DATABASE),
+    Pair(FORWARD, 'target="127.0.0.1" port="2514"', on=DATABASE, off=LOGS),
+    Pair(TUNNEL, "relp-tunnel 2514 192.0.2.41 production-logs-1 /etc/ssl/slipway syslog", on=APP, off=LOGS),
+    Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "Wants=slipway-relp-tunnel", on=APP, off=LOGS),
     Pair(FORWARD, 'file="/var/log/nginx/access.log" tag="nginx-access"', on=EDGE, off=DATABASE),
     Pair(FORWARD, 'file="/var/log/postgresql/postgresql-14-main.log"', on=DATABASE, off=APP),
     Pair(FORWARD, '($.kind == ["auth", "kernel", "system"])', on=APP, off=SINGLE),
@@ -276,6 +279,19 @@ PAIRS = [
     ),
     Pair(SENDER, 'queue.syncQueueFiles="off"', on=APP, off=SINGLE),
     Pair("etc/systemd/system/rsyslog.service.d/slipway.conf", "step-back-queues", on=APP, off=LOGS),
+    # As JSON only where a sink is named, each queue of its own.
+    Pair(JSON, 'defaultNetstreamDriverKeyFile="/etc/ssl/slipway/host.key"', on=EVERYTHING, off=APP),
+    Pair(SENDER, 'type="omfwd"', on=EVERYTHING, off=APP),
+    Pair(SENDER, 'queue.type="Disk" queue.filename="shop_json"', on=EVERYTHING, off=SINGLE),
+    Pair(FORWARD, 'queue.type="Disk" queue.filename="host_json"', on=EVERYTHING, off=APP),
+    Pair(FORWARD, 'queue.type="Disk" queue.filename="postgresql_json"', on=EVERYTHING, off=DATABASE),
+    Pair(
+        FORWARD,
+        'queue.type="LinkedList" queue.size="10000" queue.filename="nginx_json"',
+        on=EVERYTHING,
+        off=EDGE,
+    ),
+    Pair("etc/rsyslog.conf", 'module(load="impstats"', on=EVERYTHING, off=SINGLE),
     Pair(COLLECTOR, 'module(load="imrelp"', on=LOGS, off=APP),
     Pair(COLLECTOR, '"production-app-1", "production-app-2", "production-db-1"', on=LOGS, off=SINGLE),
     Pair("etc/logrotate.d/shop", "rotate 30\n", on=EVERYTHING, off=SINGLE),

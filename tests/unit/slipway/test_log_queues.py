@@ -67,6 +67,16 @@ def test_a_queue_in_memory_and_its_disk_are_one(host: Host) -> None:
     assert log_queues.faults(host) == ["7 log lines did not fit and are on this host alone (nginx_forward)"]
 
 
+def test_what_waits_for_a_sink_of_json_is_said_to(host: Host) -> None:
+    say(host, 1000, "shop_json queue", 0, 0)
+    say(host, 0, "shop_json queue", 40, 40, full=2)
+
+    assert log_queues.faults(host) == [
+        "40 log lines have waited for the sink of JSON lines for 17 minutes and 2 log lines did not fit and never come "
+        "to the sink of JSON lines (shop_json)"
+    ]
+
+
 def test_counters_that_grow_old_are_a_fault(host: Host) -> None:
     say(host, 1200, "shop_forward queue", 0, 10)
 

@@ -28,7 +28,7 @@ METRICS = {
     "slipway_files_edited": "Files that Slipway wrote and that are other now, or gone; label role.",
     "slipway_verify_timestamp_seconds": "When verify.yml or fab doctor last looked at this host since its boot.",
     "slipway_verify_complaints": "What that look found wrong.",
-    "slipway_log_queue_lines": "Log lines that wait for the logs host; label queue.",
+    "slipway_log_queue_lines": "Log lines that wait to be sent to another host; label queue.",
     "slipway_log_queue_bytes": "What a queue of log lines takes on the disk; label queue.",
     "slipway_log_queue_waiting_seconds": "How long the oldest of them has waited, as far as is known; label queue.",
     "slipway_log_queue_dropped": "Log lines that a full queue gave up since rsyslogd started; label queue.",

@@ -1,4 +1,4 @@
-"""What waits on this host for the logs host, by the counters that rsyslogd writes each half minute."""
+"""What waits on this host to be sent to another, by the counters that rsyslogd writes each half minute."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ class Queue:
 
     def fault(self, now: float) -> str:
         """What is wrong with it in a sentence, "" when nothing is."""
+        taker, only = "the logs host", "are on this host alone"
+        if self.name.endswith("_json"):
+            taker, only = "the sink of JSON lines", "never come to the sink of JSON lines"
         if now - self.told > SECONDS:
             return f"rsyslogd has not said for {(now - self.told) / 60:.0f} minutes what waits in {self.name}"
         said = []
         if self.seconds > SECONDS:
-            said.append(
-                f"{self.lines} log lines have waited for the logs host for {self.seconds / 60:.0f} minutes"
-            )
+            said.append(f"{self.lines} log lines have waited for {taker} for {self.seconds / 60:.0f} minutes")
         if self.dropped:
-            said.append(f"{self.dropped} log lines did not fit and are on this host alone")
+            said.append(f"{self.dropped} log lines did not fit and {only}")
         return f"{' and '.join(said)} ({self.name})" if said else ""
 
 
