@@ -139,6 +139,7 @@ def test_kept_lines_wait_while_the_sink_is_away_and_rsyslogd_is_killed(lines: Li
     lines.all_came("shop", "auth")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "refused", [{"days": 0}, {"name": "other.example"}, {"authority": "another"}], ids=str
 )

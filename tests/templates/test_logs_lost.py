@@ -98,7 +98,15 @@ def test_lines_wait_while_the_senders_certificate_has_ended(logs: Ground) -> Non
     logs.all_came("shop")
 
 
-@pytest.mark.parametrize("refused", [{"days": 0}, {"host": "logs-2"}, {"authority": "another"}], ids=str)
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"days": 0},
+        pytest.param({"host": "logs-2"}, marks=pytest.mark.long),
+        pytest.param({"authority": "another"}, marks=pytest.mark.long),
+    ],
+    ids=str,
+)
 def test_lines_wait_while_the_collectors_certificate_is_refused_and_come_when_it_is_right(
     logs: Ground, refused: dict[str, Any]
 ) -> None:
@@ -119,6 +127,7 @@ def test_lines_wait_while_the_collectors_certificate_is_refused_and_come_when_it
     logs.all_came(*KEPT, "nginx-access")
 
 
+@pytest.mark.long
 def test_a_tunnel_that_is_killed_under_lines_loses_no_kept_one(logs: Ground) -> None:
     for _ in range(3):
         logs.say("shop", 300)
