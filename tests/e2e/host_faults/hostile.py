@@ -67,16 +67,15 @@ def doubtful(host: str, word: str) -> Iterator[bytes]:
 
 
 def smuggling(scene: Scene) -> None:
-    """How many requests in requests the service was asked."""
+    """How many requests in requests the service was asked, and how many it broke at."""
     site, word = scene.ground.site, f"smuggled-{uuid.uuid4().hex[:12]}"
-    served = [
-        statuses
-        for request in doubtful(site.address, word)
-        if (statuses := asked(site, request)[0])[:1] > [499]
-    ]
+    answers = [asked(site, request)[0] for request in doubtful(site.address, word)]
+    print(answers)
+    # 501 is nginx's own word for a Transfer-Encoding that it does not know.
+    broke = [statuses for statuses in answers if statuses[:1] > [499] and statuses != [501]]
     time.sleep(2)
     asked_for = scene.ground.first.run(f"grep --count /{word} /var/log/shop/shop.log").stdout
-    scene.took["let through"] = int(asked_for) + len(served)
+    scene.took["let through"] = int(asked_for) + len(broke)
 
 
 def outside(scene: Scene) -> None:
