@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e import hosts
-from tests.lab import process
 from tests.lab.commands import run
 from tests.lab.host import Host
 
@@ -18,7 +17,7 @@ BEFORE = 15
 
 def attach(host: Host, path: str, megabytes: int, owner: str = "root") -> None:
     """Make a disk in a file and mount it on a host; it is gone when it is unmounted, or the host is."""
-    init = _init(host)
+    init = hosts.first_process(host)
     image = Path(f"/var/tmp/slipway-disk-{host.name}-{path.strip('/').replace('/', '-')}")
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
@@ -36,16 +35,6 @@ def attach(host: Host, path: str, megabytes: int, owner: str = "root") -> None:
         # Once nobody has it mounted, it is free.
         run(["losetup", "--detach", device], purpose="let go of it")
     hosts.output(host, f"chown {owner}: {path}")
-
-
-def _init(host: Host) -> process.Identity:
-    """The host's first process, as this machine knows it."""
-    found = host.require_running().nspawn()
-    while found:
-        if Path(f"/proc/{found.pid}/comm").read_text().strip() == "systemd":
-            return found
-        found = next(iter(process.children(found)), None)
-    raise AssertionError(f"{host.name} is on its way up or down: it has no systemd")
 
 
 def detach(host: Host, path: str) -> None:

@@ -7,12 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.lab import process
 from tests.lab.host import Host
 
 ON_HOST = Path(__file__).parent / "on_host"
 Found = TypeVar("Found")
 # What Ubuntu comes with for the host itself: its resolver, and chrony's port of commands.
 COMES_WITH = {("127.0.0.53", "53"), ("127.0.0.1", "323"), ("[::1]", "323")}
+
+
+def first_process(host: Host) -> process.Identity:
+    """Return the host's systemd, as this machine knows it."""
+    found = host.require_running().nspawn()
+    while found:
+        if Path(f"/proc/{found.pid}/comm").read_text().strip() == "systemd":
+            return found
+        found = next(iter(process.children(found)), None)
+    raise AssertionError(f"{host.name} is on its way up or down: it has no systemd")
 
 
 def output(host: Host, command: str, *, stdin: str | None = None) -> str:

@@ -112,7 +112,17 @@ def from_database(scene: Scene) -> None:
         chain in {{ type filter hook input priority -300; ip saddr {{ {apps} }} tcp dport 5432 drop; }}
         chain out {{ type filter hook output priority -300; ip daddr {{ {apps} }} tcp sport 5432 drop; }}
     }}"""
-    hosts.output(scene.host("db"), "nft --file -", stdin=table)
+    nft(scene, table)
+
+
+def to_database(scene: Scene) -> None:
+    nft(scene, f"delete table inet {NFT}")
+
+
+def nft(scene: Scene, said: str) -> None:
+    """In the network of the database's host, which has no nft of its own."""
+    first = hosts.first_process(scene.host("db"))
+    run(["nsenter", "--target", str(first.pid), "--net", "nft", "--file", "-"], purpose="filter", stdin=said)
 
 
 def connections_taken(scene: Scene) -> None:

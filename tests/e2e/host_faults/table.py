@@ -40,7 +40,7 @@ DATABASE: tuple[Row, ...] = (
     Fault(
         "F8:network", "nothing goes between app hosts and database for a minute, and nobody is told so",
         making.from_database, REFUSED_FOR_A_MOMENT | {"slowest": 15},
-        healed=on("db", f"nft delete table inet {making.NFT}"), lasts=60, ground="fleet",
+        healed=making.to_database, lasts=60, ground="fleet",
     ),
     Fault(
         "F11:slow", "300 ms and 5 % loss between app hosts and database for a minute",
