@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.e2e import disks, fault_table, haste, hosts
-from tests.e2e.watched import Watched, customers
+from tests.e2e.watched import Watched, asked, customers
 from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(1200)]
@@ -54,7 +54,9 @@ def test_who_watches_is_away_and_neither_customers_nor_a_deploy_notice(watched: 
         time.sleep(30)
         back = time.time()
         watched.lab.up(["watch-1"])
-        hosts.until("it asks again", lambda: watched.asked("up"), seconds=120)
+        ready = "http://127.0.0.1:9090/-/ready"
+        hosts.until("it is back", lambda: asked(watched.watch, ready)[0] == 200, seconds=120)
+        hosts.until("it asks again", lambda: watched.asked("up"), seconds=60)
         time.sleep(15)
     seen[0].lost_nothing()
     # What was lost: a gap in the graphs, as long as it was away. The journals of the hosts have the rollouts.
