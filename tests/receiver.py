@@ -79,3 +79,18 @@ class Receiver:
             time.sleep(STEP)
         came = [(each.name, each.status, each.said.get("sentence")) for each in self.alerts(since)]
         raise AssertionError(f"{name} was not told as {status} in {seconds:g} s; told was {came}")
+
+    def await_end(self, came: Message, seconds: float) -> Message:
+        """When that alert was told to be over, whatever its sentence was by then; fail with what came instead."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for each in list(self.messages):
+                if each.status == "resolved" and each.labels == came.labels and each.at >= came.at:
+                    return each
+            time.sleep(STEP)
+        since = [
+            (each.status, each.said.get("sentence"))
+            for each in self.alerts(came.at)
+            if each.name == came.name
+        ]
+        raise AssertionError(f"{came.name} was not told to be over in {seconds:g} s; of it was told {since}")

@@ -145,10 +145,11 @@ def again_without_loss(watched: Watched) -> None:
 
 
 def another_release(watched: Watched) -> None:
-    """Somebody points one host's link at an older release."""
+    """Somebody points one host's link at an older release, which does not run any more."""
     command = (
         "cd /srv/shop/releases && live=$(basename $(readlink ../current)) && "
         "old=$(ls -d 20*Z-* | grep -v $live | grep -v '[.]' | tail -1) && test -n \"$old\" && "
+        "systemctl stop shop@$old.service && "
         "readlink ../current >/run/was && "
         "ln -sfn $(readlink ../current | sed s,$live,$old,) ../current.hand && mv -T ../current.hand ../current"
     )

@@ -97,7 +97,7 @@ class Rounds:
         late = []
         for fault, came in list(self.came.items()):
             try:
-                gone = self.watched.receiver.await_(fault.alert, "resolved", came.at, seconds, fault.told)
+                gone = self.watched.receiver.await_end(came, seconds)
             except AssertionError as failure:
                 late.append(str(failure))
                 continue
