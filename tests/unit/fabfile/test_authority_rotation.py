@@ -188,5 +188,6 @@ def test_certificates_that_somebody_gives_are_rotated_by_who_gives_them(hosts: H
     ("other", "said"), [("tokens", "--tokens and --authority are two"), ("end", "leave --end out")]
 )
 def test_two_rotations_at_once_are_refused(other: str, said: str) -> None:
+    words: dict[str, Any] = {"authority": True, other: True}
     with pytest.raises(Exit, match=said):
-        rotate.body(Context(), authority=True, **{other: True})
+        rotate.body(Context(), **words)
