@@ -24,6 +24,8 @@ from shop.users.models import User
 MOST_USERS = 500
 # Any constant that nothing else of the shop locks: "demo" in ASCII.
 SEEDING_LOCK = 0x64656D6F
+# At a time: many rows are one statement to asyncpg, and each has its time.
+ROWS = 500
 SEEDED = select(exists().where(User.email.endswith(f"@{MAIL}")))
 
 
@@ -48,7 +50,9 @@ async def _insert(connection: AsyncConnection, demo: Demo) -> dict[str, int]:
         return {}
     made = [table for table in Base.metadata.sorted_tables if demo.rows.get(table.name)]
     for table in made:
-        await connection.execute(insert(table), demo.rows[table.name])
+        rows = demo.rows[table.name]
+        for first in range(0, len(rows), ROWS):
+            await connection.execute(insert(table), rows[first : first + ROWS])
     return {table.name: len(demo.rows[table.name]) for table in made}
 
 

@@ -22,6 +22,8 @@ from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
 CONNECT_TIMEOUT = 3.0
+# Seconds for an answer to come back, beyond what a statement may take.
+SILENCE = 1.0
 # A second longer than a migration waits at a time: who queues behind one waits, and is not failed by it.
 LOCK_TIMEOUT = "3s"
 # Connection failures, too many connections, shutdown or start of the server; in PostgreSQL's error classes.
@@ -104,7 +106,9 @@ def create_engine(settings: MigrationSettings) -> AsyncEngine:
                 "lock_timeout": LOCK_TIMEOUT,
                 "idle_in_transaction_session_timeout": "10s",
             },
-        ),
+        )
+        # The server ends what takes too long, and is not waited for where it has gone without a word.
+        | {"command_timeout": settings.database_statement_timeout / 1000 + SILENCE},
         # The engine's own default, not an option of each read, which would set it and set it back.
         isolation_level="AUTOCOMMIT",
         poolclass=CountingPool,

@@ -1,0 +1,90 @@
+"""A database that says nothing any more, over connections that nobody has closed."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import SocketStream
+
+from conftest import Database, Serve, SignIn
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.differs("how a connection is given up is asyncpg's, on its Python"),
+]
+
+STATEMENT_MILLISECONDS = 1000
+
+
+class Line:
+    """A socket directory whose connections lead to the server, as long as they are let."""
+
+    def __init__(self, database: Database) -> None:
+        self.name = f".s.PGSQL.{database.cluster.port}"
+        self.server = database.cluster.socket_directory / self.name
+        self.speaks = anyio.Event()
+        self.speaks.set()
+
+    @asynccontextmanager
+    async def laid(self) -> AsyncIterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            listener = await anyio.create_unix_listener(Path(folder) / self.name)
+            async with listener, anyio.create_task_group() as group:
+                group.start_soon(listener.serve, self._connected)
+                yield Path(folder)
+                group.cancel_scope.cancel()
+
+    async def _connected(self, client: SocketStream) -> None:
+        async with (
+            client,
+            await anyio.connect_unix(self.server) as server,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(self._carry, client, server)
+            group.start_soon(self._carry, server, client)
+
+    async def _carry(self, one: SocketStream, other: SocketStream) -> None:
+        try:
+            async for data in one:
+                await self.speaks.wait()
+                await other.send(data)
+            await other.send_eof()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            """It was given up."""
+
+
+async def test_whoever_asks_is_answered_in_time_and_served_when_it_speaks_again(
+    database: Database, serve: Serve, sign_in: SignIn
+) -> None:
+    line = Line(database)
+    async with line.laid() as folder:
+        settings = database.settings(
+            database_host=str(folder), database_statement_timeout=STATEMENT_MILLISECONDS
+        )
+        async with serve(settings) as client:
+            user = await sign_in(database)
+            reads = ("/api/v1/products", "/api/v1/users/me")
+            for path in reads:
+                assert (await client.get(path, headers=user.headers)).status_code == 200
+            line.speaks = anyio.Event()
+            statuses: list[int] = []
+
+            async def ask(method: str, path: str, body: object = None) -> None:
+                answer = await client.request(method, path, json=body, headers=user.headers)
+                statuses.append(answer.status_code)
+
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as group:
+                    for path in reads:
+                        group.start_soon(ask, "GET", path)
+                    group.start_soon(ask, "PATCH", "/api/v1/users/me", {"name": "Ada"})
+            assert statuses == [503] * 3
+            line.speaks.set()
+            for _ in range(100):
+                if (answer := await client.get(reads[0], headers=user.headers)).status_code == 200:
+                    break
+                await anyio.sleep(0.1)
+            assert answer.status_code == 200, answer.text
