@@ -161,20 +161,23 @@ MOVED = (
         r"^Alertmanager on watch-1 cannot reach its receiver \(webhook\)\.$", standing=False,
     ),
 )  # fmt: skip
-LOGS = (
+UNSENT = (
     Fault(
         "LogLinesWait", "rsyslogd of the logs host is stopped",
         on(SEEN, "systemctl stop syslog.socket rsyslog.service"), on(SEEN, "systemctl start rsyslog.service"),
         r"^seen-2: log lines have waited for the logs host for .* \(host_forward\)\.$",
     ),
     Fault(
-        "LogLinesDropped", "a host's queue for the logs host, which is away, has room for a few lines", make.many_lines,
-        make.few_lines, r"^seen-2: log lines are on that host alone, its queue .* is full \(host_forward\)\.$",
-    ),
-    Fault(
         "LogCountersOld", "rsyslogd of a host is stopped",
         on(WATCH, "systemctl stop syslog.socket rsyslog.service"), on(WATCH, "systemctl start rsyslog.service"),
         r"^watch-1: rsyslogd has not said for \d.* what waits \(host_forward\)\.$",
+    ),
+)  # fmt: skip
+# Its rsyslogd begins to count anew, so by itself.
+FULL = (
+    Fault(
+        "LogLinesDropped", "a host's queue for the logs host, which is away, has room for a few lines", make.many_lines,
+        make.few_lines, r"^seen-2: log lines are on that host alone, its queue .* is full \(host_forward\)\.$",
     ),
 )  # fmt: skip
 AWAY = (
@@ -193,7 +196,8 @@ ROUNDS = {
     "who is told has moved": MOVED,
     "a deploy loses requests": LOST,
     "a contract waits": HELD_BACK,
-    "who sends log lines fails": LOGS,
+    "log lines are not sent": UNSENT,
+    "a queue of log lines is full": FULL,
     "a host is away": AWAY,
 }
 UNDER_ORDERS = ("the service fails", "the service is late")

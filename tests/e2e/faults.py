@@ -214,7 +214,8 @@ def old_package(watched: Watched) -> None:
 
 
 def many_lines(watched: Watched) -> None:
-    """The queue of a host has little room, and a program says more than that."""
+    """The queue of a host has little room, and a program says more than that while the logs host is away."""
+    hosts.output(watched.seen, "systemctl stop syslog.socket rsyslog.service")
     hosts.output(
         watched.other,
         f"cp -p {FORWARD} /run/forward.conf && sed -i '{LITTLE}' {FORWARD} && grep -q 100k {FORWARD} && "
@@ -224,4 +225,5 @@ def many_lines(watched: Watched) -> None:
 
 
 def few_lines(watched: Watched) -> None:
-    hosts.output(watched.other, f"cp -p /run/forward.conf {FORWARD}; systemctl restart rsyslog")
+    hosts.output(watched.seen, "systemctl start rsyslog.service")
+    hosts.output(watched.other, f"cp -p /run/forward.conf {FORWARD} && systemctl restart rsyslog")
