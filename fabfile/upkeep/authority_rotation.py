@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ansible.errors import AnsibleActionFail
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
@@ -55,7 +56,10 @@ def go_on(environment: Environment, planned: bool) -> str:
     """Do the next step, or say it; what was done and what comes next. Raises RefusedError when it is too early."""
     ground = _ground(environment)
     with _alone(ground.folder):
-        step = _next(environment, ground)
+        try:
+            step = _next(environment, ground)
+        except AnsibleActionFail as failure:
+            raise RefusedError(f"{failure.message} Nothing was changed.") from None
         if planned:
             return f"The next step: {step.said}"
         step.done()

@@ -179,6 +179,14 @@ def test_a_host_that_is_away_stops_it(hosts: Hosts) -> None:
     assert "db-1 does not say whom it trusts" in hosts.refusal()
 
 
+def test_a_key_of_another_day_is_said_to_belong_to_no_authority(hosts: Hosts) -> None:
+    hosts.go_on()
+    hosts.converge()
+    hosts.go_on()
+    (hosts.controller / "ca.key").write_bytes((hosts.controller / "db-1.key").read_bytes())
+    assert "ca.key belongs to none of the authorities in" in hosts.refusal()
+
+
 def test_certificates_that_somebody_gives_are_rotated_by_who_gives_them(hosts: Hosts) -> None:
     hosts.source = "files"
     assert "docs/runbooks/rotate-credentials.md" in hosts.refusal()
