@@ -13,6 +13,9 @@ STEADY := $(BIN)/python -m tests.steady
 SERVICE_PYTHONS ?= 3.10 3.11
 # For `make scores`: --write keeps what was measured.
 SCORES ?=
+SUITES := lint unit migrator-test examples-test service-test containers-test e2e
+# What of them is not chosen; where it is something, a suite runs on its first platform alone.
+BUT ?=
 # Where `make dev` serves on 127.0.0.1.
 PORT ?= 8000
 # What `make bench` measures; BENCH_ARGUMENTS go to the service's, such as --quick.
@@ -54,8 +57,13 @@ down: .venv/installed ## Remove the lab's hosts
 	@$(LAB) down --inventory $(INVENTORY)
 
 .PHONY: test
-test: .venv/installed ## Everything: linters, unit tests, the service's suite, real hosts; ends with what each took
-	@$(BIN)/python -m tests.suites lint unit migrator-test examples-test service-test containers-test e2e
+test: export BUT = and not slow
+test: .venv/installed ## Every suite's main part: linters, unit tests, the service's suite, real hosts; ends with what each took
+	@$(BIN)/python -m tests.suites $(SUITES)
+
+.PHONY: proof
+proof: .venv/installed ## Every suite whole, what make test leaves out (pytest.mark.slow) with it (an hour and more)
+	@$(BIN)/python -m tests.suites $(SUITES)
 
 .PHONY: scores
 scores: .venv/installed ## How others' programs rate a hardened host, against docs/scores.md; SCORES=--write keeps it
@@ -88,7 +96,7 @@ unit: .venv/installed ## Tests that need no host: modules, helper, bundle, contr
 	@$(LAB) install --tests
 	@$(BIN)/python -m tests.templates.checkers install
 	@for version in 15 16 17; do $(LAB) packages --version $$version; done
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) -m "not long" tests/unit tests/templates tests/database
+	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) $(STEADY) unit pytest $(WORKERS) -m "not long $(BUT)" tests/unit tests/templates tests/database
 
 .PHONY: upgrades
 upgrades: .venv/installed ## An upgrade of PostgreSQL killed at each step, a disk that is full or loses power (ten minutes)
@@ -106,7 +114,7 @@ service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python an
 	@$(LAB) install --tests
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
 	  $(STEADY) service-test service/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS)
-	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
+	@[ -z "$(BUT)" ] || exit 0; SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 
 .PHONY: service-types
@@ -134,7 +142,7 @@ migrator-test: .venv/installed ## The migrator's suite on the oldest Python; wit
 	@$(LAB) install --tests
 	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
 	  $(STEADY) $@ migrator/run-tests 3.10 $(WORKERS)
-	@SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
+	@[ -z "$(BUT)" ] || exit 0; SLIPWAY_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) $@-newest migrator/run-tests newest $(WORKERS) tests/test_stock.py tests/test_window.py
 
 .PHONY: examples-test
@@ -151,15 +159,15 @@ e2e: .venv/installed ## Bare hosts to serving ones, and what must hold on them
 
 # More than half of their time they wait: three run side by side, the longest first, each on hosts of its own.
 e2e-spoilt:
-	@SLIPWAY_E2E_LAB=inventory/spare $(STEADY) $@ pytest -m "spoilt and not long" tests/e2e
+	@SLIPWAY_E2E_LAB=inventory/spare $(STEADY) $@ pytest -m "spoilt and not long $(BUT)" tests/e2e
 e2e-one-host:
-	@$(STEADY) $@ pytest -m "(share or not long) and not (fleet or debian or variants) and (long or not spoilt)" tests/e2e
+	@$(STEADY) $@ pytest -m "(share or not long) and not (fleet or debian or variants) and (long or not spoilt) $(BUT)" tests/e2e
 e2e-fleet:
-	@$(STEADY) $@ pytest -m "(share or not long) and fleet" tests/e2e
+	@$(STEADY) $@ pytest -m "(share or not long) and fleet $(BUT)" tests/e2e
 e2e-others:
-	@$(STEADY) $@ pytest -m "(share or not long) and (debian or variants)" tests/e2e
+	@$(STEADY) $@ pytest -m "(share or not long) and (debian or variants) $(BUT)" tests/e2e
 e2e-lab:
-	@$(STEADY) $@ pytest tests/lab
+	@$(STEADY) $@ pytest -m "not long $(BUT)" tests/lab
 
 .PHONY: rollouts
 rollouts: .venv/installed ## Deploys, rollbacks, bad releases, and the whole kill matrix, on real hosts (an hour)

@@ -18,7 +18,7 @@ from tests.lab.lab import Lab
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 SHOWN = re.compile(r"^\$ (.+?)(?:\s+#.*)?$", re.MULTILINE)
-# `make test` runs this. Other commands of README are typed where what they are about is tested, as in tests/containers.
+# `make proof` runs this. Other commands of README are typed where what they are about is tested.
 README = re.compile(r"make up$|source |curl (?!.* containers/)|fab (?!image-)")
 # Of the other pages, what any host answers: without an id, a process, an end that somebody has to bring about, or
 # a second release to go back to.

@@ -68,9 +68,9 @@ VARIANTS["hardened"] = Variant(says=HARDENED)
 VARIANTS["hardened, by password, port and jump host"] = Variant(says={**HARDENED, **PASSWORD, **PORT, **JUMP})
 AS_ROOT: dict[str, str | int] = {"lab_platform": DEBIAN.name, "ansible_user": "root"}
 VARIANTS["hardened Debian, as root"] = Variant(says={**HARDENED, **AS_ROOT})
-# What make test runs too: the ways in, all at once.
-SHARE = "password, port and jump host"
-VARIANTS[SHARE] = Variant(says={**PASSWORD, **PORT, **JUMP})
+VARIANTS["password, port and jump host"] = Variant(says={**PASSWORD, **PORT, **JUMP})
+# What make test runs too: of all of them, one of the quickest.
+SHARE = "occupied-port"
 
 
 @pytest.fixture(scope="module", autouse=True)

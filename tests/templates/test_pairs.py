@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.templates.conftest import Trees
+from tests.templates.conftest import CASES_BY_NAME, Trees
 
 SINGLE = ("lab-Ubuntu-22", "shop-1")
 EVERYTHING = ("lab-Ubuntu-22-everything", "shop-1")
@@ -30,7 +30,7 @@ class Pair:
     off: Host
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text[:40]}".replace("\n", " ")
+        return f"{self.path}: {self.text[:40]} ({self.on[0]}, not {self.off[0]})".replace("\n", " ")
 
 
 SHOP_CONF, APP_CONF = "etc/nginx/conf.d/shop.conf", "etc/nginx/conf.d/shop-private.conf"
@@ -365,16 +365,18 @@ def test_it_is_there_where_it_is_asked_for_and_only_there(trees: Trees, pair: Pa
         assert pair.text not in off.text(pair.path), f"not asked for on {pair.off}:\n{off.text(pair.path)}"
 
 
-def test_no_secret_is_ever_rendered(trees: Trees) -> None:
-    for tree in trees.values():
+@pytest.mark.parametrize("case", CASES_BY_NAME)
+def test_no_secret_is_ever_rendered(trees: Trees, case: str) -> None:
+    for tree in trees.of(case):
         for path in tree.paths():
             assert "stand-in" not in tree.text(path), (
                 f"/{path} of {tree.host} ({tree.case.name}) holds a secret"
             )
 
 
-def test_every_file_says_who_wrote_it_and_ends_with_a_newline(trees: Trees) -> None:
-    for tree in trees.values():
+@pytest.mark.parametrize("case", CASES_BY_NAME)
+def test_every_file_says_who_wrote_it_and_ends_with_a_newline(trees: Trees, case: str) -> None:
+    for tree in trees.of(case):
         for path in tree.paths():
             if path.startswith(("etc/apt/keyrings/", "usr/local/lib/slipway/check-postgresql")):
                 continue  # a key is the inventory's, a program the repository's, byte by byte
