@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import subprocess
@@ -25,7 +26,7 @@ FIRST_OWN_DATABASE = 16384
 
 
 def clusters() -> list[dict[str, Any]]:
-    """Each cluster's name (14/main), port, whether it runs, and whether it is ours: Slipway wrote its access rules.
+    """Each cluster's name (14/main), port, whether it runs, and whether it is ours: its access rules are Slipway's.
 
     locale and databases are None when it says nothing; databases_not_asked counts those in its folder then.
     foreign_rules are the lines of a pg_hba.conf that is not ours and that the package did not write.
@@ -34,17 +35,19 @@ def clusters() -> list[dict[str, Any]]:
         return []
     said = subprocess.run([LIST, "--no-header"], capture_output=True, text=True, check=False).stdout
     services = {*manifest.services(), manifest.configured_before() or ""}
-    written = {path for app in services for path in manifest.read(app, "postgresql").files}
+    written = {
+        path: digest for app in services for path, digest in manifest.read(app, "postgresql").files.items()
+    }
     return [_cluster(written, *line.split()[:6]) for line in said.splitlines() if len(line.split()) >= 6]
 
 
 def _cluster(
-    written: set[str], version: str, name: str, port: str, status: str, owner: str, data: str
+    written: dict[str, str], version: str, name: str, port: str, status: str, owner: str, data: str
 ) -> dict[str, Any]:
     running = status.startswith("online")
     answer = _ask(port, owner) if running else None
     rules = f"{SETTINGS}/{version}/{name}/pg_hba.conf"
-    ours = rules in written
+    ours = rules in written or _from_another_major(written, rules, name)
     return {
         "name": f"{version}/{name}",
         "port": int(port),
@@ -55,6 +58,15 @@ def _cluster(
         "databases_not_asked": 0 if answer else _folders(data),
         "foreign_rules": [] if ours else foreign_rules(rules),
     }
+
+
+def _from_another_major(written: dict[str, str], rules: str, name: str) -> bool:
+    """Whether an upgrade copied these access rules, to the byte, from the cluster for which we wrote them."""
+    digest = manifest.watched([rules]).get(rules)
+    return any(
+        digest == known and fnmatch.fnmatchcase(path, f"{SETTINGS}/*/{name}/pg_hba.conf")
+        for path, known in written.items()
+    )
 
 
 def foreign_rules(path: str) -> list[str]:

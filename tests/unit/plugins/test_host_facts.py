@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.plugins.test_postgresql_harness import run_module
 
+from ansible.module_utils.slipway_files import manifest  # isort: skip
 from ansible.module_utils.slipway_host import clusters, neighbours, network, programs, system, users  # isort: skip
 
 JAMMY = """PRETTY_NAME="Ubuntu 22.04.5 LTS"
@@ -149,6 +150,29 @@ def test_a_cluster_that_does_not_answer_says_nothing(
         "C.UTF-8 UTF8",
         ["crm"],
     )
+
+
+def test_a_cluster_of_the_next_major_is_ours_where_an_upgrade_gave_it_our_rules(
+    programs_of: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("17/main", "17/other"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "pg_hba.conf").write_text("local shop shop peer\n")
+    ours = {f"{tmp_path}/14/main/pg_hba.conf": hashlib.sha256(b"local shop shop peer\n").hexdigest()}
+    listing = [f"17 {name} 5432 down postgres {tmp_path}/data /var/log/1" for name in ("main", "other")]
+    program(tmp_path, "lsclusters", "\n".join(listing))
+    monkeypatch.setattr(clusters, "LIST", str(tmp_path / "lsclusters"))
+    monkeypatch.setattr(clusters, "SETTINGS", str(tmp_path))
+    monkeypatch.setattr(clusters.manifest, "services", lambda: ["shop"])
+    monkeypatch.setattr(clusters.manifest, "read", lambda app, name: manifest.Manifest(ours, {}, False))
+
+    assert [(one["name"], one["ours"]) for one in clusters.clusters()] == [
+        ("17/main", True),
+        ("17/other", False),
+    ]
+
+    (tmp_path / "17/main/pg_hba.conf").write_text("local shop shop peer\nlocal crm crm peer\n")
+    assert not clusters.clusters()[0]["ours"]
 
 
 def test_who_listens_is_known_with_program_and_pid(programs_of: Path) -> None:
