@@ -1,4 +1,4 @@
-"""The service's cache on a host of its own, over TLS both ways: there, away, back and retired, and no customer minds."""
+"""The service's cache on a host of its own, over TLS both ways: there, away, back, retired, and no customer minds."""
 
 from __future__ import annotations
 
