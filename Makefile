@@ -113,7 +113,7 @@ logs: .venv/installed ## Numbered lines while the logs host flaps, hangs or dies
 service-test: .venv/installed ## The service's suite on Ubuntu 22.04's Python and PostgreSQL; what can differ on Debian 12's too
 	@$(LAB) install --tests
 	@SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --bin) \
-	  $(STEADY) service-test service/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS)
+	  $(STEADY) service-test service/run-tests $(firstword $(SERVICE_PYTHONS)) $(WORKERS) $(if $(BUT),@tests/slow.args)
 	@[ -z "$(BUT)" ] || exit 0; SHOP_TEST_REDIS_SERVER=$$($(LAB) redis) SHOP_TEST_POSTGRESQL_BIN=$$($(LAB) packages --version 15 --bin) \
 	  $(STEADY) service-test-second service/run-tests $(lastword $(SERVICE_PYTHONS)) $(WORKERS) -m differs
 

@@ -45,3 +45,11 @@ def test_the_last_line_that_fits_decides() -> None:
     name = "tests/e2e/test_bad_input.py::test_it_is_refused_with_a_sentence_before_anything_changes"
     assert is_slow(f"{name}[a short secret of another]")
     assert not is_slow(f"{name}[a short secret]")
+
+
+def test_every_line_of_the_service_names_a_test_that_is_there() -> None:
+    service = ROOT / "service"
+    for line in (service / "tests/slow.args").read_text().splitlines():
+        path, _, name = line.removeprefix("--deselect=").partition("::")
+        text = (service / path).read_text() if (service / path).is_file() else ""
+        assert text and f"def {name.partition('[')[0]}" in text, f"{line} names no test"
