@@ -52,4 +52,4 @@ def test_every_line_of_the_service_names_a_test_that_is_there() -> None:
     for line in (service / "tests/slow.args").read_text().splitlines():
         path, _, name = line.removeprefix("--deselect=").partition("::")
         text = (service / path).read_text() if (service / path).is_file() else ""
-        assert text and f"def {name.partition('[')[0]}" in text, f"{line} names no test"
+        assert f"def {name.partition('[')[0]}" in text, f"{line} names no test"
