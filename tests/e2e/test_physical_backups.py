@@ -184,6 +184,25 @@ def test_a_restore_ends_before_a_transaction_and_at_a_name(backed: Backed) -> No
 
 
 @pytest.mark.long
+def test_one_table_comes_back_beside_the_live_one(backed: Backed) -> None:
+    host = backed.host
+    hosts.sql(host, "CREATE TABLE shop.words AS SELECT id FROM generate_series(1, 1000) AS id")
+    backed.done("point --name=before-a-mistake")
+    hosts.sql(host, "DELETE FROM shop.words WHERE id > 10")
+    try:
+        backed.fab.run("db-restore", "--name=before-a-mistake", "--table=shop.words").ended(
+            0, "restored.words"
+        )
+        assert hosts.sql(host, "SELECT count(*) FROM restored.words") == "1000"
+        assert hosts.sql(host, "SELECT count(*) FROM shop.words") == "10"
+        side = backed.sides()
+        backed.fab.run("db-restore", f"--into={side}", "--table=shop.wordz").ended(2, "no table shop.wordz")
+        backed.fab.run("db-restore", f"--remove={side}").ended(0)
+    finally:
+        hosts.sql(host, "DROP SCHEMA IF EXISTS restored CASCADE; DROP TABLE shop.words")
+
+
+@pytest.mark.long
 def test_a_run_that_was_killed_is_made_up_for_by_the_next(backed: Backed) -> None:
     host = backed.host
     for words, sign in (
