@@ -1,5 +1,6 @@
 """What the public gets: HTTPS, headers, limits, errors that speak, ids that can be followed."""
 
+import http.client
 import json
 import re
 import ssl
@@ -7,11 +8,12 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from tests.e2e import hosts
-from tests.e2e.web import Response, Site
+from tests.e2e.web import PATIENCE, Response, Site
 from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200), pytest.mark.usefixtures("host")]
@@ -129,15 +131,22 @@ def test_a_client_that_asks_too_often_is_told_to_wait(site: Site) -> None:
     enough = threading.Event()
 
     def ask(_number: int) -> None:
-        if not enough.is_set():
-            response = site.get("/health/live")
-            if response.status != 200:
-                limited.append(response)
-                enough.set()
+        """A connection that is kept: on a busy machine handshakes alone take longer than the limit."""
+        connection = http.client.HTTPSConnection(site.address, timeout=PATIENCE, context=site.context())
+        with closing(connection):
+            for _ in range(500):
+                if enough.is_set():
+                    return
+                connection.request("GET", "/health/live", headers={"Accept-Encoding": "identity"})
+                response = connection.getresponse()
+                found = Response(response.status, response.headers, response.read())
+                if found.status != 200:
+                    limited.append(found)
+                    enough.set()
 
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(ask, range(4000)))
-    assert limited, "4000 requests, as fast as they went, were all answered"
+        list(pool.map(ask, range(16)))
+    assert limited, "8000 requests, as fast as they went, were all answered"
     assert_problem(limited[0], 429, "too_many_requests")
     assert_headers(limited[0])
     assert limited[0].headers["Retry-After"] == "1"
