@@ -73,6 +73,14 @@ def bare_again(spoilt: Host, bare: Bare) -> Host:
 
 
 @pytest.fixture
+def serving_again(spoilt: Host, site: Site) -> Host:
+    """The host as it was when it served first, whatever the test before this did to it."""
+    spoilt.restore("serving")
+    serving(spoilt, site)
+    return spoilt
+
+
+@pytest.fixture
 def own_version(spoilt: Host) -> int:
     """The version of PostgreSQL that the host's own archive has."""
     return OWN_VERSION[spoilt.site.platform]
@@ -114,14 +122,18 @@ def test_a_cluster_of_another_version_is_left_alone(
     ]
 
 
-def test_a_cluster_of_another_locale_is_left_alone(spoilt: Host, playbooks: Playbooks) -> None:
-    spoilt.restore("serving")
-    hosts.output(spoilt, LOCALE_C)
-    refusal(spoilt, playbooks).says(
-        f"The cluster 14/main of {spoilt.name} was created with C UTF8 where C.UTF-8 UTF8 is wanted.",
+def test_a_cluster_of_another_locale_is_left_alone(serving_again: Host, playbooks: Playbooks) -> None:
+    hosts.output(serving_again, LOCALE_C)
+    refusal(serving_again, playbooks).says(
+        f"The cluster 14/main of {serving_again.name} was created with C UTF8 where C.UTF-8 UTF8 is wanted.",
         "Either set postgresql_locale to what is there, or dump, drop (pg_dropcluster) and restore into a new one.",
     )
-    assert hosts.output(spoilt, "pg_lsclusters --no-header").split()[:4] == ["14", "main", "5432", "online"]
+    assert hosts.output(serving_again, "pg_lsclusters --no-header").split()[:4] == [
+        "14",
+        "main",
+        "5432",
+        "online",
+    ]
 
 
 def test_whoever_was_there_first_is_named_at_once_and_left_alone(
@@ -147,36 +159,36 @@ def test_whoever_was_there_first_is_named_at_once_and_left_alone(
 
 
 def test_a_cluster_that_others_use_is_taken_over_only_with_their_way_in(
-    spoilt: Host, site: Site, playbooks: Playbooks
+    serving_again: Host, site: Site, playbooks: Playbooks
 ) -> None:
-    spoilt.restore("serving")
-    serving(spoilt, site)
-    hosts.output(spoilt, FOREIGN)
-    refusal(spoilt, playbooks).says(
+    hosts.output(serving_again, FOREIGN)
+    refusal(serving_again, playbooks).says(
         "The PostgreSQL cluster 14/main has the databases crm, shop and access rules of its own "
         "(local crm crm scram-sha-256;",
         "set postgresql_takeover: true and say in postgresql_hba_extra who else comes in",
         "/etc/nginx/sites-enabled/blog",
         "There is a user deploy",
     )
-    assert hosts.output(spoilt, COMES_IN) == "1"
+    assert hosts.output(serving_again, COMES_IN) == "1"
 
     playbooks.run("site.yml", **TAKEOVER).succeeded()
 
-    assert hosts.output(spoilt, COMES_IN) == "1"
-    assert "authentication failed" in hosts.refused(spoilt, COMES_IN.replace("of-the-crm", "of-nobody"))
+    assert hosts.output(serving_again, COMES_IN) == "1"
+    assert "authentication failed" in hosts.refused(
+        serving_again, COMES_IN.replace("of-the-crm", "of-nobody")
+    )
     assert site.get("/health/ready").status == 200
-    assert hosts.output(spoilt, "cat /etc/nginx/sites-enabled/blog") == "server {}"
+    assert hosts.output(serving_again, "cat /etc/nginx/sites-enabled/blog") == "server {}"
     again = playbooks.run("site.yml", **TAKEOVER).succeeded()
     assert again.changed == 0, again
 
 
-def test_what_somebody_edited_is_kept_and_told(spoilt: Host, playbooks: Playbooks) -> None:
-    hosts.output(spoilt, "echo '# mine' >> /etc/nginx/nginx.conf")
+def test_what_somebody_edited_is_kept_and_told(serving_again: Host, playbooks: Playbooks) -> None:
+    hosts.output(serving_again, "echo '# mine' >> /etc/nginx/nginx.conf")
 
     run = playbooks.run("site.yml", "--tags", "nginx").succeeded()
 
     run.says(
         "/etc/nginx/nginx.conf was not as Slipway had left it; what stood there is kept as /var/lib/slipway/replaced"
     )
-    assert "# mine" in hosts.output(spoilt, "cat /var/lib/slipway/replaced/etc/nginx/nginx.conf.*")
+    assert "# mine" in hosts.output(serving_again, "cat /var/lib/slipway/replaced/etc/nginx/nginx.conf.*")
