@@ -50,6 +50,10 @@ JOIN pg_database d ON d.oid = s.subdbid WHERE subname = 'slipway_upgrade' AND da
 COPIED = """
 SELECT json_build_object('all', count(*), 'there', count(*) FILTER (WHERE srsubstate = 'r')) FROM pg_subscription_rel;
 """
+# One of 14 looks once a second whether it is still wanted.
+END_WORKERS = """
+SELECT to_json(count(pg_terminate_backend(pid))) FROM pg_stat_subscription WHERE subname = 'slipway_upgrade';
+"""
 WORKERS = "SELECT to_json(count(pid)) FROM pg_stat_subscription WHERE subname = 'slipway_upgrade';"
 SLOT = """
 SELECT json_build_object('active', active, 'lost', coalesce(wal_status, '') = 'lost', 'behind',
@@ -113,6 +117,8 @@ def unsubscribe(session: Session) -> None:
 def pause(session: Session, on: bool) -> None:
     """The follower takes nothing more, once its worker has gone; or takes rows again."""
     session.ask(f"ALTER SUBSCRIPTION slipway_upgrade {'ENABLE' if on else 'DISABLE'};")
+    if not on:
+        session.ask(END_WORKERS)
     wait("the worker that follows has not ended", 20, lambda: on or not session.rows(WORKERS)[0])
 
 
