@@ -144,5 +144,5 @@ def test_a_cache_that_is_retired_is_missed_by_nobody(cached: Cached) -> None:
         cached.is_said("off")
     load.seen.lost_nothing()
     assert hosts.listening(cached.cache, "tcp") <= {("0.0.0.0", "22"), ("[::]", "22")}
-    ours = "ls /etc/slipway /etc/systemd/system/redis-server.service.d 2>/dev/null; true"
+    ours = "find /etc/slipway /etc/systemd/system/redis-server.service.d -type f 2>/dev/null; true"
     assert hosts.output(cached.cache, ours) == ""
