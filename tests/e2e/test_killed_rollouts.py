@@ -66,14 +66,17 @@ Fault = Callable[[Started, Frozen], None]
 FAULTS: tuple[Fault, ...] = (kill_the_controller, cut_the_session, kill_the_helper, crash_the_host)
 
 
-# Slipway killed before traffic moves.
-SHARE = (kill_the_helper, Moment("stage.install", "begin"))
+# Slipway killed before traffic moves, the host after it.
+SHARE = {
+    (kill_the_helper, Moment("stage.install", "begin")),
+    (crash_the_host, Moment("switch", "end")),
+}
 CELLS = [
     pytest.param(
         moment,
         fault,
         id=f"{fault.__name__} at {moment}".replace("_", " "),
-        marks=[pytest.mark.share] if (fault, moment) == SHARE else [],
+        marks=[pytest.mark.share] if (fault, moment) in SHARE else [],
     )
     for fault in FAULTS
     for moment in [*MOMENTS, *ENVIRONMENT]

@@ -87,8 +87,10 @@ def test_the_service_has_its_cache_over_tls_and_a_second_run_changes_nothing(cac
 
 def test_whoever_has_no_certificate_no_password_or_another_wish_is_refused(cached: Cached) -> None:
     assert cached.ask(cached.server, LOGIN, "PING") == ["+OK", "+PONG"]
-    assert cached.ask(cached.server, LOGIN, shown=False) != ["+OK"]
-    assert cached.ask(cached.server, "PING", "AUTH shop guessed")[0].startswith("-NOAUTH")
+    # TLS ends it after the handshake: no answer, or a connection that is cut.
+    assert cached.ask(cached.server, LOGIN, shown=False) in ([""], "SSLError", "ConnectionResetError")
+    guessed = cached.ask(cached.server, "PING", "AUTH shop guessed")
+    assert [answer.partition(" ")[0] for answer in guessed] == ["-NOAUTH", "-WRONGPASS"], guessed
     refused = cached.ask(cached.server, LOGIN, "SET foreign:1 x", "FLUSHALL", "CONFIG GET requirepass")
     assert [answer.partition(" ")[0] for answer in refused] == ["+OK", *["-NOPERM"] * 3], refused
     words = hosts.output(
