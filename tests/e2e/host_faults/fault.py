@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,16 @@ from tests.lab.host import Host
 
 @dataclass
 class Scene:
-    """The hosts on which a fault is made. variables: those of each run. took: what the fault itself measured."""
+    """The hosts on which a fault is made. variables: those of each run. at_home: whether a host's own file has its
+    numbered lines. took: what the fault itself measured. started: what goes on until the fault is put right.
+    """
 
     ground: Ground
     playbooks: Playbooks
     variables: Mapping[str, Any] = field(default_factory=dict)
+    at_home: bool = False
     took: dict[str, float] = field(default_factory=dict)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def host(self, group: str) -> Host:
         """The first host of a group."""
@@ -28,11 +33,20 @@ class Scene:
     def filed(self, host: Host) -> tuple[Host, str]:
         """Where a host's lines are to be found: on which host, in which file."""
         logs = self.host("logs")
-        return logs, "/var/log/syslog" if logs == host else f"/var/log/remote/{host.name}/system.log"
+        if self.at_home or logs == host:
+            return host, "/var/log/syslog"
+        return logs, f"/var/log/remote/{host.name}/system.log"
 
     def converge(self) -> Run:
         """site.yml, which has to succeed."""
         return self.playbooks.run("site.yml", **self.variables).succeeded()
+
+    def end(self) -> None:
+        """End what goes on."""
+        while self.started:
+            process = self.started.pop()
+            process.terminate()
+            process.wait()
 
 
 Do = Callable[[Scene], object]
@@ -48,7 +62,8 @@ class Fault:
     """One that is made. name: number and a word, as in `F1:postmaster`.
 
     promise: measures.py has the names; each is the most that there may be. healed: None where it has to heal by
-    itself. lasts: seconds from the fault until it is put right. ground: lab, or fleet. lacks: why it cannot be made.
+    itself. lasts: seconds from the fault until it is put right. ground: lab, or fleet.
+    at_home: whether the numbered lines have to be in their host's own file, and not in the collector's.
     """
 
     name: str
@@ -58,7 +73,7 @@ class Fault:
     healed: Do | None = None
     lasts: float = 10
     ground: str = "lab"
-    lacks: Callable[[Scene], str] = lambda scene: ""
+    at_home: bool = False
 
 
 @dataclass(frozen=True)

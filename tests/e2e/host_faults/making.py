@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.e2e import disks, hosts
 from tests.e2e.ansible_runs import ROOT
+from tests.e2e.ground import new_release
 from tests.e2e.host_faults.fault import Do, Scene
 from tests.lab.commands import run
 
@@ -25,9 +34,17 @@ NGINX_WORKER = f"$(pgrep --parent {NGINX} | head -1)"
 NFT = "slipway_test_fault"
 SESSIONS = "slipway-test-sessions"
 SMALL = 32
+# A program that says more than a queue has room for.
+LITTLE_ROOM = (
+    "cp -p /etc/rsyslog.d/30-forward.conf /root/; "
+    """sed -i 's/maxDiskSpace="[^"]*"/maxDiskSpace="100k"/' /etc/rsyslog.d/30-forward.conf; """
+    "systemctl restart rsyslog; yes 'This says a lot.' | head -n 5000 | logger --tag=talker"
+)
+ROOM_AGAIN = "cp -p /root/30-forward.conf /etc/rsyslog.d/; systemctl restart rsyslog"
 # The collector's pair becomes one that no authority of ours has signed, under the right name.
+KEEP_PAIR = "cd /etc/ssl/slipway; cp -a host.pem host.key /root/"
 OTHER_PAIR = (
-    "cd /etc/ssl/slipway; cp -a host.pem host.key /root/; openssl req -x509 -newkey rsa:2048 -nodes -days 1 "
+    f"{KEEP_PAIR}; openssl req -x509 -newkey rsa:2048 -nodes -days 1 "
     "-subj /CN=$(hostname) -keyout /root/other.key -out /root/other.pem 2>/dev/null; "
     "cat /root/other.pem >host.pem; cat /root/other.key >host.key; systemctl restart rsyslog"
 )
@@ -168,9 +185,35 @@ def flapping(scene: Scene) -> None:
     )(scene)
 
 
-def no_netem(scene: Scene) -> str:
-    """Why a network cannot be slow here."""
-    done = scene.host("db").run(
-        "tc qdisc replace dev host0 root netem delay 1ms && tc qdisc del dev host0 root"
-    )
-    return "" if done.returncode == 0 else f"this kernel has no netem: {done.stderr.strip()}"
+def slow(scene: Scene) -> None:
+    """What the database's host says to app hosts comes 300 ms later, or not at all, one packet of twenty."""
+    ends = [scene.host("db"), *scene.ground.app_hosts]
+    wire = [sys.executable, "-m", "tests.e2e.host_faults.slow_wire", "--delay=0.3", "--loss=0.05"]
+    wire += [f"{hosts.first_process(end).pid}={end.address}" for end in ends]
+    scene.started.append(subprocess.Popen(wire, cwd=ROOT))
+    routes = [partial(hosts.output, end, "ip route") for end in ends]
+    hosts.until("all are on it", lambda: all("dev slow" in said() for said in routes), seconds=10)
+
+
+def deploy(scene: Scene) -> None:
+    """Somebody deploys."""
+    bundle, _ = new_release(scene.ground)
+    done = scene.ground.fab.deploy(bundle, bake=3)
+    print(done)
+    scene.took["undone"] = 0 if done.status == 0 else 1
+
+
+def collector_expired(scene: Scene) -> None:
+    """The collector's certificate is of the right authority and name, and expired yesterday."""
+    host = scene.host("logs")
+    folder = scene.ground.lab.site.state / "generated" / scene.ground.lab.site.inventory.name / "pki"
+    was = x509.load_pem_x509_certificate((folder / f"{host.name}.pem").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    end = datetime.now(UTC) - timedelta(days=1)
+    made = x509.CertificateBuilder(was.issuer, was.subject, was.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(end - timedelta(days=9)).not_valid_after(end)
+    for each in was.extensions:
+        made = made.add_extension(each.value, each.critical)
+    pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    hosts.output(host, f"{KEEP_PAIR}; cat >host.pem; systemctl restart rsyslog", stdin=pem)

@@ -24,6 +24,7 @@ WORDS = {
     "held": "a connection held {} s",
     "grown": "a worker grown by {} MB",
     "unsaid": "{} sentences missing",
+    "undone": "{} deploys failed",
     "changed": "{} changes by the next site.yml",
 }
 # Of every fault, unless it says otherwise.

@@ -7,7 +7,7 @@ measures.py says what is always promised. Where nothing puts it right, it has to
 from __future__ import annotations
 
 from tests.e2e.host_faults import hostile, making
-from tests.e2e.host_faults.fault import Fault, Left, Row, Shown, on
+from tests.e2e.host_faults.fault import Fault, Left, Row, Scene, Shown, on
 from tests.e2e.host_faults.making import BACKEND, NGINX, NGINX_WORKER, POSTMASTER, SERVICE, WORKER, in_turn
 from tests.e2e.host_faults.witness import IN_FLIGHT
 
@@ -44,8 +44,12 @@ DATABASE: tuple[Row, ...] = (
     ),
     Fault(
         "F11:slow", "300 ms and 5 % loss between app hosts and database for a minute",
-        on("db", "tc qdisc replace dev host0 root netem delay 300ms loss 5%"), REFUSED_FOR_A_MOMENT,
-        healed=on("db", "tc qdisc del dev host0 root"), lasts=60, ground="fleet", lacks=making.no_netem,
+        making.slow, REFUSED_FOR_A_MOMENT | {"slowest": 15}, healed=Scene.end, lasts=60, ground="fleet",
+    ),
+    Fault(
+        "F11:deploy", "300 ms and 5 % loss between app hosts and database, and somebody deploys",
+        in_turn(making.slow, making.deploy), {"undone": 0, "cut": 0, "unconnected": 0, "back": 10},
+        healed=Scene.end, lasts=0, ground="fleet",
     ),
     Fault(
         "F20:connections", "other sessions take every connection, and the service has to open its own anew",
@@ -215,10 +219,18 @@ LOGS: tuple[Row, ...] = (
         in_turn(STOP_COLLECTOR, making.again(f"sleep 30; {KILL_RSYSLOG}", 1, 5)), UNNOTICED | {"lines twice": 200},
         healed=START_COLLECTOR, ground="fleet",
     ),
-    Left("F34:queue", "the disk that a queue may take is full", "not made yet: 1 GB of lines takes hours"),
+    Fault(
+        "F34:queue", "the collector is away, and an app host's queues for it are full: its own files have every line",
+        in_turn(STOP_COLLECTOR, on("app", making.LITTLE_ROOM)), UNNOTICED,
+        healed=in_turn(START_COLLECTOR, on("app", making.ROOM_AGAIN)), lasts=30, ground="fleet", at_home=True,
+    ),
     Fault(
         "F35:certificate", "the collector shows a certificate of another authority for half a minute",
         on("logs", making.OTHER_PAIR), UNNOTICED, healed=on("logs", making.OWN_PAIR), lasts=30, ground="fleet",
+    ),
+    Fault(
+        "F35:expired", "the collector's certificate has expired, for half a minute",
+        making.collector_expired, UNNOTICED, healed=on("logs", making.OWN_PAIR), lasts=30, ground="fleet",
     ),
 )  # fmt: skip
 
