@@ -42,18 +42,34 @@ def test_it_is_said_in_a_sentence(inventory: str, said: dict[str, Any], refusal:
     assert refusal in " ".join(str(refused.value).split())
 
 
-def test_several_edges_are_refused_and_one_asks_where_nothing_is_counted_unless_it_is_production(
-    tmp_path: Path,
-) -> None:
-    render(Case("lab", "Debian-12"), tmp_path / "one", **ASKS)
-    said = (tmp_path / "one/shop-1/etc/slipway/shop/acme.conf").read_text()
-    assert "directory = https://acme-staging-v02.api.letsencrypt.org/directory\n" in said
+def several(folder: Path, edges: int) -> Case:
+    """inventory/fleet with more edges."""
+    shutil.copytree(REPOSITORY / "inventory/fleet", folder)
+    hosts = yaml.safe_load((folder / "hosts.yml").read_text())
+    hosts["edge"]["hosts"] |= {f"edge-{n}": {"ansible_host": f"192.0.2.{n}"} for n in range(2, edges + 1)}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    return Case(os.path.relpath(folder, REPOSITORY / "inventory"), "Debian-12")
 
-    shutil.copytree(REPOSITORY / "inventory/fleet", tmp_path / "two")
-    hosts = yaml.safe_load((tmp_path / "two/hosts.yml").read_text())
-    hosts["edge"]["hosts"]["edge-2"] = {"ansible_host": "192.0.2.99"}
-    (tmp_path / "two/hosts.yml").write_text(yaml.safe_dump(hosts))
-    two = Case(os.path.relpath(tmp_path / "two", REPOSITORY / "inventory"), "Debian-12")
+
+def test_each_of_several_edges_asks_and_passes_on_what_another_is_asked(tmp_path: Path) -> None:
+    render(several(tmp_path / "two", 2), tmp_path / "rendered", **{**ASKS, "render_only": ["nginx", "acme"]})
+    said = (tmp_path / "rendered/edge-1/etc/slipway/shop/acme.conf").read_text()
+    assert "directory = https://acme-staging-v02.api.letsencrypt.org/directory\n" in said
+    site = (tmp_path / "rendered/edge-1/etc/nginx/conf.d/shop.conf").read_text()
+    assert "    server 192.0.2.2:80 max_fails=0;\n" in site
+    assert site.count("try_files $uri @another_edge;") == site.count("location @another_edge {") == 2
+
+
+def test_more_edges_than_certificates_a_week_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="does not render") as refused:
-        render(two, tmp_path / "none", **ASKS)
-    assert "edge-2 is one of 2 edges" in " ".join(str(refused.value).split())
+        render(several(tmp_path / "six", 6), tmp_path / "none", **ASKS)
+    assert "edge-6 is one of 6 edges" in " ".join(str(refused.value).split())
+
+
+def test_one_asks_where_nothing_is_counted_unless_it_is_production(tmp_path: Path) -> None:
+    render(Case("lab", "Debian-12"), tmp_path, **{**ASKS, "render_only": ["nginx", "acme"]})
+    said = (tmp_path / "shop-1/etc/slipway/shop/acme.conf").read_text()
+    assert "directory = https://acme-staging-v02.api.letsencrypt.org/directory\n" in said
+    site = (tmp_path / "shop-1/etc/nginx/conf.d/shop.conf").read_text()
+    assert site.count("try_files $uri =404;") == 2
+    assert "another_edge" not in site
