@@ -68,9 +68,7 @@ proof: .venv/installed ## Every suite whole, what make test leaves out (pytest.m
 .PHONY: scores
 scores: .venv/installed ## How others' programs rate a hardened host, against docs/scores.md; SCORES=--write keeps it
 	@$(LAB) install
-	@$(LAB) up --inventory $(INVENTORY) >/dev/null
-	@ansible-playbook --inventory $(INVENTORY) site.yml --extra-vars slipway_hardened=true
-	@$(BIN)/python -m tests.scores --inventory $(INVENTORY) $(SCORES)
+	@$(BIN)/python -m tests.scores $(SCORES)
 
 .PHONY: quick
 quick: .venv/installed ## A first useful answer: linters, contracts, the tests that need no server and no host

@@ -1,6 +1,6 @@
-"""Rate the first host of an inventory, which serves and is hardened; `--write` keeps what was measured.
+"""Rate hardened hosts, booted for it; `--write` keeps what was measured.
 
-    python -m tests.scores --inventory inventory/lab [--write]
+    python -m tests.scores [--write]
 
 Ends with 1 and a sentence for each score that fell, was not measured, or misses its target without a waiver.
 """
@@ -12,14 +12,14 @@ import datetime
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.e2e import hosts
 from tests.lab.errors import LabError
 from tests.lab.host import Host
-from tests.lab.lab import Lab
 from tests.scores import lynis, postgresql, ssh, systemd, table, tls
+from tests.scores.rated import SERVES, WATCHES, rated
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, WAIVERS = ROOT / "docs/scores.md", Path(__file__).with_name("waivers.toml")
@@ -44,11 +44,13 @@ def on_host(host: Host, script: str) -> str:
     return host.run(script, timeout=PATIENCE, check=True).stdout
 
 
-def measured(host: Host, app: str) -> tuple[list[table.Score], list[str]]:
-    """All scores of a host, and a sentence for each program that could not be asked."""
+def measured(host: Host, others: Iterable[Host], app: str) -> tuple[list[table.Score], list[str]]:
+    """All scores of a host, those of others' units, too; and a sentence for each program that could not be asked."""
     tested = tls.SCRIPT.format(authority="/etc/ssl/slipway/ca.pem", address=host.address)
     asked: dict[str, Callable[[], list[table.Score]]] = {
-        "systemd": lambda: systemd.scores(on_host(host, systemd.COMMAND), app),
+        "systemd": lambda: systemd.scores(
+            "".join(on_host(each, systemd.COMMAND) for each in (host, *others)), app
+        ),
         "ssh-audit": lambda: ssh.scores(audited(host)),
         "lynis": lambda: lynis.scores(on_host(host, lynis.SCRIPT)),
         "testssl.sh": lambda: tls.scores(on_host(host, tested)),
@@ -67,11 +69,10 @@ def measured(host: Host, app: str) -> tuple[list[table.Score], list[str]]:
 def main() -> int:
     """Measure, show, compare; write the page where that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.scores", description=__doc__)
-    parser.add_argument("--inventory", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help=f"keep what was measured in {PAGE.name}")
     wish = parser.parse_args()
-    lab = Lab(wish.inventory.resolve())
-    scores, silent = measured(lab.host(lab.groups["app"][0]), "shop")
+    with rated() as lab:
+        scores, silent = measured(lab.host(SERVES), [lab.host(WATCHES)], "shop")
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     before, _, tail = rest.partition(END)

@@ -12,6 +12,7 @@ ROW = re.compile(r"(?m)^\W*(\S+\.service)\s+([0-9]+\.[0-9])\s+[A-Z]+")
 INSTANCE = re.compile(r"^([a-z_-]+)@(?:\d{8}T\d{6}Z-[0-9a-f]+)(:\w+)?\.service$")
 # The most that is good: the service answers by a socket alone; daemons open ports, logs and users of their own.
 SERVICE, OURS, DAEMON = 0.5, 3.0, 5.0
+TUNNEL = "slipway-relp-tunnel.service"
 DAEMONS = re.compile(
     r"(nginx|rsyslog|unattended-upgrades|redis-server|prometheus[a-z-]*|grafana-server|postgresql@.*)\.service"
 )
@@ -34,6 +35,6 @@ def target_of(unit: str, app: str) -> float | None:
     """The most that a unit may be exposed; None for one that is none of ours."""
     if unit.startswith((f"{app}@", f"{app}-process@", f"{app}-task@", f"{app}-migrate@", f"{app}-backfill")):
         return SERVICE
-    if unit.startswith("slipway-") and f"-{app}" in unit:
+    if unit.startswith("slipway-") and (f"-{app}" in unit or unit == TUNNEL):
         return OURS
     return DAEMON if DAEMONS.fullmatch(unit) else None
