@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.lab import authority
 from tests.once import made_once
@@ -19,7 +23,8 @@ from tests.templates.rendering import Case, render
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks certbot, Pebble and nginx")
 
 # As long as those of public authorities were in 2026.
-VALID = 90 * 86400
+DAY = 86400
+VALID = 90 * DAY
 RECORD = "/var/lib/slipway/shop/acme.json"
 STRANGER, NOWHERE, BARRED = "stranger.test", "nowhere.test", "barred.test"
 
@@ -129,6 +134,37 @@ def test_an_authority_that_is_away_is_named_with_the_place_of_all_that_was_said(
 
     assert "https://127.0.0.1:9/dir gave no certificate" in sentence
     assert "/var/log/letsencrypt/letsencrypt.log" in sentence
+
+
+@contextmanager
+def away(found: Edge) -> Iterator[None]:
+    """Nobody answers where the authority was; it forgets nothing."""
+    inside = ["nsenter", f"--target={found.pid}", "--net", "nft"]
+    rule = "chain out { type filter hook output priority 0; tcp dport 14000 reject with tcp reset; }"
+    subprocess.run([*inside, f"table inet away {{ {rule}; }}"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*inside, "delete table inet away"], check=True)
+
+
+def test_an_authority_that_is_away_for_thirty_days_is_told_from_a_third_of_the_lifetime_on(
+    kept: Edge,
+) -> None:
+    before, orders = kept.shown(), kept.orders()
+    # From then on the alert CertificateNotRenewed counts.
+    end = x509.load_pem_x509_certificate(before.encode()).not_valid_after_utc.timestamp()
+    due = (end - VALID / 3 - time.time()) / DAY
+    with away(kept):
+        assert kept.renew_later(days=due - 0.1).returncode == 0
+        for day in range(1, 30):
+            done = kept.renew_later(days=due + day)
+            assert done.returncode == 1, (day, done.stdout)
+            assert f"{DIRECTORY} gave no certificate" in done.stderr
+    assert (kept.shown(), kept.orders()) == (before, orders)
+    # Nothing of it is given up: the next try is the one that is answered.
+    assert kept.renew_later(days=due + 29.9).returncode == 0
+    assert kept.shown() == kept.lies() != before
 
 
 def test_a_kill_at_any_step_leaves_the_old_pair_or_the_new_one_and_the_next_run_ends_it(kept: Edge) -> None:
