@@ -1,4 +1,4 @@
-"""A database that says nothing any more, over connections that nobody has closed."""
+"""A database that says nothing any more, over connections that nobody has closed, and one that is far away."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -17,12 +17,15 @@ pytestmark = [
 ]
 
 STATEMENT_MILLISECONDS = 1000
+# Each answer of a server that is far away; a connection takes a dozen of them.
+FAR_SECONDS = 0.2
 
 
 class Line:
-    """A socket directory whose connections lead to the server, as long as they are let."""
+    """A socket directory whose connections lead to the server, as long as they are let; each answer takes a pause."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pause: float = 0.0) -> None:
+        self.pause = pause
         self.name = f".s.PGSQL.{database.cluster.port}"
         self.server = database.cluster.socket_directory / self.name
         self.speaks = anyio.Event()
@@ -43,13 +46,14 @@ class Line:
             await anyio.connect_unix(self.server) as server,
             anyio.create_task_group() as group,
         ):
-            group.start_soon(self._carry, client, server)
-            group.start_soon(self._carry, server, client)
+            group.start_soon(self._carry, client, server, 0.0)
+            group.start_soon(self._carry, server, client, self.pause)
 
-    async def _carry(self, one: SocketStream, other: SocketStream) -> None:
+    async def _carry(self, one: SocketStream, other: SocketStream, pause: float) -> None:
         try:
             async for data in one:
                 await self.speaks.wait()
+                await anyio.sleep(pause)
                 await other.send(data)
             await other.send_eof()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -88,3 +92,16 @@ async def test_whoever_asks_is_answered_in_time_and_served_when_it_speaks_again(
                     break
                 await anyio.sleep(0.1)
             assert answer.status_code == 200, answer.text
+
+
+async def test_a_database_that_is_far_away_makes_it_ready_though_no_connection_is_made_within_a_probe(
+    database: Database, serve: Serve
+) -> None:
+    async with Line(database, FAR_SECONDS).laid() as folder:
+        async with serve(database.settings(database_host=str(folder))) as client:
+            said = [(await client.get("/health/ready")).json()["status"]]
+            with anyio.move_on_after(20):
+                while said[-1] != "ready":
+                    await anyio.sleep(0.2)
+                    said.append((await client.get("/health/ready")).json()["status"])
+            assert (said[0], said[-1]) == (503, "ready"), said

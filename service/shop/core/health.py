@@ -1,5 +1,6 @@
 """Readiness: whether the database answers and has the schema that this release needs."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from shop.core.errors import AppError
 from shop.core.transactions import reading
 
 PROBE_TIMEOUT = 1.0
+# A first connection to a database that is 300 ms away takes some six.
+QUESTION_TIMEOUT = 15.0
 CACHE_SECONDS = 1.0
 # undefined_table and invalid_schema_name; insufficient_privilege.
 MISSING_STATES = ("42P01", "3F000")
@@ -44,6 +47,7 @@ class Readiness:
         self._flight = anyio.Lock()
         self._verdict = Verdict("unknown", "Not asked yet.", None)
         self._expires = 0.0
+        self._question: asyncio.Task[Verdict] | None = None
 
     async def verdict(self) -> Verdict:
         """The verdict, at most a second old; callers that come together share one question."""
@@ -57,13 +61,24 @@ class Readiness:
         return self._verdict
 
     async def _ask(self) -> Verdict:
+        """A question that takes longer than a probe goes on, and the next one has its answer: a connection that is
+        given up half made would be begun again for ever."""
+        question = self._question or asyncio.create_task(self._applied())
+        self._question = question
+        answered, _ = await asyncio.wait({question}, timeout=PROBE_TIMEOUT)
+        if not answered:
+            message = f"The database did not answer within {PROBE_TIMEOUT:g} s."
+            return Verdict("database_timeout", message, None)
+        self._question = None
+        return question.result()
+
+    async def _applied(self) -> Verdict:
         try:
-            with anyio.fail_after(PROBE_TIMEOUT):
+            with anyio.fail_after(QUESTION_TIMEOUT):
                 async with reading(self.engine) as connection:
                     row = (await connection.execute(APPLIED, {"head": self.revisions.head})).one()
         except TimeoutError:
-            message = f"The database did not answer within {PROBE_TIMEOUT:g} s."
-            return Verdict("database_timeout", message, None)
+            return Verdict("database_timeout", f"The database did not answer within {QUESTION_TIMEOUT:g} s.", None)
         except AppError as error:
             return Verdict(error.code, error.message, None)
         except DBAPIError as error:
