@@ -1,4 +1,4 @@
-"""A database that says nothing any more, over connections that nobody has closed, and one that is far away."""
+"""A database that says nothing any more, over connections that nobody closed; and one that is far away."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ FAR_SECONDS = 0.2
 
 
 class Line:
-    """A socket directory whose connections lead to the server, as long as they are let; each answer takes a pause."""
+    """A socket directory whose connections lead to the server while they are let. pause: of each answer."""
 
     def __init__(self, database: Database, pause: float = 0.0) -> None:
         self.pause = pause
@@ -97,11 +97,13 @@ async def test_whoever_asks_is_answered_in_time_and_served_when_it_speaks_again(
 async def test_a_database_that_is_far_away_makes_it_ready_though_no_connection_is_made_within_a_probe(
     database: Database, serve: Serve
 ) -> None:
-    async with Line(database, FAR_SECONDS).laid() as folder:
-        async with serve(database.settings(database_host=str(folder))) as client:
-            said = [(await client.get("/health/ready")).json()["status"]]
-            with anyio.move_on_after(20):
-                while said[-1] != "ready":
-                    await anyio.sleep(0.2)
-                    said.append((await client.get("/health/ready")).json()["status"])
-            assert (said[0], said[-1]) == (503, "ready"), said
+    async with (
+        Line(database, FAR_SECONDS).laid() as folder,
+        serve(database.settings(database_host=str(folder))) as client,
+    ):
+        said = [(await client.get("/health/ready")).json()["status"]]
+        with anyio.move_on_after(20):
+            while said[-1] != "ready":
+                await anyio.sleep(0.2)
+                said.append((await client.get("/health/ready")).json()["status"])
+        assert (said[0], said[-1]) == (503, "ready"), said

@@ -70,7 +70,7 @@ def test_units_are_rated_by_kind_and_releases_have_one_name() -> None:
 nginx.service                                 3.0 OK        x
 shop@20261127T040506Z-0123abc.service         0.4 SAFE      x
 ● shop@20261127T040507Z-0123abd.service       0.5 SAFE      x
-slipway-metrics-shop.service                  5.8 MEDIUM    x
+→ Overall exposure level for slipway-metrics-shop.service: 5.8 MEDIUM x
 getty@tty1.service                            9.6 UNSAFE    x
 """
     found = {score.name: (score.value, score.held) for score in systemd.scores(said, "shop")}

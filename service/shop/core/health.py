@@ -37,6 +37,10 @@ def revisions() -> Order:
     return order_below(migrations_directory())
 
 
+def _silent(seconds: float) -> Verdict:
+    return Verdict("database_timeout", f"The database did not answer within {seconds:g} s.", None)
+
+
 class Readiness:
     """Asks the database at most once a second per worker, however many ask the service."""
 
@@ -61,14 +65,15 @@ class Readiness:
         return self._verdict
 
     async def _ask(self) -> Verdict:
-        """A question that takes longer than a probe goes on, and the next one has its answer: a connection that is
-        given up half made would be begun again for ever."""
+        """One that takes longer than a probe goes on, and the next probe has its answer.
+
+        A connection that is given up half made would be begun again for ever.
+        """
         question = self._question or asyncio.create_task(self._applied())
         self._question = question
         answered, _ = await asyncio.wait({question}, timeout=PROBE_TIMEOUT)
         if not answered:
-            message = f"The database did not answer within {PROBE_TIMEOUT:g} s."
-            return Verdict("database_timeout", message, None)
+            return _silent(PROBE_TIMEOUT)
         self._question = None
         return question.result()
 
@@ -78,7 +83,7 @@ class Readiness:
                 async with reading(self.engine) as connection:
                     row = (await connection.execute(APPLIED, {"head": self.revisions.head})).one()
         except TimeoutError:
-            return Verdict("database_timeout", f"The database did not answer within {QUESTION_TIMEOUT:g} s.", None)
+            return _silent(QUESTION_TIMEOUT)
         except AppError as error:
             return Verdict(error.code, error.message, None)
         except DBAPIError as error:
