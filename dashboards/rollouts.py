@@ -90,7 +90,7 @@ BOARD = Board(
         ),
         Panel(
             "What each host serves", "The live release of each host, and how long it has been live.", "s", PAGE,
-            [Query(f"(time() - {SINCE}) * on (app, host) group_left (release, git_sha) slipway_release_info")],
+            [Query(f"{INFO} * on (app, host) group_left () (time() - {SINCE})")],
             "table", 14, 6,
             columns={"app": "service", "host": "host", "release": "release", "git_sha": "commit", "Value": "for"},
             widths={"service": 90, "host": 110, "release": 270, "for": 90},

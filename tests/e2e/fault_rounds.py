@@ -165,7 +165,7 @@ UNSENT = (
     Fault(
         "LogLinesWait", "rsyslogd of the logs host is stopped",
         on(SEEN, "systemctl stop syslog.socket rsyslog.service"), on(SEEN, "systemctl start rsyslog.service"),
-        r"^seen-2: log lines have waited for the logs host for .* \(host_forward\)\.$",
+        r"^seen-2: log lines have waited to be sent for .* \(host_forward\)\.$",
     ),
     Fault(
         "LogCountersOld", "rsyslogd of a host is stopped",
@@ -177,7 +177,7 @@ UNSENT = (
 FULL = (
     Fault(
         "LogLinesDropped", "a host's queue for the logs host, which is away, has room for a few lines", make.many_lines,
-        make.few_lines, r"^seen-2: log lines are on that host alone, its queue .* is full \(host_forward\)\.$",
+        make.few_lines, r"^seen-2: log lines were given up, the queue in which they wait to be sent is full \(host_forward\)\.$",
     ),
 )  # fmt: skip
 AWAY = (
