@@ -11,8 +11,8 @@ from dashboards.panels import DATASOURCE, Panel
 COLUMNS = 24
 # Which page a panel's link opens; the role grafana puts the address of an inventory's docs/runbooks there.
 RUNBOOKS = "docs/runbooks"
-# The moment is the value: a release is marked when it became live, not when somebody next asked. A Prometheus that was away
-# while it changed has the one before for five minutes more, so there may be two for a moment.
+# The moment is the value: a release is marked when it became live, not when somebody next asked. A Prometheus that was
+# away while it changed has the one before for five minutes more, so there may be two for a moment.
 LIVE_SINCE = (
     'slipway_release_info{app=~"$app"}'
     " * on (app, host) group_left () (1000 * slipway_release_live_since_timestamp_seconds)"

@@ -177,7 +177,8 @@ UNSENT = (
 FULL = (
     Fault(
         "LogLinesDropped", "a host's queue for the logs host, which is away, has room for a few lines", make.many_lines,
-        make.few_lines, r"^seen-2: log lines were given up, the queue in which they wait to be sent is full \(host_forward\)\.$",
+        make.few_lines,
+        r"^seen-2: log lines were given up, the queue in which they wait to be sent is full \(host_forward\)\.$",
     ),
 )  # fmt: skip
 AWAY = (
