@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
+from tests.e2e import hosts
 from tests.e2e.ansible_runs import ROOT
+from tests.lab.lab import Lab
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,17 @@ def own(base: Path, name: str, said: Mapping[str, Any]) -> Iterator[Own]:
         yield made
     finally:
         shutil.rmtree(made.folder)
+
+
+@contextmanager
+def booted(inventory: Own) -> Iterator[Lab]:
+    """Its hosts from bare, gone with the block."""
+    lab = Lab(inventory.folder)
+    lab.down()
+    lab.up()
+    try:
+        for host in lab.hosts.values():
+            hosts.made(host)
+        yield lab
+    finally:
+        lab.down()

@@ -15,7 +15,6 @@ from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.lab import authority
 from tests.lab.authority import Authority
 from tests.lab.host import Host
-from tests.lab.lab import Lab
 from tests.templates.acme_ground import LATER, PROGRAM
 
 pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(1500)]
@@ -57,27 +56,22 @@ def edges() -> Iterator[Edges]:
         (inventory.folder / "edges.yml").write_text(
             f"edge:\n  hosts:\n    {SECOND}:\n      ansible_host: {ADDRESS}\n"
         )
-        lab = Lab(inventory.folder)
-        lab.down()
-        lab.up()
-        try:
-            for host in lab.hosts.values():
-                hosts.made(host)
-            with authority.running(lab.site.network.address, ADDRESS) as asked:
-                inventory.says(
-                    {
-                        "certificates_public_source": "acme",
-                        "acme_mail": "operations@shop.example",
-                        "acme_directory": asked.directory,
-                        "acme_authority": str(asked.known_by),
-                        "nginx_server_names": [NAME],
-                    }
-                )
-                playbooks = Playbooks(inventory.folder)
-                playbooks.run("site.yml").succeeded()
-                yield Edges(lab.host("spare-1"), lab.host(SECOND), asked, playbooks)
-        finally:
-            lab.down()
+        with (
+            inventories.booted(inventory) as lab,
+            authority.running(lab.site.network.address, ADDRESS) as asked,
+        ):
+            inventory.says(
+                {
+                    "certificates_public_source": "acme",
+                    "acme_mail": "operations@shop.example",
+                    "acme_directory": asked.directory,
+                    "acme_authority": str(asked.known_by),
+                    "nginx_server_names": [NAME],
+                }
+            )
+            playbooks = Playbooks(inventory.folder)
+            playbooks.run("site.yml").succeeded()
+            yield Edges(lab.host("spare-1"), lab.host(SECOND), asked, playbooks)
 
 
 def test_one_run_ends_with_a_certificate_on_each(edges: Edges) -> None:

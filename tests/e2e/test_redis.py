@@ -64,18 +64,11 @@ def cached() -> Iterator[Cached]:
     with inventories.own(ROOT / "inventory/spare", NAME, {"vault_redis_password": secret}) as inventory:
         members = f"redis:\n  hosts:\n    cache-1:\n      ansible_host: {ADDRESS}\n"
         (inventory.folder / "redis.yml").write_text(members)
-        lab = Lab(inventory.folder)
-        authority = lab.site.state / "generated" / inventory.base / "pki/ca.pem"
-        lab.down()
-        lab.up()
-        try:
-            for host in lab.hosts.values():
-                hosts.made(host)
+        authority = ROOT / ".lab/generated" / inventory.base / "pki/ca.pem"
+        with inventories.booted(inventory) as lab:
             playbooks = Playbooks(inventory.folder)
             playbooks.run("site.yml").succeeded()
             yield Cached(lab, playbooks, Site(lab.address("edge"), authority), inventory, secret)
-        finally:
-            lab.down()
 
 
 def test_the_service_has_its_cache_over_tls_and_a_second_run_changes_nothing(cached: Cached) -> None:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e import hosts, inventories
+from tests.e2e import inventories
 from tests.e2e.ansible_runs import ROOT, Playbooks
 from tests.lab.lab import Lab
 
@@ -33,18 +33,10 @@ def rated() -> Iterator[Lab]:
     }
     with inventories.own(ROOT / "inventory/lab", "test-scores", said) as inventory:
         (inventory.folder / "hosts.yml").write_text(MEMBERS)
-        lab = Lab(inventory.folder)
-        lab.down()
-        lab.up()
-        try:
-            for host in lab.hosts.values():
-                hosts.made(host)
-            playbooks = Playbooks(inventory.folder)
-            playbooks.run("site.yml").succeeded()
+        with inventories.booted(inventory) as lab:
+            Playbooks(inventory.folder).run("site.yml").succeeded()
             # What stands and was confined since has its settings after a boot.
             for host in lab.hosts.values():
                 host.kill()
                 host.up()
             yield lab
-        finally:
-            lab.down()
