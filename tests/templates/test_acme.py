@@ -148,7 +148,7 @@ def away(found: Edge) -> Iterator[None]:
         subprocess.run([*inside, "delete table inet away"], check=True)
 
 
-def test_an_authority_that_is_away_for_thirty_days_is_told_from_a_third_of_the_lifetime_on(
+def test_an_authority_that_is_away_for_thirty_days_is_asked_each_day_and_the_old_pair_is_served(
     kept: Edge,
 ) -> None:
     before, orders = kept.shown(), kept.orders()

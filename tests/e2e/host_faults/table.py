@@ -48,8 +48,7 @@ DATABASE: tuple[Row, ...] = (
     ),
     Fault(
         "F11:deploy", "300 ms and 5 % loss between app hosts and database, and somebody deploys",
-        # A worker that has no connection yet is not ready, and one answer of five that says so takes the deploy back.
-        in_turn(making.slow, making.deploy), {"undone": 1, "cut": 0, "unconnected": 0, "back": 10},
+        in_turn(making.slow, making.deploy), {"undone": 0, "cut": 0, "unconnected": 0, "back": 10},
         healed=Scene.end, lasts=0, ground="fleet",
     ),
     Fault(
