@@ -70,7 +70,11 @@ def create_app(settings: Settings) -> FastAPI:
             for domain in DOMAINS:
                 if domain.start:
                     domain.start(container)
-            async with operations.observed(container, settings), reported(settings, resources, provider):
+            async with (
+                operations.observed(container, settings),
+                reported(settings, resources, provider),
+                readiness.asked(),
+            ):
                 yield
 
     provider = tracer_provider(settings)

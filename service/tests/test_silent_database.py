@@ -10,6 +10,9 @@ import pytest
 from anyio.abc import SocketStream
 
 from conftest import Database, Serve, SignIn
+from shop.core import health
+from shop.core.database import Resources
+from shop.core.pool import pool_facts
 
 pytestmark = [
     pytest.mark.anyio,
@@ -95,8 +98,10 @@ async def test_whoever_asks_is_answered_in_time_and_served_when_it_speaks_again(
 
 
 async def test_a_database_that_is_far_away_makes_it_ready_though_no_connection_is_made_within_a_probe(
-    database: Database, serve: Serve
+    database: Database, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "PROBE_TIMEOUT", 2.5 * FAR_SECONDS)
+    monkeypatch.setattr(health, "CACHE_SECONDS", 0.0)
     async with (
         Line(database, FAR_SECONDS).laid() as folder,
         serve(database.settings(database_host=str(folder))) as client,
@@ -104,6 +109,27 @@ async def test_a_database_that_is_far_away_makes_it_ready_though_no_connection_i
         said = [(await client.get("/health/ready")).json()["status"]]
         with anyio.move_on_after(20):
             while said[-1] != "ready":
-                await anyio.sleep(0.2)
+                await anyio.sleep(FAR_SECONDS)
                 said.append((await client.get("/health/ready")).json()["status"])
         assert (said[0], said[-1]) == (503, "ready"), said
+        again = [(await client.get("/health/ready")).json()["status"] for _ in range(5)]
+        assert again == ["ready"] * 5
+
+
+async def test_a_worker_has_a_connection_before_its_first_request(database: Database, serve: Serve) -> None:
+    async with serve(database.settings()) as client:
+        resources = client._transport.app.state.container.get(Resources)  # type: ignore[attr-defined]
+        assert pool_facts(resources.reads).checked_in == 1
+
+
+async def test_a_worker_starts_though_the_database_says_nothing(
+    database: Database, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PROBE_TIMEOUT", 0.3)
+    line = Line(database)
+    line.speaks = anyio.Event()
+    async with line.laid() as folder:
+        with anyio.fail_after(5):
+            async with serve(database.settings(database_host=str(folder))) as client:
+                assert (await client.get("/health/live")).status_code == 200
+                assert (await client.get("/health/ready")).json()["code"] == "database_timeout"

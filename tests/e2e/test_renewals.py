@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.long, pytest.mark.timeout(3000)]
 
 RENEWALS = 10
 ORDERS = 30_000
-# Orders a second, as many as two shared cores confirm beside ten runs of a playbook.
-RATE = 150.0
+# Orders a second; nginx refuses one address more than a hundred.
+RATE = 90.0
 
 
 def test_ten_renewals_under_thirty_thousand_orders_lose_none(

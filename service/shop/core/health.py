@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -14,7 +16,8 @@ from shop.core.database import sqlstate
 from shop.core.errors import AppError
 from shop.core.transactions import reading
 
-PROBE_TIMEOUT = 1.0
+# Below the five seconds of whoever asks; a packet that is lost on the way costs up to one.
+PROBE_TIMEOUT = 3.0
 # A first connection to a database that is 300 ms away takes some six.
 QUESTION_TIMEOUT = 15.0
 CACHE_SECONDS = 1.0
@@ -64,18 +67,25 @@ class Readiness:
                 self._expires = time.monotonic() + CACHE_SECONDS
         return self._verdict
 
+    @asynccontextmanager
+    async def asked(self) -> AsyncIterator[None]:
+        """A worker asks once before its first request, and has a connection for it, if one is made in time."""
+        self._question = asyncio.create_task(self._applied())
+        await asyncio.wait({self._question}, timeout=PROBE_TIMEOUT)
+        try:
+            yield
+        finally:
+            self._question.cancel()
+
     async def _ask(self) -> Verdict:
-        """One that takes longer than a probe goes on, and the next probe has its answer.
+        """One that takes longer than a probe goes on, and the next probe waits for it or has its connection.
 
         A connection that is given up half made would be begun again for ever.
         """
-        question = self._question or asyncio.create_task(self._applied())
-        self._question = question
-        answered, _ = await asyncio.wait({question}, timeout=PROBE_TIMEOUT)
-        if not answered:
-            return _silent(PROBE_TIMEOUT)
-        self._question = None
-        return question.result()
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(self._applied())
+        answered, _ = await asyncio.wait({self._question}, timeout=PROBE_TIMEOUT)
+        return self._question.result() if answered else _silent(PROBE_TIMEOUT)
 
     async def _applied(self) -> Verdict:
         try:
