@@ -69,7 +69,7 @@ class Readiness:
 
     @asynccontextmanager
     async def asked(self) -> AsyncIterator[None]:
-        """A worker asks once before its first request, and has a connection for it, if one is made in time."""
+        """Ask once before the first request, which has a connection then, if one is made in time."""
         self._question = asyncio.create_task(self._applied())
         await asyncio.wait({self._question}, timeout=PROBE_TIMEOUT)
         try:
