@@ -21,7 +21,8 @@ from shop.core.pool import CountingPool, replace_closed_connections
 from shop.settings import MigrationSettings, Settings
 
 SCHEMA = "shop"
-CONNECT_TIMEOUT = 3.0
+# Six round trips, and a second or more for each packet of them that is lost.
+CONNECT_TIMEOUT = 5.0
 # Seconds for an answer to come back, beyond what a statement may take.
 SILENCE = 1.0
 # A second longer than a migration waits at a time: who queues behind one waits, and is not failed by it.

@@ -115,6 +115,30 @@ def test_answers_that_never_came_count_against_the_live_release(serving: Host, s
     assert answer.error == "bake-failed"
 
 
+@pytest.mark.parametrize(
+    ("failures", "keeps"),
+    [
+        ([line(503)], True),
+        ([line(503), line(503)], False),
+        ([line(500)], False),
+        ([line(503), line(500)], False),
+        # nginx's own, where the release gave no answer.
+        ([line(503, "")], False),
+        ([line(502, "")], False),
+    ],
+)
+def test_one_503_of_a_release_may_be_a_moment_and_whatever_else_fails_may_not(
+    serving: Host, slipway: Slipway, failures: list[str], keeps: bool
+) -> None:
+    answers = [*failures, *[line(200)] * 25][:25]
+    with requests(serving, answers.__getitem__, count=25):
+        answer = slipway("bake", RELEASE, "--seconds", "1.2")
+
+    assert answer.code == (0 if keeps else 3), answer
+    numbers = answer.result if keeps else answer.json["error"]["details"]
+    assert (numbers["requests"], numbers["errors"]) == (25, len(failures))
+
+
 def test_few_requests_say_nothing_about_a_percentage(serving: Host, slipway: Slipway) -> None:
     with requests(serving, lambda number: line(500), count=19):
         answer = slipway("bake", RELEASE, "--seconds", "1.2").result

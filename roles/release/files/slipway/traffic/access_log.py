@@ -15,15 +15,24 @@ EARLIER_BYTES = 1 << 20
 
 @dataclass
 class Counts:
-    """What was answered for a release. seconds: how long each request took."""
+    """What was answered for a release. seconds: how long each request took.
+
+    errors: answers of 5xx; unavailable: those of them that are the release's own 503.
+    """
 
     requests: int = 0
     errors: int = 0
+    unavailable: int = 0
     seconds: list[float] = field(default_factory=list)
 
     @property
     def percent(self) -> float:
         return 100 * self.errors / self.requests if self.requests else 0.0
+
+    def are_more_than(self, most_percent: float) -> bool:
+        """Whether errors are more than that of the answers; one 503 alone may be a moment of the database."""
+        certain = self.errors - min(self.unavailable, 1)
+        return 100 * certain > most_percent * self.requests
 
     def quantile_ms(self, share: float) -> int | None:
         ordered = sorted(self.seconds)
@@ -138,5 +147,6 @@ def count(counts: Counts, entries: list[dict[str, Any]], release: str) -> None:
         status, seconds = entry.get("status"), entry.get("seconds")
         counts.requests += 1
         counts.errors += isinstance(status, int) and status >= 500
+        counts.unavailable += status == 503 and not unanswered
         if isinstance(seconds, (int, float)):
             counts.seconds.append(float(seconds))

@@ -104,7 +104,7 @@ def _watch(
             return broken[1]
         if watch.in_a_row >= NOT_READY_IN_A_ROW:
             return f"it was not ready {watch.in_a_row} times in a row"
-        if watch.counts.requests >= LEAST_REQUESTS and watch.counts.percent > most_percent:
+        if watch.counts.requests >= LEAST_REQUESTS and watch.counts.are_more_than(most_percent):
             return (
                 f"{watch.counts.errors} of {watch.counts.requests} answers were 5xx "
                 f"({watch.counts.percent:.1f} %, {most_percent:g} % are accepted)"
