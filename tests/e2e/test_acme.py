@@ -152,3 +152,14 @@ def test_a_host_made_anew_from_its_state_asks_for_nothing(served: Named) -> None
 
     assert served.site.certificate() == shown
     assert served.asked.orders() == orders
+
+
+def test_a_run_of_this_part_alone_takes_no_pair_away_that_is_served(served: Named) -> None:
+    shown, pair = served.site.certificate(), "ls /etc/ssl/slipway/acme.pem"
+    another = {"certificates_public_source": "files"}
+    served.playbooks.run("playbooks/edge.yml", "--tags", "acme", **another).succeeded()
+    assert served.site.certificate() == shown
+    served.playbooks.run("site.yml", **another).succeeded()
+    assert served.host.run(pair).returncode != 0
+    asked = f"curl --silent --insecure --resolve {NAME}:443:127.0.0.1 https://{NAME}/health/ready"
+    assert '"ready"' in hosts.output(served.host, asked)

@@ -26,6 +26,12 @@ SAYINGS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"nginx_server_names": ["192.0.2.7", "*.shop-of-tea.com", "shop", "shop.internal", "www.shop-of-tea.com"]},
         "no authority vouches for 192.0.2.7, shop, *.shop-of-tea.com, shop.internal by a challenge on port 80",
     ),
+    # An authority writes names small, and what it gave would never be what was asked for.
+    "capital letters": (
+        "lab",
+        {"render_only": ["nginx"], "nginx_server_names": ["www.Shop-of-Tea.com"]},
+        "nginx_server_names (www.Shop-of-Tea.com) needs at least one name or address of small letters",
+    ),
     "a firewall without port 80": ("lab", {"firewall_left_closed": [80]}, "firewall_left_closed has port 80"),
     "two files": (
         "lab", {"nginx_certificate_key": "/etc/ssl/slipway/public.key"}, "nginx_certificate_key name two files"

@@ -46,10 +46,31 @@ def test_the_database_s_host_lets_that_user_read_and_do_nothing_else(tree: Path)
     assert not (tree / "vault-1/etc/ssh/sshd_config.d/11-slipway-shop.conf").exists()
 
 
+def test_the_copy_comes_in_by_the_port_of_sshd_wherever_else_ssh_is_let_in_from(tmp_path: Path) -> None:
+    said = {"slipway_hardened": True, "firewall_ssh_from": ["192.0.2.0/24"], "ssh_ports": [2222]}
+    render(Case("copied", "Ubuntu-22"), tmp_path, **said)
+    words = shlex.split((tmp_path / "vault-1/etc/slipway/shop/repository-copy.conf").read_text())
+    assert words[words.index("-p") + 1] == "2222"
+    copier = "ip saddr 10.83.7.92 tcp dport 2222 accept"
+    assert copier in (tmp_path / "kept-1/etc/slipway/shop/firewall.nft").read_text().splitlines()
+    assert copier not in (tmp_path / "vault-1/etc/slipway/shop/firewall.nft").read_text()
+
+
 def test_what_copies_could_not_be_made_with_is_refused(tmp_path: Path) -> None:
-    said = {"render_only": [], "backups_physical": False, "copies_keep_days": 0, "copies_every": "soon"}
+    said = {
+        "render_only": [],
+        "backups_physical": False,
+        "copies_keep_days": 0,
+        "copies_every": "soon",
+        "ssh_host_keys": ["rsa"],
+    }
     with pytest.raises(AssertionError, match="does not render") as refused:
         render(Case("copied", "Ubuntu-22"), tmp_path, **said)
     why = " ".join(str(refused.value).split())
-    for each in ("has no physical backups that it could copy", "copies_keep_days", "copies_every"):
+    for each in (
+        "has no physical backups that it could copy",
+        "copies_keep_days",
+        "copies_every",
+        "by its ed25519 key",
+    ):
         assert each in why

@@ -135,6 +135,7 @@ class Walk:
             "patch_drained": drained,
             "patch_window": window,
             "patch_known": list(host.complaints),
+            "patch_no_reason": list(waiting.NO_REASON),
         }
         answer = asking.ask(self.fleet.environment.name, "part", [host.name], given).get(host.name)
         if answer is None:

@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Iterator
 
 from ansible.module_utils.slipway_files.errors import HostFilesError
-from ansible.module_utils.slipway_files.proofs import FOLDER, armed
+from ansible.module_utils.slipway_files.proofs import FOLDER, armed, proven
 from ansible.module_utils.slipway_files.write import copy_of
 
 LOCK = "/run/slipway-guard.lock"
@@ -147,13 +147,19 @@ def apply(commands: list[list[str]]) -> str:
 
 
 def confirm(token: str) -> bool:
-    """Whether the change of this token still stands; from now on it stays. Called by the login that proves it."""
+    """Whether the change of this token still stands; from now on it stays. Called by the login that proves it.
+
+    It says so again to whom the answer did not reach: the record of what was armed becomes that of what was proven.
+    """
     with holding():
         found = armed()
-        if found is None or found["token"] != token:
+        if found is not None and found["token"] == token:
+            os.rename(f"{FOLDER}/armed.json", f"{FOLDER}/proven.json")
+        stays = proven()
+        if stays is None or stays["token"] != token:
             return False
-        os.unlink(f"{FOLDER}/armed.json")
-        _forget(found["kept"])
+        if armed() is None:
+            _forget(stays["kept"])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{FOLDER}/taken-back.json")
     return True

@@ -16,6 +16,11 @@ def armed() -> dict[str, Any] | None:
     return _read("armed.json")
 
 
+def proven() -> dict[str, Any] | None:
+    """The change that a second login proved last, as it was armed."""
+    return _read("proven.json")
+
+
 def told() -> str:
     """The sentence about what was taken back and not been proven since; empty when there is nothing to say."""
     found = _read("taken-back.json")

@@ -85,12 +85,25 @@ def test_what_a_second_login_proves_stays_and_nothing_of_the_guard_is_left(guard
     assert not guarded.state("new\n")["changed"]
 
 
+def test_a_proof_whose_answer_did_not_arrive_is_told_again_and_is_no_later_change_s(guarded: Guarded) -> None:
+    guarded.state("new\n")
+    assert guarded.decide()["stays"]
+    assert guarded.decide()["stays"]
+    guarded.asked["token"] = "another"
+    guarded.state("newer\n")
+    assert guarded.decide()["stays"]
+    guarded.time_is_over()
+    assert guarded.content == "new\n"
+    assert not guarded.decide(token="another")["stays"]
+
+
 @pytest.mark.parametrize("when", ["timer", "boot"])
 def test_what_nobody_proves_is_given_back_with_its_record_and_told(guarded: Guarded, when: str) -> None:
     guarded.state("old\n")
     guarded.decide()
     record = (guarded.host.root / "state/files/shop/web.json").read_text()
     guarded.host.path("sshd").chmod(0o640)
+    guarded.asked["token"] = "later"
     guarded.state("new\n", name="web")
     guarded.time_is_over(when)
 
@@ -100,7 +113,7 @@ def test_what_nobody_proves_is_given_back_with_its_record_and_told(guarded: Guar
     # After a boot the daemons are yet to start.
     assert guarded.applied.read_text() == ("old\nnew\nold\n" if when == "timer" else "old\nnew\n")
     assert "was taken back at" in proofs.told()
-    assert not guarded.decide()["stays"]
+    assert not guarded.decide(token="later")["stays"]
     assert "was taken back at" in str(guarded.state("newer\n")["warnings"])
 
 
