@@ -64,6 +64,20 @@ def test_a_mirror_that_is_down_is_named_and_the_next_one_serves(
     assert "mirror+file:/etc/apt/mirrors/slipway.list" in hosts.output(fresh, "apt-cache policy tzdata")
 
 
+def test_an_archive_that_is_away_for_a_moment_ends_no_run(
+    fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
+) -> None:
+    moment = 'APT::Update::Pre-Invoke {"test -e /run/asked-once || { touch /run/asked-once; exit 1; }";};\n'
+    hosts.output(fresh, "cat > /etc/apt/apt.conf.d/99moment", stdin=moment)
+    try:
+        changed = {**mirrors, "apt_sources_lock_timeout": 599}
+        playbooks.run("playbooks/base.yml", "--tags", "apt_sources", **changed).succeeded()
+    finally:
+        hosts.output(fresh, "rm /etc/apt/apt.conf.d/99moment")
+    hosts.output(fresh, "rm /run/asked-once")
+    assert playbooks.run("playbooks/base.yml", "--tags", "apt_sources", **changed).succeeded().changed == 0
+
+
 def test_an_archive_without_the_database_is_named_before_anything_is_installed(
     fresh: Host, mirrors: dict[str, Any], playbooks: Playbooks
 ) -> None:
